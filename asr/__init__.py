@@ -1,0 +1,26 @@
+"""A CTC speech recogniser that one person can train, trust and ship.
+
+import asr
+recognizer = asr.load("checkpoints/an4-blstm")
+print(recognizer.transcribe("recording.wav").text)
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asr.recognizer import Recognizer
+
+# Spinning OpenMP threads slow a step thirtyfold beside another busy process; torch reads this
+# when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+__version__ = "0.1.0"
+
+
+def load(checkpoint: str | Path, device: str = "cpu") -> "Recognizer":
+    """The recogniser of a checkpoint folder. Raises CheckpointError where it cannot be trusted."""
+    from asr.recognizer import Recognizer  # torch is imported only when it is needed
+
+    return Recognizer.load(checkpoint, device)

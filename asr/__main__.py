@@ -1,0 +1,6 @@
+"""`python -m asr`."""
+
+from asr.cli.main import main
+
+if __name__ == "__main__":
+    main()

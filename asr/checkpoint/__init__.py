@@ -1,0 +1,1 @@
+"""A checkpoint folder: written whole, verified when read."""

@@ -1,0 +1,13 @@
+"""`asr describe`: what a checkpoint is."""
+
+import typer
+
+from asr.cli.options import Checkpoint
+
+
+def describe(checkpoint: Checkpoint) -> None:
+    """Print a checkpoint's architecture, training data, figures and hashes."""
+    from asr.checkpoint.bundle import describe as render
+    from asr.checkpoint.bundle import load_bundle
+
+    typer.echo(render(load_bundle(checkpoint)))

@@ -1,0 +1,56 @@
+"""The `asr` command: one verb a file, each thin: parse, call, print.
+
+Results go to stdout, messages to stderr. Exit code 0: all done; 1: some input failed, the rest is
+done; 2: wrong usage; 130: interrupted.
+"""
+
+import logging
+import sys
+
+import typer
+
+import asr
+from asr.cli.describe import describe
+from asr.cli.evaluate import evaluate
+from asr.cli.score import score
+from asr.cli.train import train
+from asr.cli.transcribe import transcribe
+from asr.errors import AsrError
+
+app = typer.Typer(
+    name="asr",
+    help="Train a CTC speech recogniser, transcribe with it, and measure it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"asr {asr.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """Train a CTC speech recogniser, transcribe with it, and measure it."""
+
+
+for verb in (transcribe, evaluate, score, train, describe):
+    app.command(verb.__name__)(verb)
+
+
+def main() -> None:
+    """Run a verb; an error of the user's is one message, not a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except AsrError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,78 @@
+"""`asr score`: error rates of transcripts that were made elsewhere or earlier."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr.errors import ManifestError
+from asr.files import write_json_atomic
+from asr.scoring.report import render_comparison, render_report, report_json
+from asr.scoring.transcripts import TranscriptFormat, read_speakers, read_transcripts
+from asr.scoring.wer import align, probability_of_improvement, summarise
+
+_FORMAT_HELP = "By default the suffix tells: .jsonl, .trn, and .txt, .text or none for Kaldi."
+_Format = TranscriptFormat | None
+
+
+def score(
+    reference: Annotated[Path, typer.Argument(help="Reference transcripts: id and text.")],
+    hypothesis: Annotated[Path, typer.Argument(help="Hypotheses, joined to them by id.")],
+    format_reference: Annotated[
+        _Format, typer.Option("--format_reference", help=_FORMAT_HELP)
+    ] = None,
+    format_hypothesis: Annotated[
+        _Format, typer.Option("--format_hypothesis", help=_FORMAT_HELP)
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="Another system's hypotheses, to compare.")
+    ] = None,
+    format_baseline: Annotated[
+        _Format, typer.Option("--format_baseline", help=_FORMAT_HELP)
+    ] = None,
+    by_speaker: Annotated[
+        bool,
+        typer.Option("--by_speaker", help="Bootstrap whole speakers, as REFERENCE names them."),
+    ] = False,
+    missing_as_empty: Annotated[
+        bool, typer.Option("--missing_as_empty", help="No hypothesis counts as all deleted.")
+    ] = False,
+    worst: Annotated[
+        int, typer.Option("--worst", min=0, help="How many of the worst utterances to show.")
+    ] = 5,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the figures to this file.")
+    ] = None,
+) -> None:
+    """Score HYPOTHESIS against REFERENCE: word, character and sentence error rates."""
+    references = read_transcripts(reference, format_reference)
+    speakers = _speakers(reference, format_reference) if by_speaker else None
+    aligned = align(
+        references,
+        read_transcripts(hypothesis, format_hypothesis),
+        missing_as_empty=missing_as_empty,
+    )
+    result = summarise(aligned, speakers)
+    figures = report_json(result)
+    text = render_report(aligned, result, worst=worst)
+    if baseline is not None:
+        other = align(
+            references,
+            read_transcripts(baseline, format_baseline),
+            missing_as_empty=missing_as_empty,
+        )
+        comparison = probability_of_improvement(other, aligned, speakers)
+        figures["comparison"] = dataclasses.asdict(comparison)
+        text += f"\n\n{render_comparison(comparison)}"
+    typer.echo(text)
+    if json_file is not None:
+        write_json_atomic(json_file, figures)
+
+
+def _speakers(path: Path, transcript_format: TranscriptFormat | None) -> dict[str, str]:
+    if (transcript_format or path.suffix.lower().removeprefix(".")) != TranscriptFormat.JSONL:
+        raise ManifestError(
+            f"{path}: --by_speaker needs references that name speakers; expected JSONL (a manifest)"
+        )
+    return read_speakers(path)

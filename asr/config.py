@@ -1,0 +1,122 @@
+"""Strict conversion between frozen dataclasses and plain JSON values.
+
+Each room defines its own configuration dataclass beside the code that uses it; this module turns
+them into dictionaries and back, and refuses what it does not know by naming the key.
+"""
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from asr.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The JSON form of a configuration dataclass; tuples become lists."""
+    return {
+        field.name: _to_json(getattr(config, field.name)) for field in dataclasses.fields(config)
+    }
+
+
+def _to_json(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, tuple):
+        return [_to_json(item) for item in value]
+    return value
+
+
+def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "config") -> T:
+    """Build the dataclass `kind` from a dictionary.
+
+    Raises ConfigError on an unknown key, a missing required key, or a value of another type.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: expected an object, found {values!r}")
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise ConfigError(f"{where}: unknown key {key!r}; {_suggest(key, fields)}")
+    for name, field in fields.items():
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        if required and name not in values:
+            raise ConfigError(f"{where}: the key {name!r} is missing")
+    arguments = {
+        key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()
+    }
+    return kind(**arguments)
+
+
+def _suggest(key: str, known: typing.Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(key, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type[Any], hint), value, where)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        inner = [argument for argument in arguments if argument is not type(None)]
+        return _convert(inner[0], value, where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            expected = ", ".join(repr(argument) for argument in arguments)
+            raise ConfigError(f"{where}: expected one of {expected}, found {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where}: expected a list, found {value!r}")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is ... else list(arguments)
+        if len(kinds) != len(value):
+            raise ConfigError(f"{where}: expected {len(kinds)} values, found {value!r}")
+        items = zip(kinds, value, strict=True)
+        return tuple(_convert(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(items))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError(f"{where}: expected {hint.__name__}, found {value!r}")
+    return value
+
+
+def override(config: T, assignments: Sequence[str]) -> T:
+    """Apply `section.key=value` settings to a configuration, values written as JSON or plain text.
+
+    Raises ConfigError on an unknown key or a value that does not fit.
+    """
+    values = to_dict(config)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: expected KEY=VALUE, e.g. encoder.hidden=320")
+        *parents, leaf = path.strip().split(".")
+        section = values
+        for parent in parents:
+            if not isinstance(section.get(parent), dict):
+                raise ConfigError(
+                    f"--set {path}: no section {parent!r}; {_suggest(parent, values)}"
+                )
+            section = section[parent]
+        if leaf not in section:
+            raise ConfigError(f"--set {path}: unknown key {leaf!r}; {_suggest(leaf, section)}")
+        section[leaf] = _parse(text.strip())
+    return from_dict(type(config), values, "--set")
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,215 @@
+"""Files that are written whole or not at all, singly or several at once.
+
+A kill, a full disk or Ctrl-C while writing leaves what was there before.
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from asr.errors import AsrError
+
+_INCOMING, _COMPLETE = ".incoming", ".complete"
+
+_ADVICE = {
+    errno.ENOSPC: "free some space on that disk and try again",
+    errno.EDQUOT: "free some of your disk quota and try again",
+    errno.EFBIG: "raise the file size limit (`ulimit -f`) and try again",
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "choose a path whose parents are folders",
+    errno.EISDIR: "choose the path of a file, not of a folder",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder on a disk that can be written",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def atomic_write(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary file beside `path` that takes its place when the block ends well.
+
+    The temporary file exists, is empty and has the suffix of `path`, for writers that choose their
+    format by it. Its content is on the disk before the name changes hands. If the block or the
+    write fails in any way, Ctrl-C included, the temporary file is removed and `path` is as it was.
+    A link is followed; a device or a pipe (`/dev/stdout`) has nothing to keep, and is yielded
+    itself. The folder must exist.
+
+    Raises AsrError, naming `path` and the cure, in place of any OSError, from the block as well.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            yield path
+            return
+        target = path.resolve()
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        temporary = target.with_name(f".part-{secrets.token_hex(4)}{target.suffix}")
+        try:
+            temporary.touch(exist_ok=False)
+            yield temporary
+            sync(temporary)
+            with suppress(OSError):  # a new file, or a disk that knows no modes
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        with suppress(OSError):  # the name has changed hands; some network disks refuse this
+            sync(target.parent)
+    except OSError as error:
+        raise AsrError(write_failure(path, error)) from error
+
+
+def write_together(folder: Path | str, contents: Mapping[str, bytes]) -> None:
+    """Put several files in a folder so that a reader finds all the new ones or all the old ones.
+
+    The new files are written to `.incoming`. Renaming that folder to `.complete` is the one step
+    in which they come to count; then they move up to their places. `read_settled` takes a file
+    from `.complete` if it is still there, and the next write finishes a move that was cut short.
+    The folder is made if it is missing, and its other files are left alone. One process at a time
+    may write to it.
+
+    Raises AsrError, naming the folder and the cure, if it cannot be written.
+    """
+    folder = Path(folder)
+    incoming = folder / _INCOMING
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _settle(folder)
+        shutil.rmtree(incoming, ignore_errors=True)
+        try:
+            incoming.mkdir()
+            for name, content in contents.items():
+                (incoming / name).write_bytes(content)
+                sync(incoming / name)
+            sync(incoming)
+            incoming.rename(folder / _COMPLETE)
+        except BaseException:
+            shutil.rmtree(incoming, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise AsrError(write_failure(folder, error)) from error
+    try:
+        sync(folder)
+        _settle(folder)
+    except OSError as error:
+        _log.warning(
+            "%s: saved, but not yet moved into place (%s); the next save does it", folder, error
+        )
+
+
+def read_settled(folder: Path, name: str, max_bytes: int) -> bytes | None:
+    """The content of a file that `write_together` wrote; None if there is none.
+
+    Raises AsrError if it has more than `max_bytes` bytes, is not a regular file or cannot be read.
+    """
+    for path in (folder / _COMPLETE / name, folder / name):
+        try:
+            if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+                raise AsrError(f"{path}: expected a file, found something else")
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > max_bytes:
+                    raise AsrError(f"{path}: expected at most {max_bytes} bytes, found {size}")
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise AsrError(f"{path}: cannot read ({error.strerror or error})") from error
+    return None
+
+
+def is_settled(folder: Path) -> bool:
+    """Whether every file of the last `write_together` is in its place."""
+    return not (folder / _COMPLETE).exists()
+
+
+def _settle(folder: Path) -> None:
+    if is_settled(folder):
+        return
+    for path in sorted((folder / _COMPLETE).iterdir()):
+        path.replace(folder / path.name)
+    sync(folder)
+    (folder / _COMPLETE).rmdir()
+
+
+def write_failure(path: Path, error: OSError) -> str:
+    """One line on a failed write: the file, the cause and what to do."""
+    cause = error.strerror or str(error)
+    advice = _ADVICE.get(error.errno or 0, "check the disk and the path")
+    return f"{path}: cannot write ({cause}); what was there before is unchanged; {advice}"
+
+
+def sync(path: Path) -> None:
+    """Wait until the content of a file, or the list of names in a folder, is on the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders and needs no such call
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text_atomic(path: Path | str, text: str) -> None:
+    """Write UTF-8 text, newlines as given. Raises AsrError as `atomic_write` and `utf8` do."""
+    content = utf8(text, path)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def utf8(text: str, where: Path | str) -> bytes:
+    """The bytes of a text that is to be written to the file `where`.
+
+    Raises AsrError on a lone surrogate, Python's sign for a byte that is no character.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise AsrError(
+            f"{where}: cannot write {text[error.start : error.end]!r} as UTF-8; a file name or a "
+            "text read earlier holds bytes that are no characters: mend it there"
+        ) from error
+
+
+def write_json_atomic(path: Path | str, value: Any) -> None:
+    """Write a value as indented JSON. Raises AsrError as `atomic_write` and `json_text` do."""
+    write_text_atomic(path, json_text(value, path))
+
+
+def json_text(value: Any, where: Path | str) -> str:
+    """The JSON form in which every file of this package is written; keys stay in their order.
+
+    Raises AsrError on a value that JSON cannot carry, not-a-number and infinity included.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise AsrError(
+            f"{where}: cannot write as JSON ({error}); expected text, finite numbers, booleans, "
+            "null, lists and objects"
+        ) from error
+
+
+def sha256_of(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal. Raises AsrError if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise AsrError(
+            f"{path}: cannot read ({error.strerror or error}); expected a readable file"
+        ) from error

@@ -1,0 +1,90 @@
+"""The acoustic model: features to log-probabilities of tokens, frame by frame.
+
+Shapes: N utterances, T feature frames, T' output frames, F features, H hidden, C tokens with blank.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from asr.errors import ConfigError
+from asr.model.layers import NORMS, Bidirectional, ConvSubsampling
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Size and kind of the encoder."""
+
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    layers: int = 3
+    hidden: int = 320
+    """H, cells in each direction of each layer."""
+    projection: int = 320
+    """Width of the linear layer between the front end and the first recurrent layer."""
+    convolution_channels: int = 32
+    """Channels of the convolutional front end; 0 leaves it out."""
+    subsampling: Literal[1, 2, 3, 4] = 4
+    """Feature frames to one output frame; 1 without the convolutional front end."""
+    norm: Literal["layer", "batch", "none"] = "layer"
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        if min(self.layers, self.hidden, self.projection) < 1:
+            raise ConfigError("encoder: layers, hidden and projection must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"encoder.dropout: expected 0 to below 1, found {self.dropout}")
+        if self.convolution_channels == 0 and self.subsampling != 1:
+            raise ConfigError(
+                "encoder: subsampling needs the convolutional front end; set "
+                "convolution_channels, or subsampling=1 and features.stack instead"
+            )
+
+
+class AcousticModel(nn.Module):
+    """Stacked bidirectional recurrent encoder with a CTC output layer (Graves et al. 2013).
+
+    Front end → projection → (dropout → recurrent layer → norm) × layers → dropout → tokens.
+    """
+
+    def __init__(self, config: EncoderConfig, num_features: int, num_tokens: int) -> None:
+        super().__init__()
+        self.config = config
+        norm = NORMS[config.norm]
+        self.subsampling: ConvSubsampling | None = None
+        size = num_features
+        if config.convolution_channels:
+            self.subsampling = ConvSubsampling(
+                num_features, config.convolution_channels, config.subsampling
+            )
+            size = self.subsampling.output_size
+        self.projection = nn.Linear(size, config.projection)
+        self.projection_norm = norm(config.projection)
+        self.dropout = nn.Dropout(config.dropout)
+        sizes = [config.projection] + [2 * config.hidden] * (config.layers - 1)
+        self.layers = nn.ModuleList(
+            Bidirectional(config.cell, size, config.hidden) for size in sizes
+        )
+        self.norms = nn.ModuleList(norm(2 * config.hidden) for _ in sizes)
+        self.output = nn.Linear(2 * config.hidden, num_tokens)
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Output frames T' of each number of feature frames T, `(N,)` to `(N,)`."""
+        return lengths if self.subsampling is None else self.subsampling.output_lengths(lengths)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `(N, T, F)`, lengths `(N,)` to log_probs `(N, T', C)` in nats, lengths `(N,)`.
+
+        What stands in the padding of `features` does not matter.
+        """
+        frames = features
+        if self.subsampling is not None:
+            mask = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
+            frames = self.subsampling(frames * mask[:, :, None], lengths)
+            lengths = self.subsampling.output_lengths(lengths)
+        frames = self.projection_norm(self.projection(frames), lengths)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            frames = norm(layer(self.dropout(frames), lengths), lengths)
+        logits = self.output(self.dropout(frames))
+        return logits.float().log_softmax(dim=2), lengths

@@ -1,0 +1,18 @@
+"""Where tensors live."""
+
+import torch
+
+from asr.errors import ConfigError
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of that name. Raises ConfigError if this machine or torch lacks it."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"--device {name}: not available here ({str(error).splitlines()[0]}); expected cpu, "
+            "or cuda where torch sees a GPU"
+        ) from error
+    return device

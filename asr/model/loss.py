@@ -1,0 +1,71 @@
+"""The CTC loss.
+
+Source: Graves et al., "Connectionist temporal classification", ICML 2006, section 4.1.
+Shapes: N utterances, T frames, C tokens with the blank, U target length.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asr.errors import ConfigError
+from asr.text.tokens import BLANK
+
+
+def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+    """Negative log-likelihood of each target, in nats: `(N,)`, neither averaged nor summed.
+
+    `log_probs` `(N, T, C)`, `lengths` `(N,)`, `targets` `(N, U)`, `target_lengths` `(N,)`; what
+    the padding of either holds does not matter. Computed in float32 under autocast and for half
+    precision, in float64 for float64. A target that cannot fit its frames (fewer than its tokens
+    plus its repeated neighbours) costs inf, and its gradient is NaN: such an utterance is to be
+    refused before training, not hidden. As torch computes it, the gradient is that of the logits,
+    and right only when `log_probs` come out of `log_softmax`.
+
+    Raises ConfigError on a length beyond the frames or the targets, and on a target token that is
+    the blank or outside the C tokens.
+    """
+    assert log_probs.dim() == 3, log_probs.shape
+    assert log_probs.numel() > 0, log_probs.shape
+    assert targets.dim() == 2, targets.shape
+    utterances, frames, tokens = log_probs.shape
+    assert lengths.shape == target_lengths.shape == (utterances,) == targets.shape[:1]
+    _check_range("lengths", lengths, 0, frames)
+    _check_range("target_lengths", target_lengths, 0, targets.shape[1])
+    position = torch.arange(targets.shape[1], device=targets.device)
+    real = position < target_lengths.to(targets.device).unsqueeze(1)
+    _check_range("targets (0 is the blank)", targets[real], 1, tokens - 1)
+
+    dtype = torch.promote_types(log_probs.dtype, torch.float32)
+    with torch.autocast(log_probs.device.type, enabled=False):
+        return F.ctc_loss(
+            log_probs.to(dtype).transpose(0, 1),
+            targets.masked_fill(~real, BLANK).long(),
+            lengths.long(),
+            target_lengths.long(),
+            blank=BLANK,
+            reduction="none",
+            zero_infinity=False,
+        )
+
+
+def consistency_loss(log_probs: Tensor, lengths: Tensor) -> Tensor:
+    """How much two views of each utterance disagree, in nats: `(N,)`, summed over frames.
+
+    `log_probs` `(2N, T, C)` and `lengths` `(2N,)` hold the first view of every utterance, then the
+    second of every one. Each frame costs the mean of the two Kullback–Leibler divergences, each
+    towards the other view taken as given (Yao et al. 2024, CR-CTC, arXiv 2410.05101).
+    """
+    first, second = log_probs.chunk(2)
+    divergence = F.kl_div(first, second.detach(), reduction="none", log_target=True)
+    divergence = divergence + F.kl_div(second, first.detach(), reduction="none", log_target=True)
+    real = torch.arange(first.shape[1], device=lengths.device) < lengths.chunk(2)[0].unsqueeze(1)
+    return 0.5 * (divergence.sum(dim=2) * real).sum(dim=1)
+
+
+def _check_range(name: str, values: Tensor, lowest: int, highest: int) -> None:
+    if bool(((values < lowest) | (values > highest)).any()):
+        raise ConfigError(
+            f"ctc_loss: {name}: expected values from {lowest} to {highest}, found "
+            f"{int(values.min())} to {int(values.max())}"
+        )

@@ -1,0 +1,159 @@
+"""A trained checkpoint put to use: audio in, transcripts out.
+
+Shapes: S samples, T feature frames, T' output frames, F features, C tokens with blank.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asr.checkpoint.bundle import Bundle, load_bundle
+from asr.config import from_dict
+from asr.decode.beam import beam_search
+from asr.decode.greedy import greedy_search
+from asr.errors import AudioError, CheckpointError, ConfigError
+from asr.model.acoustic import AcousticModel, EncoderConfig
+from asr.model.device import torch_device
+from asr.signal import audio, dsp
+from asr.signal.features import FeatureConfig, FeatureExtractor
+from asr.text.tokens import TokenTable
+
+_log = logging.getLogger("asr.recognizer")
+
+WINDOW_SECONDS = 40.0
+"""Recordings longer than this are encoded in windows, so that memory does not grow with them."""
+CONTEXT_SECONDS = 5.0
+"""What a window hears beyond each of its ends."""
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said in a recording."""
+
+    text: str
+    duration_seconds: float
+    log_score: float
+    """Natural log-probability of the best path (greedy) or of the token sequence (beam)."""
+    processing_seconds: float
+
+
+class Recognizer:
+    """Features, acoustic model, tokens and search of one checkpoint."""
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        model: AcousticModel,
+        tokens: TokenTable,
+        device: torch.device,
+    ) -> None:
+        self.extractor = extractor.to(device).eval()
+        self.model = model.to(device).eval()
+        self.tokens = tokens
+        self.device = device
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, device: str = "cpu") -> "Recognizer":
+        """Read a checkpoint folder. Raises CheckpointError on one that cannot be trusted."""
+        return cls.from_bundle(load_bundle(checkpoint), torch_device(device))
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, device: torch.device) -> "Recognizer":
+        """Build the recogniser that a bundle describes. Raises CheckpointError if it cannot be."""
+        where = str(bundle.folder or "checkpoint")
+        try:
+            features = from_dict(FeatureConfig, bundle.config["features"], f"{where}: features")
+            encoder = from_dict(EncoderConfig, bundle.config["encoder"], f"{where}: encoder")
+            tokens = TokenTable(tuple(bundle.config["tokens"]))
+            model = AcousticModel(encoder, features.num_features, len(tokens))
+            model.load_state_dict(bundle.weights)
+        except (ConfigError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{where}: config.json and model.safetensors do not describe one model: {error}"
+            ) from error
+        return cls(FeatureExtractor(features), model, tokens, device)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz; every recording is brought to it."""
+        return self.extractor.config.sample_rate
+
+    def transcribe(
+        self,
+        recording: str | Path | np.ndarray[Any, Any] | Tensor,
+        sample_rate: int | None = None,
+        beam_size: int = 1,
+        raw: audio.RawFormat | None = None,
+    ) -> Transcript:
+        """Transcribe a file, or samples `(S,)` of floats in [-1, 1] with their sample rate in Hz.
+
+        `beam_size` 1 is greedy search; `raw` describes a headerless file. Raises AudioError on a
+        file that cannot be read and on samples of another shape, type or range.
+        """
+        started = time.perf_counter()
+        if isinstance(recording, (str, Path)):
+            if sample_rate is not None:
+                raise AudioError(
+                    f"{recording}: sample_rate goes with samples; a file states its own"
+                )
+            waveform, _ = audio.read(recording, self.sample_rate, raw)
+        else:
+            waveform = self._checked_samples(recording, sample_rate)
+        log_probs = self.log_probs(waveform)
+        best = greedy_search(log_probs) if beam_size == 1 else beam_search(log_probs, beam_size)[0]
+        return Transcript(
+            text=self.tokens.decode(best.tokens),
+            duration_seconds=len(waveform) / self.sample_rate,
+            log_score=best.log_score,
+            processing_seconds=time.perf_counter() - started,
+        )
+
+    @torch.inference_mode()
+    def log_probs(self, waveform: Tensor) -> Tensor:
+        """Emissions `(T', C)` of samples `(S,)` at the checkpoint's own rate, on the CPU."""
+        features = self.extractor(waveform.to(self.device))
+        window = round(WINDOW_SECONDS / self.extractor.config.frame_seconds)
+        if len(features) <= window:
+            return self._encode(features)
+        factor = self.model.config.subsampling
+        window -= window % factor
+        context = round(CONTEXT_SECONDS / self.extractor.config.frame_seconds)
+        context -= context % factor
+        pieces = []
+        for start in range(0, len(features), window):
+            first, last = max(0, start - context), min(start + window + context, len(features))
+            piece = self._encode(features[first:last])
+            end = None if start + window >= len(features) else (start - first + window) // factor
+            pieces.append(piece[(start - first) // factor : end])
+        return torch.cat(pieces)
+
+    def _encode(self, features: Tensor) -> Tensor:
+        lengths = torch.tensor([len(features)], device=self.device)
+        log_probs, _ = self.model(features.unsqueeze(0), lengths)
+        return log_probs[0].cpu()  # type: ignore[no-any-return]
+
+    def _checked_samples(
+        self, samples: np.ndarray[Any, Any] | Tensor, sample_rate: int | None
+    ) -> Tensor:
+        waveform = torch.as_tensor(samples)
+        if sample_rate is None or sample_rate <= 0:
+            raise AudioError(f"samples: expected their sample_rate in Hz, found {sample_rate}")
+        if waveform.dim() != 1 or len(waveform) == 0:
+            raise AudioError(
+                f"samples: expected one channel (S,), found the shape {tuple(waveform.shape)}; "
+                "average the channels first"
+            )
+        if not waveform.is_floating_point():
+            raise AudioError(
+                f"samples: expected floats in [-1, 1], found {waveform.dtype}; divide 16-bit "
+                "integers by 32768"
+            )
+        if not bool(torch.isfinite(waveform).all()):
+            raise AudioError("samples: found NaN or infinity")
+        return dsp.resample(waveform.detach().cpu().float(), sample_rate, self.sample_rate)

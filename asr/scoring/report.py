@@ -1,0 +1,172 @@
+"""A score as text to read and as JSON to keep: pure functions, nothing is printed here."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from asr.scoring.bootstrap import Comparison
+from asr.scoring.wer import AlignedUtterance, Pair, Score
+
+_LABELS = ("REF: ", "HYP: ", "EVAL:")
+_KINDS = {"S": "Substitutions", "D": "Deletions", "I": "Insertions"}
+
+
+def report_json(score: Score, real_time_factor: float | None = None) -> dict[str, Any]:
+    """The score as plain JSON values; rates are fractions."""
+    return {
+        "wer": score.wer,
+        "cer": score.cer,
+        "ser": score.ser,
+        "wer_interval": list(score.wer_interval),
+        "words": score.words,
+        "substitutions": score.substitutions,
+        "deletions": score.deletions,
+        "insertions": score.insertions,
+        "utterances": score.utterances,
+        "real_time_factor": real_time_factor,
+    }
+
+
+def render_report(
+    aligned: Sequence[AlignedUtterance],
+    score: Score,
+    real_time_factor: float | None = None,
+    worst: int = 5,
+    frequent: int = 10,
+    width: int = 100,
+) -> str:
+    """The whole report: summary, most frequent errors, worst utterances aligned.
+
+    `worst` and `frequent` say how many of each to show (0: none); `width` is the most columns an
+    alignment takes before it goes on below.
+    """
+    sections = [
+        render_summary(score, real_time_factor),
+        *render_frequent_errors(aligned, frequent),
+        *render_worst(aligned, worst, width),
+    ]
+    return "\n\n".join(sections)
+
+
+def render_summary(score: Score, real_time_factor: float | None = None) -> str:
+    """The rates, one a line."""
+    low, high = score.wer_interval
+    errors = (
+        f"{score.substitutions} substituted, {score.deletions} deleted, {score.insertions} inserted"
+    )
+    interval = f"95 % bootstrap interval over {score.resampled}: {low:.2%} to {high:.2%}"
+    rows = [
+        ("WER", f"{score.wer:.2%}", interval),
+        ("CER", f"{score.cer:.2%}", ""),
+        ("SER", f"{score.ser:.2%}", ""),
+        ("words", str(score.words), errors),
+        ("utterances", str(score.utterances), ""),
+    ]
+    if real_time_factor is not None:
+        rows.append(("real-time factor", f"{real_time_factor:.4f}", ""))
+    return "\n".join(f"{name:<16} {value:>8}  {note}".rstrip() for name, value, note in rows)
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """A paired comparison with a baseline, in one line a figure."""
+    low, high = comparison.interval
+    return (
+        f"WER against the baseline: {comparison.difference:+.2%} "
+        f"(95 % paired bootstrap interval: {low:+.2%} to {high:+.2%})\n"
+        f"probability of improvement: {comparison.probability_of_improvement:.1%}"
+    )
+
+
+def render_frequent_errors(aligned: Sequence[AlignedUtterance], most: int) -> list[str]:
+    """Up to three tables: the `most` frequent substitutions, deletions and insertions."""
+    counts: dict[str, Counter[str]] = {mark: Counter() for mark in _KINDS}
+    for utterance in aligned:
+        for pair in utterance.pairs:
+            if mark := _mark(pair):
+                words = [_printable(word) for word in pair if word is not None]
+                counts[mark][" -> ".join(words)] += 1
+    return [_table(_KINDS[mark], counts[mark], most) for mark in _KINDS if counts[mark] and most]
+
+
+def _table(title: str, counts: Counter[str], most: int) -> str:
+    rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))[:most]
+    heading = f"{title} ({len(rows)} most frequent of {len(counts)})"
+    return "\n".join([heading, *(f"{count:6d}  {words}" for words, count in rows)])
+
+
+def render_worst(aligned: Sequence[AlignedUtterance], worst: int, width: int = 100) -> list[str]:
+    """The utterances with most errors, at most `worst` of them, each aligned; none if none err.
+
+    Of two with as many errors the shorter comes first, then the order of the ids decides.
+    """
+    wrong = [utterance for utterance in aligned if utterance.words.errors > 0]
+    ranked = sorted(
+        wrong, key=lambda utterance: (-utterance.words.errors, utterance.words.words, utterance.id)
+    )
+    if not ranked[:worst]:
+        return []
+    title = f"Worst utterances ({min(worst, len(ranked))} of {len(ranked)} with errors)"
+    return [title, *(render_alignment(utterance, width) for utterance in ranked[:worst])]
+
+
+def render_alignment(utterance: AlignedUtterance, width: int = 100) -> str:
+    """An utterance as REF / HYP / EVAL lines in columns, under a line with its id and count.
+
+    Asterisks fill the gaps; S, D and I mark the errors. Characters that do not print are shown
+    as escapes, and wide (East Asian) ones take two columns.
+    """
+    counts = utterance.words
+    lines = [f"{_printable(utterance.id)}: errors {counts.errors}, words {counts.words}"]
+    for row in _rows(utterance.pairs, width - len(_LABELS[0]) - 1):
+        lines += [
+            f"{label} {' '.join(cells)}".rstrip()
+            for label, cells in zip(_LABELS, zip(*row, strict=True), strict=True)
+        ]
+    return "\n".join(lines)
+
+
+def _rows(pairs: Sequence[Pair], width: int) -> Iterator[list[tuple[str, str, str]]]:
+    """Columns of (reference, hypothesis, mark), padded to one width, broken into rows."""
+    row: list[tuple[str, str, str]] = []
+    used = 0
+    for pair in pairs:
+        words = [_printable(word) for word in pair if word is not None]
+        size = max(_display_width(word) for word in words)
+        if row and used + size > width:
+            yield row
+            row, used = [], 0
+        reference, hypothesis = ("*" * size if word is None else _pad(word, size) for word in pair)
+        row.append((reference, hypothesis, _mark(pair).ljust(size)))
+        used += size + 1
+    if row:
+        yield row
+
+
+def _mark(pair: Pair) -> str:
+    reference, hypothesis = pair
+    if reference is None:
+        return "I"
+    if hypothesis is None:
+        return "D"
+    return "" if reference == hypothesis else "S"
+
+
+def _pad(word: str, size: int) -> str:
+    word = _printable(word)
+    return word + " " * (size - _display_width(word))
+
+
+def _printable(word: str) -> str:
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in word
+    )
+
+
+def _display_width(word: str) -> int:
+    return sum(
+        0
+        if unicodedata.combining(character)
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in word
+    )

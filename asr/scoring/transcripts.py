@@ -1,0 +1,169 @@
+"""Files of transcripts: utterance id → text, in the three forms the field exchanges.
+
+JSONL: objects with `id` and `text` (a manifest, or hypotheses); other keys are passed over.
+Kaldi text: `id word word`. NIST trn: `word word (id)`. The suffix or the caller says which it is;
+the contents are never guessed at.
+"""
+
+import enum
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from asr.errors import ManifestError
+from asr.files import write_text_atomic
+
+
+class TranscriptFormat(enum.StrEnum):
+    """How a file of transcripts is laid out."""
+
+    JSONL = "jsonl"
+    KALDI = "kaldi"
+    TRN = "trn"
+
+
+_SUFFIXES = {
+    ".jsonl": TranscriptFormat.JSONL,
+    ".trn": TranscriptFormat.TRN,
+    ".txt": TranscriptFormat.KALDI,
+    ".text": TranscriptFormat.KALDI,
+    "": TranscriptFormat.KALDI,
+}
+_TRN_LINE = re.compile(r"(?P<text>.*?)\s*\((?P<id>[^()\s]+)\)")
+
+
+def read_transcripts(
+    path: Path | str, transcript_format: TranscriptFormat | None = None
+) -> dict[str, str]:
+    """Read id → text, in the file's order, as Unicode NFC and stripped.
+
+    A byte-order mark, CRLF and empty lines are tolerated; a text may be empty. The format follows
+    the suffix (.jsonl; .trn; .txt, .text or none for Kaldi) unless it is given. Raises
+    ManifestError, with the line number, on a malformed line, a repeated id, or an empty file.
+    """
+    path = Path(path)
+    parse = _PARSERS[transcript_format or _format_of(path)]
+    transcripts: dict[str, str] = {}
+    first_lines: dict[str, int] = {}
+    for number, line in _lines(path):
+        where = f"{path}, line {number}"
+        key, text = (_nfc(part, where) for part in parse(line, where))
+        if key in transcripts:
+            raise ManifestError(
+                f"{where}: the id {key!r} stands already on line {first_lines[key]}; ids must be "
+                "unique"
+            )
+        transcripts[key], first_lines[key] = text, number
+    if not transcripts:
+        raise ManifestError(f"{path}: the file is empty; expected one utterance a line")
+    return transcripts
+
+
+def read_speakers(path: Path | str) -> dict[str, str]:
+    """Read id → speaker of those lines of a JSONL file that name a `speaker`.
+
+    Raises ManifestError on a malformed line or a speaker that is not text.
+    """
+    path = Path(path)
+    speakers: dict[str, str] = {}
+    for number, line in _lines(path):
+        where = f"{path}, line {number}"
+        entry = _json_object(line, where)
+        if entry.get("speaker") is not None:
+            key = _nfc(_string(entry, "id", where), where)
+            speakers[key] = _nfc(_string(entry, "speaker", where), where)
+    return speakers
+
+
+def write_hypotheses(path: Path | str, hypotheses: Mapping[str, str]) -> None:
+    """Write id → text as JSONL, atomically. Raises AsrError if the file cannot be written."""
+    lines = (
+        json.dumps({"id": key, "text": text}, ensure_ascii=False) + "\n"
+        for key, text in hypotheses.items()
+    )
+    write_text_atomic(path, "".join(lines))
+
+
+def _format_of(path: Path) -> TranscriptFormat:
+    try:
+        return _SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        raise ManifestError(
+            f"{path}: the suffix {path.suffix!r} does not tell the format; expected .jsonl, .trn, "
+            f"or .txt, .text or none for Kaldi; else name it ({', '.join(TranscriptFormat)})"
+        ) from None
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(
+            f"{path}: cannot read the transcripts ({error}); expected a UTF-8 text file"
+        ) from error
+    # Not splitlines(): it would also cut a text at U+2028 and other separators inside it.
+    for number, line in enumerate(content.split("\n"), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def _nfc(text: str, where: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ManifestError(f"{where}: not valid Unicode ({error}); found {text!r}") from error
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _parse_jsonl(line: str, where: str) -> tuple[str, str]:
+    entry = _json_object(line, where)
+    key = _string(entry, "id", where)
+    if not key.strip():
+        raise ManifestError(f"{where}: the id is empty")
+    return key, _string(entry, "text", where)
+
+
+def _json_object(line: str, where: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{where}: not JSON ({error}); found {line[:80]!r}") from error
+    if not isinstance(entry, dict):
+        raise ManifestError(f"{where}: expected a JSON object, found {line[:80]!r}")
+    return entry
+
+
+def _string(entry: Mapping[str, Any], key: str, where: str) -> str:
+    if key not in entry:
+        found = ", ".join(entry) or "none"
+        raise ManifestError(f"{where}: the key {key!r} is missing; found the keys {found}")
+    value = entry[key]
+    if not isinstance(value, str):
+        raise ManifestError(f"{where}: {key!r} must be text, found {value!r}")
+    return value
+
+
+def _parse_kaldi(line: str, where: str) -> tuple[str, str]:
+    key, *text = line.split(maxsplit=1)
+    return key, text[0] if text else ""
+
+
+def _parse_trn(line: str, where: str) -> tuple[str, str]:
+    match = _TRN_LINE.fullmatch(line)
+    if match is None:
+        raise ManifestError(f"{where}: expected `word word (id)`, found {line[:80]!r}")
+    if "{" in match["text"]:
+        raise ManifestError(
+            f"{where}: alternatives in braces cannot be scored; write one of them: {line[:80]!r}"
+        )
+    return match["id"], match["text"]
+
+
+_PARSERS: dict[TranscriptFormat, Callable[[str, str], tuple[str, str]]] = {
+    TranscriptFormat.JSONL: _parse_jsonl,
+    TranscriptFormat.KALDI: _parse_kaldi,
+    TranscriptFormat.TRN: _parse_trn,
+}

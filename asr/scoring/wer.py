@@ -1,0 +1,295 @@
+"""Word, character and sentence error rates, joined by utterance id.
+
+Counts come from jiwer's minimal alignment with unit costs (Levenshtein 1966). The number of errors
+is unique; how it splits into substitutions, deletions and insertions is not, and sclite, whose
+costs are 4/3/3, may count otherwise. Words are compared as written, after Unicode NFC and with
+any run of white space as one separator: case and punctuation count.
+"""
+
+import logging
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Literal
+
+import jiwer
+
+from asr.errors import ManifestError
+from asr.scoring import bootstrap
+
+Pair = tuple[str | None, str | None]
+"""A reference word beside a hypothesis word; None where one of them has no partner."""
+
+_logger = logging.getLogger(__name__)
+_NAMED_IDS = 5
+
+
+@dataclass(frozen=True)
+class ErrorCounts:
+    """What separates a hypothesis from its reference, in words or in characters."""
+
+    hits: int
+    substitutions: int
+    deletions: int
+    insertions: int
+
+    @property
+    def words(self) -> int:
+        """Length of the reference, in the unit that was counted."""
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Errors per reference unit; above 1 where insertions abound.
+
+        Raises ManifestError if the reference is empty: the rate is then undefined, though the
+        insertions still count in a corpus.
+        """
+        if self.words == 0:
+            raise ManifestError(
+                "the error rate of an empty reference is undefined; score it together with "
+                "utterances that hold words"
+            )
+        return self.errors / self.words
+
+    def __add__(self, other: "ErrorCounts") -> "ErrorCounts":
+        return ErrorCounts(
+            self.hits + other.hits,
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+        )
+
+
+_NONE = ErrorCounts(0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class AlignedUtterance:
+    """One utterance, its reference and hypothesis aligned word by word."""
+
+    id: str
+    pairs: tuple[Pair, ...]
+    words: ErrorCounts
+    characters: ErrorCounts
+
+
+@dataclass(frozen=True)
+class Score:
+    """Error rates of a corpus, as fractions: errors summed over utterances / units summed."""
+
+    wer: float
+    cer: float
+    ser: float
+    """Share of the utterances with at least one word wrong."""
+    wer_interval: tuple[float, float]
+    """95 % percentile bootstrap interval of the WER."""
+    words: int
+    substitutions: int
+    deletions: int
+    insertions: int
+    utterances: int
+    resampled: Literal["utterances", "speakers"] = "utterances"
+    """What the bootstrap drew."""
+
+
+def word_errors(reference: str, hypothesis: str) -> ErrorCounts:
+    """Count word errors of one utterance; either text may be empty."""
+    output = jiwer.process_words(_canonical(reference), _canonical(hypothesis))
+    return _counts(output.alignments[0])
+
+
+def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
+    """Count character errors of one utterance; the space between two words is a character."""
+    output = jiwer.process_characters(_canonical(reference), _canonical(hypothesis))
+    return _counts(output.alignments[0])
+
+
+def align(
+    references: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    *,
+    missing_as_empty: bool = False,
+) -> list[AlignedUtterance]:
+    """Align every utterance with the hypothesis of the same id, in the order of the references.
+
+    Raises ManifestError if there is no reference, or if the two do not name the same utterances.
+    With `missing_as_empty` a reference without hypothesis is taken as all deleted (and logged);
+    that is the fair score of a recogniser that failed on a file.
+    """
+    _check_ids(references, hypotheses, missing_as_empty)
+    expected = [_canonical(text) for text in references.values()]
+    found = [_canonical(hypotheses.get(key, "")) for key in references]
+    words = jiwer.process_words(expected, found)
+    characters = jiwer.process_characters(expected, found)
+    return [
+        AlignedUtterance(key, _pairs(reference, hypothesis, chunks), _counts(chunks), _counts(fine))
+        for key, reference, hypothesis, chunks, fine in zip(
+            references,
+            words.references,
+            words.hypotheses,
+            words.alignments,
+            characters.alignments,
+            strict=True,
+        )
+    ]
+
+
+def summarise(
+    aligned: Sequence[AlignedUtterance],
+    speakers: Mapping[str, str] | None = None,
+    *,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = 0,
+) -> Score:
+    """Pool aligned utterances into corpus rates; `speakers` (id → speaker) are drawn as wholes.
+
+    Raises ManifestError if the references hold no word at all, or if a speaker is unknown or the
+    only one.
+    """
+    words = sum((utterance.words for utterance in aligned), _NONE)
+    characters = sum((utterance.characters for utterance in aligned), _NONE)
+    if words.words == 0:
+        raise ManifestError(
+            f"none of the {len(aligned)} references holds a word: error rates are undefined "
+            f"(words inserted: {words.insertions}); expected at least one word of reference"
+        )
+    return Score(
+        wer=words.rate,
+        cer=characters.rate,
+        ser=sum(utterance.words.errors > 0 for utterance in aligned) / len(aligned),
+        wer_interval=bootstrap.interval(
+            [utterance.words.errors for utterance in aligned],
+            [utterance.words.words for utterance in aligned],
+            _groups(aligned, speakers),
+            resamples=resamples,
+            seed=seed,
+        ),
+        words=words.words,
+        substitutions=words.substitutions,
+        deletions=words.deletions,
+        insertions=words.insertions,
+        utterances=len(aligned),
+        resampled="utterances" if speakers is None else "speakers",
+    )
+
+
+def score(
+    references: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    *,
+    speakers: Mapping[str, str] | None = None,
+    missing_as_empty: bool = False,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = 0,
+) -> Score:
+    """Score hypotheses against references (both id → text): `align`, then `summarise`."""
+    aligned = align(references, hypotheses, missing_as_empty=missing_as_empty)
+    return summarise(aligned, speakers, resamples=resamples, seed=seed)
+
+
+def probability_of_improvement(
+    baseline: Sequence[AlignedUtterance],
+    system: Sequence[AlignedUtterance],
+    speakers: Mapping[str, str] | None = None,
+    *,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = 0,
+) -> bootstrap.Comparison:
+    """Paired bootstrap of two systems aligned with the same references (Bisani and Ney 2004)."""
+    assert [utterance.id for utterance in baseline] == [utterance.id for utterance in system]
+    return bootstrap.paired_comparison(
+        [utterance.words.errors for utterance in baseline],
+        [utterance.words.errors for utterance in system],
+        [utterance.words.words for utterance in system],
+        _groups(system, speakers),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _canonical(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _counts(chunks: Iterable[jiwer.AlignmentChunk]) -> ErrorCounts:
+    lengths: Counter[str] = Counter()
+    for chunk in chunks:
+        lengths[chunk.type] += max(
+            chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx
+        )
+    return ErrorCounts(
+        lengths["equal"], lengths["substitute"], lengths["delete"], lengths["insert"]
+    )
+
+
+def _pairs(
+    reference: Sequence[str], hypothesis: Sequence[str], chunks: Iterable[jiwer.AlignmentChunk]
+) -> tuple[Pair, ...]:
+    return tuple(
+        pair
+        for chunk in chunks
+        for pair in zip_longest(
+            reference[chunk.ref_start_idx : chunk.ref_end_idx],
+            hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx],
+        )
+    )
+
+
+def _check_ids(
+    references: Mapping[str, str], hypotheses: Mapping[str, str], missing_as_empty: bool
+) -> None:
+    if not references:
+        raise ManifestError("there is no reference to score against; expected one at least")
+    missing = [key for key in references if key not in hypotheses]
+    extra = [key for key in hypotheses if key not in references]
+    if extra or (missing and not missing_as_empty):
+        problems = [
+            f"{lack} {len(keys)} of {len(of)} {kind} ({_some(keys)})"
+            for keys, of, lack, kind in (
+                (missing, references, "no hypothesis for", "references"),
+                (extra, hypotheses, "no reference for", "hypotheses"),
+            )
+            if keys
+        ]
+        raise ManifestError(
+            f"references and hypotheses must name the same utterances: {', and '.join(problems)}"
+        )
+    if missing:
+        _logger.warning(
+            "no hypothesis for %d of %d references, which count as all deleted: %s",
+            len(missing),
+            len(references),
+            _some(missing),
+        )
+
+
+def _some(keys: Sequence[str]) -> str:
+    named = ", ".join(repr(key) for key in keys[:_NAMED_IDS])
+    return f"{named}, …" if len(keys) > _NAMED_IDS else named
+
+
+def _groups(
+    aligned: Sequence[AlignedUtterance], speakers: Mapping[str, str] | None
+) -> list[str] | None:
+    if speakers is None:
+        return None
+    unknown = [utterance.id for utterance in aligned if utterance.id not in speakers]
+    if unknown:
+        raise ManifestError(
+            f"no speaker for {len(unknown)} of {len(aligned)} utterances ({_some(unknown)}); "
+            "resampling speakers needs one for each"
+        )
+    groups = [speakers[utterance.id] for utterance in aligned]
+    if len(set(groups)) == 1:
+        raise ManifestError(
+            f"all utterances are of the speaker {groups[0]!r}; resampling speakers needs two at "
+            "least: resample utterances instead"
+        )
+    return groups

@@ -1,0 +1,150 @@
+"""Audio in and out: whatever soundfile decodes, as mono float32 waveforms."""
+
+import dataclasses
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import soundfile
+import torch
+from torch import Tensor
+
+from asr.errors import AudioError, ConfigError
+from asr.files import atomic_write
+from asr.signal.decoding import DEFAULT_LIMITS, AudioInfo, Limits, RawFormat, open_audio
+from asr.signal.headers import UNKNOWN_FRAMES, refusal
+
+__all__ = ["AudioInfo", "Limits", "RawFormat", "blocks", "find_audio", "probe", "read", "write"]
+
+SUFFIXES = frozenset(
+    ".wav .wave .rf64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .sph .nist".split()
+)
+"""File name endings, in lower case, that `find_audio` looks for in folders."""
+
+
+def probe(
+    path: Path | str, raw: RawFormat | None = None, limits: Limits = DEFAULT_LIMITS
+) -> AudioInfo:
+    """What a file holds, by its header; a stream that does not state its length is counted through.
+
+    Raises AudioError as `read` does, save for damage that shows only in decoding.
+    """
+    with open_audio(Path(path), raw, limits) as source:
+        if source.info.frames < UNKNOWN_FRAMES:
+            return source.info
+        frames = sum(len(block) for block in source.blocks())
+        seconds = frames / source.info.sample_rate
+        return dataclasses.replace(source.info, frames=frames, duration_seconds=seconds)
+
+
+def read(
+    path: Path | str,
+    sample_rate: int | None = None,
+    raw: RawFormat | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[Tensor, int]:
+    """A whole file as `(S,)` float32, and its sample rate in Hz.
+
+    Channels are averaged, and the audio is resampled if `sample_rate` is given; the log (logger
+    `asr.audio`) says so once for each number of channels and each rate. Full scale is 1; float
+    files may exceed it and are left as they are. Headerless files need `raw`, which then holds for
+    the file whatever it contains.
+
+    Raises AudioError on a file that is missing, no regular file, not audio, empty, truncated or
+    damaged, holds NaN or infinity, or breaks `limits`; ConfigError on a rate that is not positive.
+    """
+    with open_audio(Path(path), raw, limits) as source:
+        pieces, rate = source.waveform(sample_rate)
+        return torch.cat(list(pieces)), rate
+
+
+def blocks(
+    path: Path | str,
+    block_seconds: float,
+    sample_rate: int | None = None,
+    raw: RawFormat | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Iterator[Tensor]:
+    """The waveform of `read` in consecutive `(S,)` blocks of `block_seconds`, the last one shorter.
+
+    Memory is that of a few blocks, however long the file. Raises AudioError as `read` does, when
+    the iteration meets the fault; ConfigError also if a block would hold no sample.
+    """
+    with open_audio(Path(path), raw, limits) as source:
+        pieces, rate = source.waveform(sample_rate)
+        size = round(block_seconds * rate)
+        if size < 1:
+            raise ConfigError(f"block_seconds: {block_seconds} s hold no sample at {rate} Hz")
+        held = torch.empty(0)
+        for piece in pieces:
+            held = torch.cat((held, piece))
+            while len(held) >= size:
+                yield held[:size].clone()
+                held = held[size:]
+        if len(held):
+            yield held
+
+
+def write(path: Path | str, waveform: Tensor, sample_rate: int) -> None:
+    """Write a `(S,)` waveform in [-1, 1] as 16-bit WAV or FLAC, by the suffix, whole or not at all.
+
+    Raises AudioError on another suffix, and on samples that are not finite or would be clipped;
+    AsrError if the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".wav", ".flac"):
+        raise refusal(path, "a name ending in .wav or .flac", repr(path.suffix), "rename it")
+    peak = float(waveform.abs().max()) if waveform.numel() else 0.0
+    if waveform.dim() != 1 or not peak <= 1.0:
+        found = f"shape {tuple(waveform.shape)} with a peak of {peak}"
+        raise refusal(path, "samples (S,) within [-1, 1]", found, "average or scale them first")
+    # libsndfile would scale by 32767 here, yet by 1/32768 in reading.
+    samples = (waveform * 32768).round().clamp(max=32767).to(torch.int16).cpu().numpy()
+    with atomic_write(path) as temporary:
+        soundfile.write(temporary, samples, sample_rate, "PCM_16", format=path.suffix[1:].upper())
+
+
+def find_audio(arguments: Sequence[Path | str]) -> list[Path]:
+    """The files that command-line arguments name, each once, in order.
+
+    A folder stands for all files below it with a known suffix (`SUFFIXES`), sorted, hidden ones
+    left out. A glob (`**` for any depth) stands for its matches, sorted, as a shell would have
+    expanded it. Any other argument stands for itself, whatever its suffix, missing or not: reading
+    it will tell. Raises AudioError on a folder without audio and on a glob without a match.
+    """
+    found: dict[str, Path] = {}
+    for argument in map(str, arguments):
+        paths = [argument]
+        if glob.has_magic(argument) and not os.path.lexists(argument):
+            paths = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (may be absolute)
+            if not paths:
+                raise AudioError(f"{argument}: no file matches this pattern; check its spelling")
+        for path in map(Path, paths):
+            for file in _audio_below(path) if path.is_dir() else [path]:
+                # Not resolve(): two links to one recording are two names, as in some corpora.
+                found.setdefault(os.path.abspath(file), file)  # noqa: PTH100
+    return list(found.values())
+
+
+def _audio_below(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> NoReturn:
+        raise AudioError(f"{error.filename}: cannot list this folder ({error.strerror})")
+
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [
+            Path(parent, name)
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+        ]
+    if not files:
+        raise refusal(
+            folder,
+            f"files ending in {' '.join(sorted(SUFFIXES))}",
+            "none in this folder",
+            "name the files themselves if they end otherwise",
+        )
+    return sorted(files)

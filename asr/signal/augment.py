@@ -1,0 +1,88 @@
+"""Random changes to training utterances that a listener would forgive.
+
+Every function draws from the generator it is given, so that a seed repeats them exactly.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from asr.errors import ConfigError
+from asr.signal import dsp
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How far training utterances are bent; zeros and empty lists switch a change off."""
+
+    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    """Playing speeds drawn from with equal chance (Ko et al. 2015)."""
+    gain_db: float = 0.0
+    """Loudness is moved by up to this much, up or down."""
+    noise_chance: float = 0.0
+    """The share of utterances that coloured noise is added to."""
+    noise_snr_db: tuple[float, float] = (10.0, 30.0)
+    """Least and greatest ratio of speech to added noise."""
+    time_masks: int = 2
+    time_mask_frames: int = 20
+    """Widest time mask, in frames before stacking (SpecAugment, Park et al. 2019)."""
+    time_mask_share: float = 0.2
+    """No time mask is wider than this share of the utterance."""
+    frequency_masks: int = 2
+    frequency_mask_mels: int = 15
+
+    def __post_init__(self) -> None:
+        if any(not 0.5 <= speed <= 2.0 for speed in self.speeds):
+            raise ConfigError(f"augment.speeds: expected values in 0.5–2.0, found {self.speeds}")
+        if self.noise_snr_db[0] > self.noise_snr_db[1]:
+            raise ConfigError(
+                f"augment.noise_snr_db: expected [least, greatest], found {self.noise_snr_db}"
+            )
+
+
+def augment_waveform(
+    waveform: Tensor, sample_rate: int, config: AugmentConfig, generator: torch.Generator
+) -> Tensor:
+    """Change speed, loudness and background of `(S,)`; the length changes with the speed."""
+    if config.speeds:
+        choice = int(torch.randint(len(config.speeds), (), generator=generator))
+        waveform = dsp.speed(waveform, sample_rate, config.speeds[choice])
+    if config.noise_chance > 0 and _uniform(0, 1, generator) < config.noise_chance:
+        snr_db = torch.tensor(_uniform(*config.noise_snr_db, generator))
+        waveform = dsp.add_noise(waveform, coloured_noise(len(waveform), generator), snr_db)
+    if config.gain_db > 0:
+        waveform = waveform * 10 ** (_uniform(-config.gain_db, config.gain_db, generator) / 20)
+    return waveform
+
+
+def coloured_noise(num_samples: int, generator: torch.Generator) -> Tensor:
+    """Stationary noise `(S,)` of power 1/f^k, k drawn between white (0) and brown (2)."""
+    spectrum = torch.fft.rfft(torch.randn(num_samples, generator=generator))
+    frequency = torch.arange(1, len(spectrum) + 1, dtype=torch.float32)
+    colour = _uniform(0, 2, generator)
+    shaped = spectrum * frequency.pow(-colour / 2)
+    noise: Tensor = torch.fft.irfft(shaped, n=num_samples)
+    return noise / noise.square().mean().sqrt().clamp(min=1e-8)
+
+
+def mask_features(features: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """SpecAugment without time warping: bands of `(T, F)` become 0, their mean."""
+    masked = features.clone()
+    num_frames, num_features = masked.shape
+    widest = min(config.time_mask_frames, int(config.time_mask_share * num_frames))
+    for _ in range(config.time_masks):
+        _mask_band(masked, 0, widest, generator)
+    for _ in range(config.frequency_masks):
+        _mask_band(masked, 1, min(config.frequency_mask_mels, num_features // 2), generator)
+    return masked
+
+
+def _mask_band(features: Tensor, axis: int, widest: int, generator: torch.Generator) -> None:
+    width = int(torch.randint(widest + 1, (), generator=generator))
+    start = int(torch.randint(features.shape[axis] - width + 1, (), generator=generator))
+    features.narrow(axis, start, width).zero_()
+
+
+def _uniform(low: float, high: float, generator: torch.Generator) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))

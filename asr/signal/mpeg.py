@@ -1,0 +1,113 @@
+"""A walk over the frames of an MPEG-1/2/2.5 audio stream (ISO 11172-3, 13818-3), undecoded.
+
+An MP3 has no header for the whole: its length is known only from a tag that may be missing or
+belong to a part, or by stepping from frame to frame.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_LAYER_III, _LAYER_II, _LAYER_I = 1, 2, 3
+_VERSION_1 = 3
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_KBITS = {  # (MPEG-1?, layer) → bit rates in kbit/s; index 0 is "free format"
+    (True, _LAYER_I): tuple(range(0, 449, 32)),
+    (True, _LAYER_II): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, _LAYER_III): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, _LAYER_I): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, _LAYER_II): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, _LAYER_III): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_SAME_STREAM = 0xFFFE0C00  # sync word, version, layer and sample rate: what all frames share
+_HEADER = re.compile(rb"\xff(?=[\xe2-\xff][\x10-\xef])")
+_SEARCH_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Whole frames of a stream: samples in all (a tag's own frame left out), and per frame."""
+
+    samples: int
+    samples_per_frame: int
+    tagged: bool
+    """The first frame is no audio but a Xing or Info tag that states the stream's length."""
+
+
+def walk(file: BinaryIO) -> Walk | None:
+    """Step through a file. None where no frame is found or their sizes are not stated."""
+    position = _sync(file, _skip_id3(file), None)
+    if position is None:
+        return None
+    first = _word(file, position)
+    length, samples_per_frame = _measure(first)
+    file.seek(position)
+    tagged = _states_length(file.read(length))
+    count = -1 if tagged else 0
+    size = file.seek(0, 2)
+    while position is not None and position < size:
+        word = _word(file, position)
+        if (word ^ first) & _SAME_STREAM or not _measure(word)[0]:
+            position = _sync(file, position + 1, first)
+            continue
+        position += _measure(word)[0]
+        count += position <= size
+    return Walk(count * samples_per_frame, samples_per_frame, tagged)
+
+
+def _states_length(frame: bytes) -> bool:
+    """A first frame's Xing or Info tag is followed by flags, bit 0 for a count of frames."""
+    tag = re.search(
+        rb"(?:Xing|Info)...[\x01\x03\x05\x07\x09\x0b\x0d\x0f](....)", frame[:64], re.DOTALL
+    )
+    return tag is not None and any(tag[1])
+
+
+def _measure(word: int) -> tuple[int, int]:
+    """Bytes and samples of the frame with this header; 0 bytes where it is none."""
+    version, layer = word >> 19 & 3, word >> 17 & 3
+    kbits_index, rate_index = word >> 12 & 15, word >> 10 & 3
+    if word >> 21 != 0x7FF or version == 1 or layer == 0 or kbits_index == 15 or rate_index == 3:
+        return 0, 0
+    bits_per_second = 1000 * _KBITS[version == _VERSION_1, layer][kbits_index]
+    rate, padding = _RATES[version][rate_index], word >> 9 & 1
+    if bits_per_second == 0:
+        return 0, 0
+    if layer == _LAYER_I:
+        return (12 * bits_per_second // rate + padding) * 4, 384
+    samples = 576 if layer == _LAYER_III and version != _VERSION_1 else 1152
+    return samples // 8 * bits_per_second // rate + padding, samples
+
+
+def _sync(file: BinaryIO, position: int, like: int | None) -> int | None:
+    """The next place with a frame header that another one of the same stream follows."""
+    while True:
+        file.seek(position)
+        data = file.read(_SEARCH_BYTES)
+        for candidate in _HEADER.finditer(data):
+            place = position + candidate.start()
+            word = _word(file, place)
+            length = _measure(word)[0]
+            alike = like is None or not (word ^ like) & _SAME_STREAM
+            if length and alike and not (_word(file, place + length) ^ word) & _SAME_STREAM:
+                return place
+        if len(data) < _SEARCH_BYTES:
+            return None
+        position += len(data) - 2  # a header may lie across two pieces
+
+
+def _word(file: BinaryIO, position: int) -> int:
+    file.seek(position)
+    data = file.read(4)
+    return int(struct.unpack(">I", data)[0]) if len(data) == 4 else 0
+
+
+def _skip_id3(file: BinaryIO) -> int:
+    """Where an ID3v2 tag at the start of the file ends; its size has seven bits to a byte."""
+    file.seek(0)
+    header = file.read(10)
+    if len(header) < 10 or header[:3] != b"ID3":
+        return 0
+    size = header[6] << 21 | header[7] << 14 | header[8] << 7 | header[9]
+    return 10 + size + (10 if header[5] & 0x10 else 0)

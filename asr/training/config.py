@@ -1,0 +1,63 @@
+"""All settings of a training run in one place; each part is defined beside its user."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from asr.errors import ConfigError
+from asr.model.acoustic import EncoderConfig
+from asr.signal.augment import AugmentConfig
+from asr.signal.features import FeatureConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Manifests to learn from and to validate on."""
+
+    train: tuple[str, ...] = ()
+    dev: str = ""
+    licence: str = ""
+    """Of the training data, for the model card."""
+    description: str = ""
+    """What the training data is, for the model card."""
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """How the weights are found."""
+
+    epochs: int = 60
+    batch_seconds: float = 60.0
+    """Audio in a batch, padding counted."""
+    peak_rate: float = 2e-3
+    warmup_epochs: float = 4.0
+    weight_decay: float = 0.01
+    clip_norm: float = 5.0
+    """Gradients are scaled down to this L2 norm (of the mean loss of a batch's utterances)."""
+    consistency: float = 0.0
+    """Weight of agreement between two differently masked views of each utterance (CR-CTC, Yao
+    et al. 2024, arXiv 2410.05101); 0 takes one view at half the cost of a step."""
+    patience: int = 0
+    """Stop after this many epochs without a better validation WER; 0 runs to the end."""
+    average: int = 5
+    """The best epochs whose weights are averaged at the end."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 products where the processor multiplies them natively."""
+    workers: int = 1
+    """Processes that read and augment audio beside the training step; 0 for none."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_seconds <= 0 or self.peak_rate <= 0 or self.average < 1:
+            raise ConfigError("optim: epochs, batch_seconds, peak_rate and average must be above 0")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run."""
+
+    name: str = "model"
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)

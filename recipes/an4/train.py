@@ -1,0 +1,23 @@
+"""CMU AN4: `python recipes/an4/train.py -o runs/an4 --seed 0`, after prepare.py."""
+
+from asr.model.acoustic import EncoderConfig
+from asr.signal.augment import AugmentConfig
+from asr.signal.features import FeatureConfig
+from asr.training import Config, DataConfig, OptimConfig, main
+
+CONFIG = Config(
+    name="an4",
+    data=DataConfig(
+        train=("data/an4/train.jsonl",),
+        dev="data/an4/dev.jsonl",
+        description="CMU AN4, 848 utterances (0.63 h) of 66 speakers: spelled words, digits, dates",
+        licence="free for any purpose, acknowledgement asked for (CMU AN4)",
+    ),
+    features=FeatureConfig(num_mels=80),
+    augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
+    encoder=EncoderConfig(layers=3, hidden=320, subsampling=4, dropout=0.3),
+    optim=OptimConfig(epochs=70, batch_seconds=40.0, peak_rate=1e-3, warmup_epochs=3.0),
+)
+
+if __name__ == "__main__":
+    main(CONFIG)

@@ -1,0 +1,270 @@
+"""Prepare the Free Spoken Digit Dataset: find or download it, check it, write its manifests.
+
+`python -m recipes.fsdd.prepare --source DIR` takes the folder `recordings/`, or one that holds
+it, and writes under the output folder:
+
+    {train,dev,test}.jsonl                  isolated digits: recordings n >= 7, 5..6, 0..4
+    strings_{train,dev,test}.jsonl          strings of 2 to 7 of those digits, one speaker each
+    strings/                                their audio (8 kHz FLAC), made here
+    loso/SPEAKER/{train,dev,test}.jsonl     leave one speaker out: the others' n >= 5,
+                                            the others' n = 0..4, all of SPEAKER's
+    loso/SPEAKER/strings_{train,dev,test}.jsonl    the same, of strings
+
+Test is the official split (n = 0..4); dev is cut from the official train (n >= 5).
+"""
+
+import argparse
+import random
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from asr.corpus.manifest import Utterance, write_manifest
+from asr.errors import AsrError, AudioError, ManifestError
+from asr.signal.audio import probe, read, write
+from recipes.download import download, unpack
+
+SAMPLE_RATE = 8_000
+WORDS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+RECORDINGS = 50
+"""Recordings of each digit by each speaker."""
+SPLITS = {"train": range(7, RECORDINGS), "dev": range(5, 7), "test": range(5)}
+STRING_ROUNDS = {"train": 2, "dev": 5, "test": 5}
+"""How often each recording occurs in the strings of its split."""
+SHORTEST, LONGEST = 2, 7
+"""Digits in a string."""
+GAP_SECONDS = (0.05, 0.3)
+
+ARCHIVE_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/v1.0.10.zip"
+# The authors publish no checksum; these were measured and published by others.
+ARCHIVE_SIZE = 16_419_872
+ARCHIVE_SHA256 = "c680098f5d2355ba7cc4bd8b0ca9e0a24c00ebe3b4c552208889a4d28d4fbc2b"
+
+_NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[a-z]+)_(?P<number>0|[1-9][0-9]*)")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One spoken digit: the `number`-th time that its speaker says it."""
+
+    number: int
+    utterance: Utterance
+
+
+def find_recordings(source: Path) -> Path:
+    """Return the folder of recordings: `source`, `source/recordings` or `source/*/recordings`."""
+    for folder in (source, source / "recordings", *sorted(source.glob("*/recordings"))):
+        if folder.is_dir() and any(folder.glob("*.wav")):
+            return folder
+    raise ManifestError(
+        f"{source}: no recordings here; expected files like 0_george_0.wav in this folder or in "
+        "its subfolder recordings/. Unpack the archive, or use --download"
+    )
+
+
+def read_corpus(
+    source: Path, speakers: Sequence[str] = SPEAKERS, recordings: int = RECORDINGS
+) -> list[Recording]:
+    """Read and check every recording, sorted by speaker, digit and number.
+
+    Raises ManifestError if a name is not DIGIT_SPEAKER_NUMBER.wav, or if a recording is missing
+    or one too many; AudioError if a file is not 8 kHz mono PCM16.
+    """
+    folder = find_recordings(source)
+    found: set[str] = set()
+    for path in sorted(folder.glob("*.wav")):
+        if _NAME.fullmatch(path.stem) is None:
+            raise ManifestError(f"{path}: expected a name DIGIT_SPEAKER_NUMBER.wav")
+        found.add(path.stem)
+    expected = {
+        f"{digit}_{speaker}_{number}": (digit, speaker, number)
+        for speaker in speakers
+        for digit in range(len(WORDS))
+        for number in range(recordings)
+    }
+    for fault, names in (
+        ("missing", expected.keys() - found),
+        ("unknown", found - expected.keys()),
+    ):
+        if names:
+            raise ManifestError(
+                f"{folder}: {len(names)} recordings are {fault} (first {min(names)}.wav); expected "
+                f"{recordings} of each digit by each of {', '.join(speakers)}"
+            )
+    return [_read(folder / f"{name}.wav", *key) for name, key in expected.items()]
+
+
+def _read(path: Path, digit: int, speaker: str, number: int) -> Recording:
+    info = probe(path)
+    form = (info.sample_rate, info.channels, info.subtype)
+    if form != (SAMPLE_RATE, 1, "PCM_16") or info.frames == 0:
+        raise AudioError(
+            f"{path}: expected {SAMPLE_RATE} Hz mono PCM_16, found {info.frames} samples at "
+            f"{info.sample_rate} Hz, {info.channels} channels, {info.subtype}"
+        )
+    return Recording(
+        number, Utterance(path.stem, path, info.duration_seconds, WORDS[digit], speaker)
+    )
+
+
+def make_strings(
+    utterances: Sequence[Utterance], folder: Path, name: str, rounds: int, seed: int
+) -> list[Utterance]:
+    """Join the digits of one speaker into strings of 2 to 7, written as `folder/NAME_0000.flac`.
+
+    In each of the `rounds` the digits are shuffled and cut into strings, so that each occurs
+    exactly once a round. The same `name` and `seed` give the same strings. At least two
+    utterances are needed.
+    """
+    assert len(utterances) >= SHORTEST
+    generator = random.Random(f"{name} {seed}")
+    speech = {utterance.id: read(utterance.audio_filepath)[0] for utterance in utterances}
+    folder.mkdir(parents=True, exist_ok=True)
+    strings: list[Utterance] = []
+    for _ in range(rounds):
+        order = generator.sample(utterances, len(utterances))
+        while order:
+            length = draw_length(len(order), generator)
+            digits, order = order[:length], order[length:]
+            string_id = f"{name}_{len(strings):04}"
+            path = folder / f"{string_id}.flac"
+            waveform = join([speech[digit.id] for digit in digits], generator)
+            write(path, waveform, SAMPLE_RATE)
+            text = " ".join(digit.text for digit in digits)
+            seconds = len(waveform) / SAMPLE_RATE
+            strings.append(Utterance(string_id, path, seconds, text, digits[0].speaker))
+    return strings
+
+
+def draw_length(left: int, generator: random.Random) -> int:
+    """Draw the length of the next string, never leaving a single digit of the `left` ones."""
+    length = min(generator.randint(SHORTEST, LONGEST), left)
+    if left - length == 1:
+        length += 1 if length < LONGEST else -1
+    return length
+
+
+def join(speech: Sequence[Tensor], generator: random.Random) -> Tensor:
+    """Join waveforms `(S,)` of 8 kHz with a gap before, between and after.
+
+    The gaps hold noise as loud as the quietest 10 ms of the speech: digital silence would teach a
+    model to find the boundaries by it.
+    """
+    noise = torch.Generator().manual_seed(generator.getrandbits(63))
+    level = min(_quietest(waveform) for waveform in speech)
+
+    def gap() -> Tensor:
+        samples = round(generator.uniform(*GAP_SECONDS) * SAMPLE_RATE)
+        return level * torch.randn(samples, generator=noise)
+
+    pieces = [gap()]
+    for waveform in speech:
+        pieces += [waveform, gap()]
+    return torch.cat(pieces)
+
+
+def _quietest(waveform: Tensor) -> float:
+    """Lowest root mean square of 10 ms of a waveform `(S,)`."""
+    frames = waveform.unfold(0, min(len(waveform), SAMPLE_RATE // 100), SAMPLE_RATE // 100)
+    return float(frames.square().mean(dim=1).sqrt().min())
+
+
+def prepare(source: Path, output_dir: Path, seed: int = 0) -> dict[str, list[Utterance]]:
+    """Check the corpus and write every manifest and string; return the official splits.
+
+    The keys are train, dev, test and strings_train, strings_dev, strings_test. Raises
+    ManifestError or AudioError; nothing is written before the corpus has passed.
+    """
+    return write_corpus(read_corpus(source), output_dir, seed)
+
+
+def write_corpus(
+    corpus: Sequence[Recording], output_dir: Path, seed: int
+) -> dict[str, list[Utterance]]:
+    """Write the manifests and strings of a checked corpus; see `prepare`."""
+    splits: dict[str, list[Utterance]] = {}
+    for split, numbers in SPLITS.items():
+        members = [r.utterance for r in corpus if r.number in numbers]
+        strings: list[Utterance] = []
+        for speaker, own in _by_speaker(members).items():
+            strings += make_strings(
+                own,
+                output_dir / "strings" / split,
+                f"{split}_{speaker}",
+                STRING_ROUNDS[split],
+                seed,
+            )
+        splits |= {split: members, f"strings_{split}": strings}
+    for name, utterances in splits.items():
+        write_manifest(output_dir / f"{name}.jsonl", utterances)
+    everything = _by_speaker([r.utterance for r in corpus])
+    for speaker, own in everything.items():
+        folder = output_dir / "loso" / speaker
+        held_out = make_strings(own, folder / "strings", f"loso_{speaker}", 1, seed)
+        for prefix, test in (("", own), ("strings_", held_out)):
+            train = splits[f"{prefix}train"] + splits[f"{prefix}dev"]
+            write_manifest(folder / f"{prefix}train.jsonl", _without(speaker, train))
+            write_manifest(
+                folder / f"{prefix}dev.jsonl", _without(speaker, splits[f"{prefix}test"])
+            )
+            write_manifest(folder / f"{prefix}test.jsonl", test)
+    return splits
+
+
+def _by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
+    groups: defaultdict[str, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        groups[utterance.speaker or ""].append(utterance)
+    return groups
+
+
+def _without(speaker: str, utterances: Sequence[Utterance]) -> list[Utterance]:
+    return [utterance for utterance in utterances if utterance.speaker != speaker]
+
+
+def summary(splits: dict[str, list[Utterance]]) -> str:
+    """Return a table with one line of figures per split."""
+    lines = [f"{'split':14}{'utterances':>11}{'hours':>7}{'words':>7}{'speakers':>9}"]
+    for split, utterances in splits.items():
+        hours = sum(utterance.duration for utterance in utterances) / 3600
+        words = sum(len(utterance.text.split()) for utterance in utterances)
+        speakers = len({utterance.speaker for utterance in utterances})
+        lines.append(f"{split:14}{len(utterances):11}{hours:7.3f}{words:7}{speakers:9}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status (0 done, 1 the corpus has a fault)."""
+    parser = argparse.ArgumentParser(
+        "python -m recipes.fsdd.prepare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    origin = parser.add_mutually_exclusive_group(required=True)
+    origin.add_argument("--source", type=Path, metavar="DIR", help="an unpacked copy of FSDD")
+    origin.add_argument("--download", action="store_true", help="fetch the official archive")
+    parser.add_argument("--output_dir", "-o", type=Path, default=Path("data/fsdd"), metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the digit strings")
+    options = parser.parse_args(arguments)
+    try:
+        source = options.source
+        if options.download:
+            folder = options.output_dir / "download"
+            archive = download(ARCHIVE_URL, folder / "fsdd.zip", ARCHIVE_SIZE, ARCHIVE_SHA256)
+            source = unpack(archive, folder / "fsdd")
+        print(summary(prepare(source, options.output_dir, options.seed)))
+    except AsrError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

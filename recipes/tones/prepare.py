@@ -1,0 +1,132 @@
+"""Prepare the tones corpus: utterances whose letters are tones, made here, nothing downloaded.
+
+`python recipes/tones/prepare.py` writes FLAC recordings and `{train,dev,test}.jsonl`. The same
+seed makes the same corpus; no transcript occurs twice, so the test set holds unseen ones.
+"""
+
+import argparse
+import math
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from asr.corpus.manifest import Utterance, write_manifest
+from asr.errors import AsrError
+from asr.signal.audio import write
+
+SAMPLE_RATE = 8000
+COUNTS = {"train": 320, "dev": 40, "test": 100}
+TONES = {
+    "A": (350.0,),
+    "B": (450.0,),
+    "C": (580.0,),
+    "D": (750.0,),
+    "E": (970.0,),
+    "F": (1250.0,),
+    "G": (350.0, 750.0),
+    "H": (450.0, 970.0),
+    "I": (580.0, 1250.0),
+}
+"""Frequencies in Hz that sound together for each letter."""
+
+LETTER_SECONDS = (0.08, 0.16)
+LETTER_GAP_SECONDS = (0.04, 0.06)
+WORD_GAP_SECONDS = (0.2, 0.3)
+EDGE_SECONDS = (0.05, 0.2)
+FADE_SECONDS = 0.01
+DETUNING = (0.98, 1.02)
+LEVEL_DB = (-30.0, -6.0)
+NOISE_DB = (-40.0, -25.0)
+"""Background noise against the tones of the recording."""
+
+
+def sentence(rng: random.Random) -> str:
+    """One to four words of one to four letters."""
+    letters = sorted(TONES)
+    words = rng.randint(1, 4)
+    return " ".join("".join(rng.choices(letters, k=rng.randint(1, 4))) for _ in range(words))
+
+
+def letter(character: str, rng: random.Random) -> Tensor:
+    """The tone or chord `(S,)` of a letter, faded in and out, of peak 1 at most."""
+    time = torch.arange(round(rng.uniform(*LETTER_SECONDS) * SAMPLE_RATE)) / SAMPLE_RATE
+    detuning = rng.uniform(*DETUNING)
+    waves = [
+        torch.sin(2 * math.pi * (frequency * detuning * time + rng.random()))
+        for frequency in TONES[character]
+    ]
+    edge = torch.minimum(time, time.flip(0)) / FADE_SECONDS
+    return torch.stack(waves).mean(dim=0) * edge.clamp(max=1)
+
+
+def recording(text: str, rng: random.Random) -> Tensor:
+    """A waveform `(S,)` of a transcript: tones, pauses between words, a level, some noise."""
+
+    def silence(seconds: tuple[float, float]) -> Tensor:
+        return torch.zeros(round(rng.uniform(*seconds) * SAMPLE_RATE))
+
+    pieces = [silence(EDGE_SECONDS)]
+    for character in text:
+        if character == " ":
+            pieces.append(silence(WORD_GAP_SECONDS))
+        else:
+            pieces += [letter(character, rng), silence(LETTER_GAP_SECONDS)]
+    pieces.append(silence(EDGE_SECONDS))
+    tones = torch.cat(pieces)
+    generator = torch.Generator().manual_seed(rng.getrandbits(32))
+    noise = torch.randn(len(tones), generator=generator) * 10 ** (rng.uniform(*NOISE_DB) / 20)
+    waveform = tones + noise
+    return waveform / waveform.abs().max() * 10 ** (rng.uniform(*LEVEL_DB) / 20)
+
+
+def prepare(
+    output_dir: Path, seed: int = 0, counts: Mapping[str, int] = COUNTS
+) -> dict[str, list[Utterance]]:
+    """Write the recordings and `{train,dev,test}.jsonl`; return the utterances of each.
+
+    Raises AsrError if a file cannot be written.
+    """
+    rng = random.Random(seed)
+    seen: set[str] = set()
+    splits: dict[str, list[Utterance]] = {}
+    for split, count in counts.items():
+        folder = output_dir / split
+        folder.mkdir(parents=True, exist_ok=True)
+        splits[split] = []
+        while len(splits[split]) < count:
+            text = sentence(rng)
+            if text in seen:
+                continue
+            seen.add(text)
+            path = folder / f"{split}-{len(splits[split]):03d}.flac"
+            waveform = recording(text, rng)
+            write(path, waveform, SAMPLE_RATE)
+            splits[split].append(Utterance(path.stem, path, len(waveform) / SAMPLE_RATE, text))
+    for split, utterances in splits.items():
+        write_manifest(output_dir / f"{split}.jsonl", utterances)
+    return splits
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output_dir", "-o", type=Path, default=Path("data/tones"), metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    try:
+        splits = prepare(options.output_dir, options.seed)
+    except AsrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for split, utterances in splits.items():
+        seconds = sum(utterance.duration for utterance in utterances)
+        print(f"{split:5} {len(utterances):4} utterances {seconds:6.1f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
