@@ -7,6 +7,7 @@ them into dictionaries and back, and refuses what it does not know by naming the
 import dataclasses
 import difflib
 import json
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -72,7 +73,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         inner = [argument for argument in arguments if argument is not type(None)]
         return _convert(inner[0], value, where)
     if origin is typing.Literal:
-        if value not in arguments:
+        if not any(value == known and type(value) is type(known) for known in arguments):
             expected = ", ".join(repr(argument) for argument in arguments)
             raise ConfigError(f"{where}: expected one of {expected}, found {value!r}")
         return value
@@ -84,7 +85,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where}: expected {len(kinds)} values, found {value!r}")
         items = zip(kinds, value, strict=True)
         return tuple(_convert(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(items))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not abs(value) <= sys.float_info.max:
+            raise ConfigError(f"{where}: expected a finite number, found {value!r}")
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{where}: expected {hint.__name__}, found {value!r}")
@@ -106,7 +109,7 @@ def override(config: T, assignments: Sequence[str]) -> T:
         for parent in parents:
             if not isinstance(section.get(parent), dict):
                 raise ConfigError(
-                    f"--set {path}: no section {parent!r}; {_suggest(parent, values)}"
+                    f"--set {path}: no section {parent!r}; {_suggest(parent, section)}"
                 )
             section = section[parent]
         if leaf not in section:
@@ -118,5 +121,5 @@ def override(config: T, assignments: Sequence[str]) -> T:
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # not JSON, or a number of thousands of digits
         return text

@@ -231,6 +231,11 @@ def test_writing_refuses_what_it_cannot_keep(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_writing_at_an_impossible_rate(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"sample rate.*found 0 Hz"):
+        write(tmp_path / "a.flac", torch.zeros(10), 0)
+
+
 def test_writing_into_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(AsrError, match="create the folder"):
         write(tmp_path / "none" / "a.wav", torch.zeros(10), 16000)

@@ -75,9 +75,8 @@ class UtteranceDataset(Dataset[Item]):
         if augment is None:
             return [self.extractor(waveform)]
         seed = (self.seed * 1_000_003 + epoch) * 1_000_003 + index
-        generator = torch.Generator().manual_seed(seed)
-        sample_rate = self.extractor.config.sample_rate
-        waveform = augment_waveform(waveform, sample_rate, augment, generator)
+        generator = torch.Generator().manual_seed(seed % 2**63)  # as large as it takes
+        waveform = augment_waveform(waveform, augment, generator)
         frames = self.extractor.frames(waveform)
         return [
             self.extractor.stacked(mask_features(frames, augment, generator))
@@ -123,7 +122,7 @@ class DurationBatches(Sampler[list[Key]]):
         lengths = torch.tensor(self.durations, dtype=torch.float64)
         generator = torch.Generator()
         if self.seed is not None:
-            generator.manual_seed(self.seed * 1_000_003 + self.epoch)
+            generator.manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
             lengths = lengths * (1 + 0.1 * torch.rand(len(lengths), generator=generator))
         batches: list[list[Key]] = []
         batch: list[Key] = []
@@ -134,7 +133,8 @@ class DurationBatches(Sampler[list[Key]]):
                 batches.append(batch)
                 batch, longest = [], self.durations[index]
             batch.append((self.epoch, index))
-        batches.append(batch)
+        if batch:
+            batches.append(batch)
         if self.seed is None:
             return batches
         return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]

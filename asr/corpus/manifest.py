@@ -86,9 +86,7 @@ def _parse_line(line: str, folder: Path, where: str) -> Utterance:
     if not isinstance(entry, dict):
         raise ManifestError(f"{where}: expected a JSON object, found {line[:80]!r}")
     _check_keys(entry, where)
-    duration = float(entry["duration"])
-    if not (math.isfinite(duration) and duration > 0):
-        raise ManifestError(f"{where}: duration must be positive seconds, found {duration}")
+    duration = _seconds(entry["duration"], where)
     return Utterance(
         id=entry["id"],
         audio_filepath=(folder / entry["audio_filepath"]).absolute(),
@@ -96,6 +94,16 @@ def _parse_line(line: str, folder: Path, where: str) -> Utterance:
         text=unicodedata.normalize("NFC", entry["text"]).strip(),
         speaker=entry.get("speaker"),
     )
+
+
+def _seconds(value: float, where: str) -> float:
+    try:
+        duration = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        duration = math.inf
+    if not (math.isfinite(duration) and duration > 0):
+        raise ManifestError(f"{where}: duration must be positive seconds, found {duration}")
+    return duration
 
 
 def _check_keys(entry: dict[str, Any], where: str) -> None:

@@ -6,11 +6,10 @@ Shapes: N utterances, T feature frames, T' output frames, F features, H hidden, 
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from asr.errors import ConfigError
-from asr.model.layers import NORMS, Bidirectional, ConvSubsampling
+from asr.model.layers import NORMS, Bidirectional, ConvSubsampling, length_mask
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,11 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         if min(self.layers, self.hidden, self.projection) < 1:
             raise ConfigError("encoder: layers, hidden and projection must be at least 1")
+        if self.convolution_channels < 0:
+            raise ConfigError(
+                "encoder.convolution_channels: expected 0 or more, found "
+                f"{self.convolution_channels}"
+            )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"encoder.dropout: expected 0 to below 1, found {self.dropout}")
         if self.convolution_channels == 0 and self.subsampling != 1:
@@ -78,10 +82,10 @@ class AcousticModel(nn.Module):
 
         What stands in the padding of `features` does not matter.
         """
-        frames = features
+        # Not a product with the mask: 0 × NaN is NaN.
+        frames = features.masked_fill(~length_mask(lengths, features.shape[1])[:, :, None], 0.0)
         if self.subsampling is not None:
-            mask = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
-            frames = self.subsampling(frames * mask[:, :, None], lengths)
+            frames = self.subsampling(frames, lengths)
             lengths = self.subsampling.output_lengths(lengths)
         frames = self.projection_norm(self.projection(frames), lengths)
         for layer, norm in zip(self.layers, self.norms, strict=True):

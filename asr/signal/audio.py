@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from asr.files import atomic_write
 from asr.signal.decoding import DEFAULT_LIMITS, AudioInfo, Limits, RawFormat, open_audio
 from asr.signal.headers import UNKNOWN_FRAMES, refusal
 
-__all__ = ["AudioInfo", "Limits", "RawFormat", "blocks", "find_audio", "probe", "read", "write"]
+__all__ = ["SUFFIXES", "AudioInfo", "Limits", "RawFormat"]
+__all__ += ["blocks", "find_audio", "probe", "read", "write"]
 
 SUFFIXES = frozenset(
     ".wav .wave .rf64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .sph .nist".split()
@@ -102,8 +104,14 @@ def write(path: Path | str, waveform: Tensor, sample_rate: int) -> None:
         raise refusal(path, "samples (S,) within [-1, 1]", found, "average or scale them first")
     # libsndfile would scale by 32767 here, yet by 1/32768 in reading.
     samples = (waveform * 32768).round().clamp(max=32767).to(torch.int16).cpu().numpy()
-    with atomic_write(path) as temporary:
-        soundfile.write(temporary, samples, sample_rate, "PCM_16", format=path.suffix[1:].upper())
+    encoded = io.BytesIO()
+    try:
+        soundfile.write(encoded, samples, sample_rate, "PCM_16", format=path.suffix[1:].upper())
+    except soundfile.SoundFileError as error:
+        found = f"{sample_rate} Hz ({error})"
+        raise refusal(path, "a sample rate that the format has", found, "resample it") from error
+    with atomic_write(path) as temporary:  # in one piece, so that a full disk is an OSError
+        temporary.write_bytes(encoded.getvalue())
 
 
 def find_audio(arguments: Sequence[Path | str]) -> list[Path]:

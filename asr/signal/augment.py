@@ -35,19 +35,27 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if any(not 0.5 <= speed <= 2.0 for speed in self.speeds):
             raise ConfigError(f"augment.speeds: expected values in 0.5–2.0, found {self.speeds}")
+        counts = (
+            self.time_masks,
+            self.time_mask_frames,
+            self.frequency_masks,
+            self.frequency_mask_mels,
+        )
+        if min(counts) < 0 or self.gain_db < 0:
+            raise ConfigError("augment: expected masks, their widths and gain_db of 0 or more")
+        if not (0 <= self.time_mask_share <= 1 and 0 <= self.noise_chance <= 1):
+            raise ConfigError("augment: expected time_mask_share and noise_chance in 0–1")
         if self.noise_snr_db[0] > self.noise_snr_db[1]:
             raise ConfigError(
                 f"augment.noise_snr_db: expected [least, greatest], found {self.noise_snr_db}"
             )
 
 
-def augment_waveform(
-    waveform: Tensor, sample_rate: int, config: AugmentConfig, generator: torch.Generator
-) -> Tensor:
+def augment_waveform(waveform: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Change speed, loudness and background of `(S,)`; the length changes with the speed."""
     if config.speeds:
         choice = int(torch.randint(len(config.speeds), (), generator=generator))
-        waveform = dsp.speed(waveform, sample_rate, config.speeds[choice])
+        waveform = dsp.speed(waveform, config.speeds[choice])
     if config.noise_chance > 0 and _uniform(0, 1, generator) < config.noise_chance:
         snr_db = torch.tensor(_uniform(*config.noise_snr_db, generator))
         waveform = dsp.add_noise(waveform, coloured_noise(len(waveform), generator), snr_db)

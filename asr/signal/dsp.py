@@ -67,14 +67,12 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     return resampled
 
 
-def speed(waveform: Tensor, sample_rate: int, factor: float) -> Tensor:
-    """Play `(..., S)` faster (`factor` > 1) or slower, pitch with it: `(..., S / factor)`."""
-    percent = round(factor * 100)
-    return (
-        resample(waveform, sample_rate * percent // 100, sample_rate)
-        if percent != 100
-        else waveform
-    )
+def speed(waveform: Tensor, factor: float) -> Tensor:
+    """Play `(..., S)` faster (`factor` > 1) or slower, pitch with it: `(..., S / factor)`.
+
+    The factor counts in hundredths: a ratio of small numbers needs few filters.
+    """
+    return resample(waveform, round(factor * 100), 100)
 
 
 def mel_filterbank(

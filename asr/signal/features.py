@@ -43,6 +43,11 @@ class FeatureConfig:
             )
         if not 0 < self.hop_seconds <= self.window_seconds:
             raise ConfigError("features: expected 0 < hop_seconds <= window_seconds")
+        if round(self.hop_seconds * self.sample_rate) < 1:
+            raise ConfigError(
+                f"features.hop_seconds: {self.hop_seconds:g} s is less than a sample at "
+                f"{self.sample_rate} Hz"
+            )
         if self.stack < 1 or not 1 <= self.num_ceps <= self.num_mels:
             raise ConfigError("features: expected stack >= 1 and 1 <= num_ceps <= num_mels")
 

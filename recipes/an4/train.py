@@ -1,4 +1,4 @@
-"""CMU AN4: `python recipes/an4/train.py -o runs/an4 --seed 0`, after prepare.py."""
+"""CMU AN4: `python -m recipes.an4.train -o runs/an4 --seed 0`, after prepare.py."""
 
 from asr.model.acoustic import EncoderConfig
 from asr.signal.augment import AugmentConfig

@@ -1,0 +1,63 @@
+"""What tests of the commands share."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Tones:
+    """The tones corpus and a model trained on it, as the recipe's own commands make them."""
+
+    corpus: Path
+    """Folder of {train,dev,test}.jsonl."""
+    run: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.run / "checkpoint"
+
+    @property
+    def test(self) -> Path:
+        return self.corpus / "test.jsonl"
+
+
+def run_python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a Python process in the repository's root to its end, with what it prints."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=900,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error(self) -> str:
+        """The one line of an error of the user's: nothing else on stderr, nothing on stdout."""
+        assert (self.code, self.stdout) == (1, ""), self
+        lines = self.stderr.splitlines()
+        assert len(lines) == 1, self.stderr
+        assert lines[0].startswith("error: "), self.stderr
+        return lines[0].removeprefix("error: ")
+
+
+class Command(Protocol):
+    """The `asr` command in this process."""
+
+    def __call__(self, *arguments: str | Path) -> Outcome: ...

@@ -1,0 +1,235 @@
+"""Augmentation: repeatable from a seed, within its stated bounds, and off when switched off."""
+
+import dataclasses
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from asr.errors import ConfigError
+from asr.signal import dsp
+from asr.signal.augment import AugmentConfig, augment_waveform, coloured_noise, mask_features
+
+OFF = AugmentConfig(speeds=(), time_masks=0, frequency_masks=0)
+EVERYTHING = AugmentConfig(gain_db=6.0, noise_chance=0.5)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(samples: int = 1000, level: float = 0.1) -> Tensor:
+    return level * torch.randn(samples, generator=seeded(99))
+
+
+def test_same_seed_gives_the_same_utterance() -> None:
+    waveforms = [augment_waveform(noise(), EVERYTHING, seeded(seed)) for seed in (5, 5, 6)]
+    masked = [mask_features(torch.ones(200, 40), EVERYTHING, seeded(seed)) for seed in (5, 5, 6)]
+
+    for first, again, other in (waveforms, masked):
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+
+def test_global_random_numbers_are_left_alone() -> None:
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+
+    augment_waveform(noise(), EVERYTHING, seeded(1))
+    mask_features(torch.ones(200, 40), EVERYTHING, seeded(1))
+
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_nothing_changes_when_all_is_off() -> None:
+    waveform, features = noise(), torch.randn(50, 20, generator=seeded(0))
+
+    assert torch.equal(augment_waveform(waveform, OFF, seeded(1)), waveform)
+    assert torch.equal(mask_features(features, OFF, seeded(1)), features)
+
+
+def test_what_is_given_is_not_altered() -> None:
+    waveform, features = noise(), torch.ones(200, 40)
+    waveform_before, features_before = waveform.clone(), features.clone()
+
+    for seed in range(5):
+        augment_waveform(waveform, EVERYTHING, seeded(seed))
+        mask_features(features, EVERYTHING, seeded(seed))
+
+    assert torch.equal(waveform, waveform_before)
+    assert torch.equal(features, features_before)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.9, 1.0, 1.1, 2.0])
+def test_speed_divides_the_length(factor: float) -> None:
+    config = dataclasses.replace(OFF, speeds=(factor,))
+
+    assert len(augment_waveform(noise(1001), config, seeded(0))) == math.ceil(1001 / factor)
+
+
+def test_every_speed_is_drawn_about_as_often() -> None:
+    config = dataclasses.replace(OFF, speeds=(0.9, 1.0, 1.1))
+    generator = seeded(0)
+
+    lengths = [len(augment_waveform(noise(99), config, generator)) for _ in range(300)]
+
+    assert set(lengths) == {110, 99, 90}
+    assert all(70 < lengths.count(length) < 130 for length in set(lengths))
+
+
+@pytest.mark.parametrize(("least", "greatest"), [(10.0, 30.0), (-5.0, 0.0), (15.0, 15.0)])
+def test_noise_has_the_ratio_that_was_drawn(
+    monkeypatch: pytest.MonkeyPatch, least: float, greatest: float
+) -> None:
+    drawn = []
+    mix = dsp.add_noise
+
+    def listen(waveform: Tensor, added: Tensor, snr_db: Tensor) -> Tensor:
+        drawn.append(float(snr_db))
+        return mix(waveform, added, snr_db)
+
+    monkeypatch.setattr(dsp, "add_noise", listen)
+    config = dataclasses.replace(OFF, noise_chance=1.0, noise_snr_db=(least, greatest))
+    for seed in range(20):
+        waveform = noise(2000)
+        added = augment_waveform(waveform, config, seeded(seed)) - waveform
+        measured = 10 * math.log10(float(waveform.square().sum() / added.square().sum()))
+        assert measured == pytest.approx(drawn[-1], abs=0.1)
+        assert least - 0.01 <= drawn[-1] <= greatest + 0.01
+    assert len(set(drawn)) == (20 if least < greatest else 1)
+
+
+def test_noise_is_added_to_the_stated_share() -> None:
+    config = dataclasses.replace(OFF, noise_chance=0.3)
+    generator, waveform = seeded(0), noise(64)
+
+    noisy = sum(
+        not torch.equal(augment_waveform(waveform, config, generator), waveform) for _ in range(400)
+    )
+
+    assert 90 < noisy < 150
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 1000])
+def test_silence_and_short_recordings_stay_finite(samples: int) -> None:
+    config = dataclasses.replace(EVERYTHING, noise_chance=1.0)
+    for seed in range(10):
+        for waveform in (torch.zeros(samples), noise(samples)):
+            assert bool(augment_waveform(waveform, config, seeded(seed)).isfinite().all())
+
+
+def test_gain_stays_within_its_bound() -> None:
+    config = dataclasses.replace(OFF, gain_db=6.0)
+    waveform = noise(10)
+
+    ratios = [augment_waveform(waveform, config, seeded(seed)) / waveform for seed in range(100)]
+    gains = [20 * math.log10(float(ratio[0])) for ratio in ratios]
+
+    assert all(float(ratio.max() - ratio.min()) < 1e-6 for ratio in ratios)
+    assert all(-6.001 <= gain <= 6.001 for gain in gains)
+    assert min(gains) < -4
+    assert max(gains) > 4
+
+
+def test_coloured_noise_has_unit_power() -> None:
+    for seed in range(10):
+        power = coloured_noise(4000, seeded(seed)).square().mean()
+        assert float(power) == pytest.approx(1, abs=1e-3)
+
+
+def test_coloured_noise_falls_by_0_to_6_db_an_octave() -> None:
+    slopes = []
+    for seed in range(20):
+        power = torch.fft.rfft(coloured_noise(1 << 14, seeded(seed))).abs().square()
+        octaves = [power[1 << i : 2 << i].mean().log2() for i in range(5, 13)]
+        falls = [float(high - low) for low, high in pairwise(octaves)]
+        slopes.append(sum(falls) / len(falls))
+
+    assert all(-2.2 < slope < 0.2 for slope in slopes)
+    assert max(slopes) - min(slopes) > 1
+
+
+@given(
+    st.integers(1, 120),
+    st.integers(2, 40),
+    st.integers(0, 4),
+    st.integers(0, 50),
+    st.floats(0, 1),
+    st.integers(0, 2**32),
+)
+def test_time_masks_keep_their_bounds(
+    frames: int, mels: int, masks: int, widest: int, share: float, seed: int
+) -> None:
+    config = dataclasses.replace(
+        OFF, time_masks=masks, time_mask_frames=widest, time_mask_share=share
+    )
+
+    masked = mask_features(torch.ones(frames, mels), config, seeded(seed))
+
+    assert bool((masked == masked[:, :1]).all())  # a frame is masked wholly or not at all
+    hidden = masked[:, 0] == 0
+    bound = min(widest, int(share * frames))
+    assert int(hidden.sum()) <= masks * bound
+    if masks == 1:
+        positions = hidden.nonzero().flatten().tolist()
+        assert positions == list(range(*_span(positions)))
+
+
+@given(
+    st.integers(1, 60), st.integers(1, 40), st.integers(0, 3), st.integers(0, 60), st.integers(0)
+)
+def test_frequency_masks_keep_their_bounds(
+    frames: int, mels: int, masks: int, widest: int, seed: int
+) -> None:
+    config = dataclasses.replace(OFF, frequency_masks=masks, frequency_mask_mels=widest)
+
+    masked = mask_features(torch.ones(frames, mels), config, seeded(seed % 2**63))
+
+    assert bool((masked == masked[:1]).all())
+    hidden = masked[0] == 0
+    assert int(hidden.sum()) <= masks * min(widest, mels // 2)
+    if masks == 1:
+        positions = hidden.nonzero().flatten().tolist()
+        assert positions == list(range(*_span(positions)))
+
+
+def _span(positions: list[int]) -> tuple[int, int]:
+    return (positions[0], positions[-1] + 1) if positions else (0, 0)
+
+
+def test_masks_reach_their_widest_and_every_place() -> None:
+    config = dataclasses.replace(OFF, time_masks=1, time_mask_frames=5, time_mask_share=1.0)
+    widths, touched = set(), torch.zeros(12, dtype=torch.bool)
+
+    for seed in range(200):
+        hidden = mask_features(torch.ones(12, 3), config, seeded(seed))[:, 0] == 0
+        widths.add(int(hidden.sum()))
+        touched |= hidden
+
+    assert widths == set(range(6))
+    assert bool(touched.all())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"speeds": (0.4,)}, r"speeds: expected values in 0.5–2.0, found \(0.4,\)"),
+        ({"speeds": (1.0, 2.1)}, "speeds"),
+        ({"speeds": (math.nan,)}, "speeds"),
+        ({"noise_snr_db": (30.0, 10.0)}, r"noise_snr_db: expected \[least, greatest\]"),
+        ({"noise_chance": 1.5}, "noise_chance in 0–1"),
+        ({"time_mask_share": -0.1}, "time_mask_share"),
+        ({"time_masks": -1}, "0 or more"),
+        ({"time_mask_frames": -1}, "0 or more"),
+        ({"frequency_mask_mels": -1}, "0 or more"),
+        ({"gain_db": -3.0}, "gain_db of 0 or more"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"augment.*{message}"):
+        AugmentConfig(**settings)

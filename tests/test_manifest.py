@@ -1,0 +1,252 @@
+"""Manifests: a strict reader that says which line is wrong, and a writer it can read back."""
+
+import json
+import shutil
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.errors import AsrError, ManifestError
+
+GOOD: dict[str, Any] = {"id": "u1", "audio_filepath": "u1.wav", "duration": 1.5, "text": "YES"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A corpus folder with two recordings; nothing here looks inside them."""
+    for name in ("u1.wav", "u2.wav"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def line(**changes: Any) -> str:
+    return json.dumps(GOOD | changes)
+
+
+def written(folder: Path, *lines: str | bytes, newline: bytes = b"\n") -> Path:
+    path = folder / "train.jsonl"
+    encoded = [text.encode() if isinstance(text, str) else text for text in lines]
+    path.write_bytes(newline.join(encoded))
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ManifestError) as error:
+        read_manifest(path)
+    return str(error.value)
+
+
+def test_utterances_come_in_order(folder: Path) -> None:
+    path = written(folder, line(speaker="f1"), line(id="u2", audio_filepath="u2.wav", duration=2))
+
+    assert read_manifest(path) == [
+        Utterance("u1", folder / "u1.wav", 1.5, "YES", "f1"),
+        Utterance("u2", folder / "u2.wav", 2.0, "YES", None),
+    ]
+
+
+def test_path_may_be_a_string(folder: Path) -> None:
+    assert read_manifest(str(written(folder, line())))[0].id == "u1"
+
+
+def test_blank_lines_are_passed_over_and_counted(folder: Path) -> None:
+    path = written(folder, "", line(), "  ", "{", "")
+
+    assert refusal(path).startswith(f"{path}, line 4: not JSON")
+
+
+def test_byte_order_mark_and_windows_line_ends(folder: Path) -> None:
+    path = written(folder, b"\xef\xbb\xbf" + line().encode(), line(id="u2"), newline=b"\r\n")
+
+    assert [(u.id, u.text) for u in read_manifest(path)] == [("u1", "YES"), ("u2", "YES")]
+
+
+def test_decomposed_text_is_composed_and_stripped(folder: Path) -> None:
+    path = written(folder, line(text="  CAFE\u0301\u00a0\r\n"))
+
+    assert read_manifest(path)[0].text == "CAF\u00c9"
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_only_line_feeds_end_a_line(folder: Path, separator: str) -> None:
+    raw = json.dumps(GOOD | {"text": f"ONE{separator}TWO"}, ensure_ascii=False)
+    assert separator in raw
+
+    first, second = read_manifest(written(folder, raw, line(id="u2")))
+
+    assert first.text == f"ONE{separator}TWO"
+    assert second.id == "u2"
+
+
+def test_manifest_may_be_read_without_its_audio(tmp_path: Path) -> None:
+    path = written(tmp_path, line())
+
+    assert read_manifest(path, require_audio=False)[0].audio_filepath == tmp_path / "u1.wav"
+    assert "no audio file" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("YES NO", "not JSON .* found 'YES NO'"),
+        (line()[:-1], "not JSON"),
+        (line() + line(), "not JSON .*Extra data"),
+        ("[" * 100_000, "not JSON"),
+        ('{"duration": ' + "9" * 5000 + "}", "not JSON"),
+        ('["u1"]', r"expected a JSON object, found '\[\"u1\"\]'"),
+        ("3", "expected a JSON object, found '3'"),
+        ("null", "expected a JSON object"),
+        ("{}", "the key 'id' is missing; expected id, audio_filepath, duration, text"),
+        (line(speakr="f"), "unknown key 'speakr'; expected id,.* speaker"),
+        (line(id=3), "'id' has the wrong type: 3"),
+        (line(id=""), "the id is empty"),
+        (line(id=" \t"), "the id is empty"),
+        (line(audio_filepath=None), "'audio_filepath' has the wrong type: None"),
+        (line(duration="1.5"), "'duration' has the wrong type: '1.5'"),
+        (line(duration=True), "'duration' has the wrong type: True"),
+        (line(duration=0), r"duration must be positive seconds, found 0\.0"),
+        (line(duration=-1), "duration must be positive"),
+        (line(duration=float("nan")), "duration must be positive seconds, found nan"),
+        (line(duration=float("inf")), "duration must be positive"),
+        (line(duration=10**400), "duration must be positive seconds"),
+        (line(text=["YES"]), "'text' has the wrong type"),
+        (line(speaker=7), "'speaker' has the wrong type: 7"),
+        (line(text="A\ud800"), "'text': half a surrogate pair is no character"),
+        (line(id="A\ud800"), "'id': half a surrogate pair"),
+        (line(speaker="A\udfff"), "'speaker': half a surrogate pair"),
+        (line(id="u0"), "the id 'u0' stands already on line 1"),
+        (line(audio_filepath="gone.wav"), r"no audio file at .*gone\.wav; .*manifest's folder"),
+        (line(audio_filepath="."), "no audio file at"),
+        (line(audio_filepath=""), "no audio file at"),
+        (line(audio_filepath="a\0b.wav"), "no audio file at"),
+        (line(audio_filepath="\ud800.wav"), "no audio file at|'audio_filepath': half a surrogate"),
+        (line(audio_filepath="x" * 5000), "no audio file at|cannot"),
+        *[
+            (json.dumps({k: v for k, v in GOOD.items() if k != key}), f"the key '{key}' is missing")
+            for key in GOOD
+        ],
+    ],
+    ids=lambda value: value[:30],
+)
+def test_wrong_lines_are_refused_by_number(folder: Path, bad: str, message: str) -> None:
+    path = written(folder, line(id="u0"), bad, line(id="u2"))
+
+    with pytest.raises(ManifestError, match=message) as error:
+        read_manifest(path)
+
+    assert str(error.value).startswith(f"{path}, line 2: ")
+
+
+def test_null_speaker_is_no_speaker(folder: Path) -> None:
+    assert read_manifest(written(folder, line(speaker=None)))[0].speaker is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"], ids=["0", "blank", "mark"])
+def test_empty_manifests_are_refused(folder: Path, content: bytes) -> None:
+    assert "the manifest is empty" in refusal(written(folder, content))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_other_encodings_are_refused(folder: Path, encoding: str) -> None:
+    content = json.dumps(GOOD | {"text": "É"}, ensure_ascii=False).encode(encoding)
+
+    assert "expected a UTF-8 file" in refusal(written(folder, content))
+
+
+def test_missing_manifests_and_folders_are_refused(tmp_path: Path) -> None:
+    assert str(tmp_path / "none.jsonl") in refusal(tmp_path / "none.jsonl")
+    assert "cannot read the manifest" in refusal(tmp_path)
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+transcripts = st.text(st.characters(exclude_categories=["Cs"])).map(
+    lambda text: unicodedata.normalize("NFC", text).strip()
+)
+files = st.lists(
+    st.text("ab é.\u2028'\"\\", min_size=1, max_size=5).filter(lambda name: name.strip(".")),
+    min_size=1,
+    max_size=3,
+).map("/".join)
+entries = st.tuples(
+    names, files, st.floats(1e-5, 1e6).map(lambda s: round(s, 6)), transcripts, st.none() | names
+)
+
+
+@given(st.lists(entries, min_size=1, max_size=5, unique_by=lambda entry: entry[0]))
+def test_what_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[str, str, float, str, str | None]]
+) -> None:
+    folder = tmp_path_factory.getbasetemp().resolve()
+    utterances = [
+        Utterance(name, folder / "wav" / file, seconds, text, speaker)
+        for name, file, seconds, text, speaker in entries
+    ]
+
+    write_manifest(folder / "round.jsonl", utterances)
+
+    assert read_manifest(folder / "round.jsonl", require_audio=False) == utterances
+
+
+def test_paths_are_written_relative_to_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "wav").mkdir()
+    (tmp_path / "wav" / "u1.wav").touch()
+    path = tmp_path / "lists" / "train.jsonl"
+
+    write_manifest(path, [Utterance("u1", tmp_path / "wav" / "u1.wav", 1.0, "É")])
+
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "id": "u1",
+        "audio_filepath": "../wav/u1.wav",
+        "duration": 1.0,
+        "text": "É",
+    }
+    assert "É" in path.read_text(encoding="utf-8")
+
+
+def test_corpus_can_be_moved_as_a_whole(tmp_path: Path) -> None:
+    corpus = tmp_path / "here"
+    (corpus / "wav").mkdir(parents=True)
+    (corpus / "wav" / "u1.wav").write_bytes(b"sound")
+    write_manifest(corpus / "train.jsonl", [Utterance("u1", corpus / "wav" / "u1.wav", 1.0, "A")])
+
+    moved = Path(shutil.move(corpus, tmp_path / "there"))
+
+    (utterance,) = read_manifest(moved / "train.jsonl")
+    assert utterance.audio_filepath == moved / "wav" / "u1.wav"
+    assert utterance.audio_filepath.read_bytes() == b"sound"
+
+
+def test_relative_manifest_gives_absolute_audio(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(folder, line())
+    monkeypatch.chdir(folder)
+
+    (utterance,) = read_manifest("train.jsonl")
+    monkeypatch.chdir("/")
+
+    assert utterance.audio_filepath == folder / "u1.wav"
+    assert utterance.audio_filepath.is_file()
+
+
+def test_absolute_paths_are_kept(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = written(tmp_path_factory.mktemp("elsewhere"), line(audio_filepath=f"{folder}/u1.wav"))
+
+    assert read_manifest(path)[0].audio_filepath == folder / "u1.wav"
+
+
+def test_failed_write_keeps_the_old_manifest(folder: Path) -> None:
+    path = folder / "train.jsonl"
+    write_manifest(path, [Utterance("u1", folder / "u1.wav", 1.0, "A")])
+    before = path.read_bytes()
+
+    with pytest.raises(AsrError, match="cannot write"):
+        write_manifest(path, [Utterance("u1", folder / "u1.wav", 1.0, "half \ud800")])
+
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in folder.iterdir()) == ["train.jsonl", "u1.wav", "u2.wav"]

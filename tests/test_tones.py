@@ -1,0 +1,132 @@
+"""The whole way, as a user goes it: prepare, train, evaluate, transcribe, describe, score."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from asr.corpus.manifest import read_manifest
+from asr.signal import audio
+from recipes.tones.prepare import TONES, letter, main, prepare, sentence
+from tests.support import Tones, run_python
+
+FIGURES = (
+    "wer cer ser wer_interval words substitutions deletions insertions utterances real_time_factor"
+)
+
+
+def test_a_recogniser_from_nothing_to_no_errors(tones: Tones, tmp_path: Path) -> None:
+    figures, hypotheses = tmp_path / "figures.json", tmp_path / "hypotheses.jsonl"
+    evaluated = run_python(
+        *("-m", "asr", "evaluate", tones.checkpoint, tones.test, "--threads", "1"),
+        *("--json", figures, "--hypotheses", hypotheses),
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert evaluated.stdout.splitlines()[0].split()[:2] == ["WER", "0.00%"]
+    found = json.loads(figures.read_text())
+    assert list(found) == FIGURES.split()
+    assert (found["wer"], found["cer"], found["ser"], found["wer_interval"]) == (0, 0, 0, [0, 0])
+    assert found["utterances"] == len(read_manifest(tones.test))
+    assert 0 < found["real_time_factor"] < 0.5
+
+    rescored = tmp_path / "rescored.json"
+    scored = run_python("-m", "asr", "score", tones.test, hypotheses, "--json", rescored)
+    assert scored.returncode == 0, scored.stderr
+    assert json.loads(rescored.read_text()) == found | {"real_time_factor": None}
+
+
+def test_files_folders_and_globs_are_transcribed(tones: Tones, tmp_path: Path) -> None:
+    utterances = read_manifest(tones.test)
+    references = {utterance.audio_filepath.stem: utterance.text for utterance in utterances}
+    transcribe = ("-m", "asr", "transcribe", tones.checkpoint)
+    first = utterances[0]
+
+    alone = run_python(*transcribe, first.audio_filepath, "--threads", "1")
+    assert (alone.returncode, alone.stdout) == (0, f"{first.text}\n")
+    assert alone.stderr == ""
+
+    folder = tones.corpus / "test"
+    written = run_python(*transcribe, folder, "-o", tmp_path / "out", "-f", "json", "--threads=1")
+    assert (written.returncode, written.stdout) == (0, "")
+    outputs = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out").iterdir()}
+    assert {stem: output["text"] for stem, output in outputs.items()} == references
+    assert outputs[first.id]["duration"] == pytest.approx(first.duration)
+
+    pattern = folder / "test-00[0-3].flac"
+    globbed = run_python(*transcribe, pattern, "--beam_size", "4", "--threads", "1")
+    lines = [f"{folder / stem}.flac: {references[stem]}" for stem in sorted(references)[:4]]
+    assert globbed.stdout.splitlines() == lines
+
+
+def test_the_checkpoint_says_what_it_is(tones: Tones) -> None:
+    described = run_python("-m", "asr", "describe", tones.checkpoint)
+    assert described.returncode == 0, described.stderr
+    for expected in ("tones", "lstm", "train.jsonl", "model.safetensors", "dev"):
+        assert expected in described.stdout
+    assert (tones.checkpoint / "README.md").read_text().startswith("# checkpoint\n")
+
+
+def test_the_run_leaves_its_records(tones: Tones) -> None:
+    names = {path.name for path in tones.run.iterdir()}
+    assert {"config.json", "train.log", "metrics.jsonl", "curves.png", "state.pt"} <= names
+    history = [json.loads(line) for line in (tones.run / "metrics.jsonl").read_text().splitlines()]
+    assert [metrics["epoch"] for metrics in history] == list(range(1, len(history) + 1))
+    assert history[-1]["train_loss"] < history[0]["train_loss"] / 10
+    assert 0 < history[-1]["blank_rate"] < 1
+    assert "checkpoint written" in (tones.run / "train.log").read_text()
+
+
+def test_a_seed_makes_one_corpus(tmp_path: Path) -> None:
+    counts = {"train": 3, "test": 2}
+    made = {name: prepare(tmp_path / name, seed, counts) for name, seed in zip("abc", (7, 7, 8))}
+    bytes_of = {
+        name: [u.audio_filepath.read_bytes() for us in splits.values() for u in us]
+        for name, splits in made.items()
+    }
+    assert bytes_of["a"] == bytes_of["b"] != bytes_of["c"]
+    for split, utterances in made["a"].items():
+        assert read_manifest(tmp_path / "a" / f"{split}.jsonl") == utterances
+
+
+def test_no_transcript_occurs_twice(tones: Tones) -> None:
+    utterances = [
+        u for split in ("train", "dev", "test") for u in read_manifest(tones.corpus / f"{split}.jsonl")
+    ]
+    assert len({utterance.text for utterance in utterances}) == len(utterances)
+    assert {c for utterance in utterances for c in utterance.text} == {*TONES, " "}
+
+
+def test_durations_are_those_of_the_recordings(tones: Tones) -> None:
+    for utterance in read_manifest(tones.test)[:10]:
+        assert audio.probe(utterance.audio_filepath).duration_seconds == utterance.duration
+
+
+@pytest.mark.parametrize("character", sorted(TONES))
+def test_a_letter_sounds_at_its_frequencies(character: str) -> None:
+    waveform = letter(character, random.Random(1))
+    spectrum = torch.fft.rfft(waveform, n=8000).abs()  # one bin is one Hz
+    expected = sorted(TONES[character])
+    peaks = sorted(
+        int(spectrum[round(0.9 * hz) : round(1.1 * hz)].argmax()) + round(0.9 * hz)
+        for hz in expected
+    )
+    assert peaks == pytest.approx(expected, rel=0.03)
+    assert spectrum[peaks].min() > 0.5 * spectrum.max()
+
+
+def test_sentences_have_words_of_letters() -> None:
+    rng = random.Random(0)
+    for _ in range(100):
+        words = sentence(rng).split(" ")
+        assert 1 <= len(words) <= 4
+        assert all(word and set(word) <= TONES.keys() for word in words)
+
+
+def test_an_unusable_output_folder_is_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("")
+    assert main(["--output_dir", str(tmp_path / "taken")]) == 1
+    assert "taken" in capsys.readouterr().err
