@@ -25,6 +25,7 @@ _ADVICE = {
     errno.EFBIG: "raise the file size limit (`ulimit -f`) and try again",
     errno.ENOENT: "create the folder first",
     errno.ENOTDIR: "choose a path whose parents are folders",
+    errno.EEXIST: "choose another name, or move what stands there",
     errno.EISDIR: "choose the path of a file, not of a folder",
     errno.EACCES: "choose a folder that you may write to",
     errno.EPERM: "choose a folder that you may write to",
@@ -162,6 +163,14 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(path: Path | str) -> None:
+    """Make a folder and its parents, if it is missing. Raises AsrError, naming it and the cure."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AsrError(write_failure(Path(path), error)) from error
 
 
 def write_text_atomic(path: Path | str, text: str) -> None:

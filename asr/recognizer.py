@@ -20,8 +20,9 @@ from asr.decode.greedy import greedy_search
 from asr.errors import AudioError, CheckpointError, ConfigError
 from asr.model.acoustic import AcousticModel, EncoderConfig
 from asr.model.device import torch_device
-from asr.signal import audio, dsp
+from asr.signal import audio
 from asr.signal.features import FeatureConfig, FeatureExtractor
+from asr.signal.resampling import resample_stream
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger("asr.recognizer")
@@ -141,19 +142,22 @@ class Recognizer:
     def _checked_samples(
         self, samples: np.ndarray[Any, Any] | Tensor, sample_rate: int | None
     ) -> Tensor:
-        waveform = torch.as_tensor(samples)
         if sample_rate is None or sample_rate <= 0:
             raise AudioError(f"samples: expected their sample_rate in Hz, found {sample_rate}")
-        if waveform.dim() != 1 or len(waveform) == 0:
+        if len(samples.shape) != 1 or len(samples) == 0:
             raise AudioError(
-                f"samples: expected one channel (S,), found the shape {tuple(waveform.shape)}; "
+                f"samples: expected one channel (S,), found the shape {tuple(samples.shape)}; "
                 "average the channels first"
             )
-        if not waveform.is_floating_point():
+        if isinstance(samples, np.ndarray) and samples.dtype.kind == "f":
+            # A copy: torch takes no array that is read-only, backwards or of another byte order.
+            samples = torch.from_numpy(np.array(samples, np.float32, order="C"))
+        if not (isinstance(samples, Tensor) and samples.is_floating_point()):
             raise AudioError(
-                f"samples: expected floats in [-1, 1], found {waveform.dtype}; divide 16-bit "
+                f"samples: expected floats in [-1, 1], found {samples.dtype}; divide 16-bit "
                 "integers by 32768"
             )
+        waveform = samples.detach().cpu().float()
         if not bool(torch.isfinite(waveform).all()):
             raise AudioError("samples: found NaN or infinity")
-        return dsp.resample(waveform.detach().cpu().float(), sample_rate, self.sample_rate)
+        return torch.cat(list(resample_stream([waveform], sample_rate, self.sample_rate)))

@@ -122,9 +122,9 @@ def test_recurrent_weights_start_orthogonal_and_biases_at_0(cell: str) -> None:
     hidden = 6
     weights = dict(FusedLayer(cell, 5, hidden).rnn.named_parameters())
 
-    for gate in weights["weight_hh_l0"].split(hidden):
+    for gate in torch.split(weights["weight_hh_l0"], hidden):
         torch.testing.assert_close(gate @ gate.T, torch.eye(hidden), atol=1e-5, rtol=0)
-    for gate in weights["weight_ih_l0"].split(hidden):
+    for gate in torch.split(weights["weight_ih_l0"], hidden):
         assert float(gate.detach().abs().max()) <= math.sqrt(6 / (5 + hidden))
     bias = (weights["bias_ih_l0"] + weights["bias_hh_l0"]).detach()
     forget = torch.zeros(len(bias))
@@ -135,14 +135,15 @@ def test_recurrent_weights_start_orthogonal_and_biases_at_0(cell: str) -> None:
 
 def test_open_forget_gate_keeps_the_state() -> None:
     layer = FusedLayer("lstm", 1, 4)
+    bias = dict(layer.rnn.named_parameters())["bias_ih_l0"].data
 
-    def kept(bias: float) -> float:
+    def kept(forget_bias: float) -> float:
         """The share of the cell state that is left after a step without input."""
-        layer.rnn.bias_ih_l0.data[4:8] = bias
+        bias[4:8] = forget_bias
         state = (torch.zeros(1, 1, 4), torch.ones(1, 1, 4))
-        return float(layer.rnn(torch.zeros(1, 1, 1), state)[1][1].mean())
+        return float(layer.rnn(torch.zeros(1, 1, 1), state)[1][1].detach().mean())
 
-    initial = float(layer.rnn.bias_ih_l0.data[4])
+    initial = bias[4].item()
     assert kept(initial) == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-6)
     assert kept(0.0) == pytest.approx(0.5, abs=1e-6)
 
@@ -175,7 +176,9 @@ def test_batch_norm_in_use_is_a_fixed_line() -> None:
 
     alone = layer(frames[1:, :3], torch.tensor([3]))
     assert torch.equal(together[1:, :3], alone)
-    line = (frames - layer.norm.running_mean) / (layer.norm.running_var + layer.norm.eps).sqrt()
+    statistics = layer.norm.state_dict()
+    deviation = (statistics["running_var"] + layer.norm.eps).sqrt()
+    line = (frames - statistics["running_mean"]) / deviation
     torch.testing.assert_close(together[0], line[0])
 
 
@@ -202,6 +205,7 @@ def test_norms_keep_the_shape_and_each_frame_apart(norm: str) -> None:
 def convolve(plane: Tensor, layer: nn.Conv2d, stride: int) -> Tensor:
     """A 3 × 3 convolution of `(channels, T, F)` by its definition, zeros around."""
     around = nn.functional.pad(plane, (1, 1, 1, 1))
+    assert layer.bias is not None
     rows = [
         torch.einsum("cij,ocij->o", around[:, t : t + 3, f : f + 3], layer.weight) + layer.bias
         for t in range(0, plane.shape[1], stride)

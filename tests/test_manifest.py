@@ -124,8 +124,8 @@ def test_manifest_may_be_read_without_its_audio(tmp_path: Path) -> None:
         (line(audio_filepath="."), "no audio file at"),
         (line(audio_filepath=""), "no audio file at"),
         (line(audio_filepath="a\0b.wav"), "no audio file at"),
-        (line(audio_filepath="\ud800.wav"), "no audio file at|'audio_filepath': half a surrogate"),
-        (line(audio_filepath="x" * 5000), "no audio file at|cannot"),
+        (line(audio_filepath="\ud800.wav"), "no audio file at"),
+        (line(audio_filepath="x" * 5000), "no audio file at"),
         *[
             (json.dumps({k: v for k, v in GOOD.items() if k != key}), f"the key '{key}' is missing")
             for key in GOOD

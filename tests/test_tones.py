@@ -80,7 +80,8 @@ def test_the_run_leaves_its_records(tones: Tones) -> None:
 
 def test_a_seed_makes_one_corpus(tmp_path: Path) -> None:
     counts = {"train": 3, "test": 2}
-    made = {name: prepare(tmp_path / name, seed, counts) for name, seed in zip("abc", (7, 7, 8))}
+    seeds = {"a": 7, "b": 7, "c": 8}
+    made = {name: prepare(tmp_path / name, seed, counts) for name, seed in seeds.items()}
     bytes_of = {
         name: [u.audio_filepath.read_bytes() for us in splits.values() for u in us]
         for name, splits in made.items()
@@ -91,9 +92,8 @@ def test_a_seed_makes_one_corpus(tmp_path: Path) -> None:
 
 
 def test_no_transcript_occurs_twice(tones: Tones) -> None:
-    utterances = [
-        u for split in ("train", "dev", "test") for u in read_manifest(tones.corpus / f"{split}.jsonl")
-    ]
+    manifests = [tones.corpus / f"{split}.jsonl" for split in ("train", "dev", "test")]
+    utterances = [utterance for path in manifests for utterance in read_manifest(path)]
     assert len({utterance.text for utterance in utterances}) == len(utterances)
     assert {c for utterance in utterances for c in utterance.text} == {*TONES, " "}
 

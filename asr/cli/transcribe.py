@@ -9,7 +9,7 @@ import typer
 
 from asr.cli.options import BeamSize, Checkpoint, Device, Threads, load_recognizer
 from asr.errors import AsrError
-from asr.files import json_text, write_text_atomic
+from asr.files import json_text, make_folder, write_text_atomic
 
 if TYPE_CHECKING:
     from asr.recognizer import Transcript
@@ -55,7 +55,7 @@ def transcribe(
     raw_format = parse_raw(raw) if raw else None
     paths = find_audio(audio)
     if output_dir:
-        output_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(output_dir)
     outputs = output_files(paths, output_dir, output_format) if output_dir else {}
     recognizer = load_recognizer(checkpoint, device, threads)
     failures = []

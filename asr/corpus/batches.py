@@ -1,5 +1,6 @@
 """Utterances to batches: length buckets by duration, audio to padded features."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from asr.corpus.manifest import Utterance
+from asr.errors import AsrError
 from asr.signal import audio
 from asr.signal.augment import AugmentConfig, augment_waveform, mask_features
 from asr.signal.features import FeatureExtractor
@@ -69,6 +71,13 @@ class UtteranceDataset(Dataset[Item]):
         waveform, _ = audio.read(utterance.audio_filepath, sample_rate)
         views = self._views(waveform, epoch, index)
         return utterance.id, views, torch.tensor(self.targets[index], dtype=torch.long)
+
+    def __getitems__(self, keys: Sequence[Key]) -> list[Item] | AsrError:
+        """The items of a batch, or what stands in its way, for `BatchLoader` to raise."""
+        try:
+            return [self[key] for key in keys]
+        except AsrError as error:
+            return error
 
     def _views(self, waveform: Tensor, epoch: int, index: int) -> list[Tensor]:
         augment = self.augment
@@ -148,12 +157,37 @@ class DurationBatches(Sampler[list[Key]]):
 
 def make_loader(
     dataset: UtteranceDataset, batches: DurationBatches, workers: int = 0
-) -> DataLoader[Batch]:
+) -> "BatchLoader":
     """A loader that computes features in the background when `workers` is above 0."""
-    return DataLoader(
+    return BatchLoader(
         dataset,  # type: ignore[arg-type]
         batch_sampler=batches,
-        collate_fn=collate,
+        collate_fn=_collate_or_pass_on,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_leave_interrupts_to_the_parent,
+        # Its own, or each start of an epoch would draw from the generator that dropout draws
+        # from, and an epoch that is resumed starts twice.
+        generator=torch.Generator(),
     )
+
+
+class BatchLoader(DataLoader[Batch]):
+    """Batches in order. Raises AudioError, as it was, on a recording that cannot be read.
+
+    Raised in a background worker, an error would arrive as the text of a traceback.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, AsrError):
+                raise batch
+            yield batch
+
+
+def _collate_or_pass_on(items: Sequence[Item] | AsrError) -> Batch | AsrError:
+    return items if isinstance(items, AsrError) else collate(items)
+
+
+def _leave_interrupts_to_the_parent(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

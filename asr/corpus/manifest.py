@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError
-from asr.files import write_text_atomic
+from asr.files import make_folder, write_text_atomic
 
 _REQUIRED: dict[str, type | tuple[type, ...]] = {
     "id": str,
@@ -66,7 +66,8 @@ def read_manifest(path: Path | str, require_audio: bool = True) -> list[Utteranc
                 f"{where}: the id {utterance.id!r} stands already on line {seen[utterance.id]}; "
                 "ids must be unique"
             )
-        if require_audio and not utterance.audio_filepath.is_file():
+        # Path.is_file raises on a name too long and on a folder that may not be entered.
+        if require_audio and not os.path.isfile(utterance.audio_filepath):  # noqa: PTH113
             raise ManifestError(
                 f"{where}: no audio file at {utterance.audio_filepath}; audio_filepath is taken "
                 "relative to the manifest's folder"
@@ -149,5 +150,5 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
         if utterance.speaker is not None:
             entry["speaker"] = utterance.speaker
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_text_atomic(path, "".join(lines))

@@ -65,11 +65,17 @@ def augment_waveform(waveform: Tensor, config: AugmentConfig, generator: torch.G
 
 
 def coloured_noise(num_samples: int, generator: torch.Generator) -> Tensor:
-    """Stationary noise `(S,)` of power 1/f^k, k drawn between white (0) and brown (2)."""
+    """Stationary noise `(S,)` of power 1/f^k, k drawn between white (0) and brown (2).
+
+    Flat below 1/160 of the band (50 Hz at 16 kHz) and without a mean: what cannot be heard would
+    take most of a brown noise's energy.
+    """
     spectrum = torch.fft.rfft(torch.randn(num_samples, generator=generator))
-    frequency = torch.arange(1, len(spectrum) + 1, dtype=torch.float32)
+    share_of_band = torch.linspace(0, 1, len(spectrum))
     colour = _uniform(0, 2, generator)
-    shaped = spectrum * frequency.pow(-colour / 2)
+    shaped = spectrum * share_of_band.clamp(min=1 / 160).pow(-colour / 2)
+    if num_samples > 1:
+        shaped[0] = 0
     noise: Tensor = torch.fft.irfft(shaped, n=num_samples)
     return noise / noise.square().mean().sqrt().clamp(min=1e-8)
 

@@ -57,6 +57,7 @@ class TokenTable:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of a label sequence (no blanks), words parted by single spaces."""
+        assert BLANK not in tokens
         return " ".join("".join(self.characters[token - 1] for token in tokens).split())
 
 

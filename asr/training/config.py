@@ -56,6 +56,8 @@ class Config:
 
     name: str = "model"
     seed: int = 0
+    init_from: str = ""
+    """Checkpoint folder whose weights to start from; empty starts from random ones."""
     data: DataConfig = field(default_factory=DataConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -18,16 +18,23 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from asr.config import to_dict
 from asr.corpus.batches import Batch
 from asr.errors import AsrError
-from asr.files import write_text_atomic
+from asr.files import write_json_atomic, write_text_atomic
 from asr.model.layers import length_mask
 from asr.model.loss import consistency_loss, ctc_loss
 from asr.text.tokens import BLANK
 from asr.training.config import Config
 from asr.training.curves import draw_curves
 from asr.training.schedule import learning_rate
-from asr.training.selection import finish, keep_best_weights, out_of_patience, validate
+from asr.training.selection import (
+    drop_other_weights,
+    finish,
+    keep_best_weights,
+    out_of_patience,
+    validate,
+)
 from asr.training.setup import Run, prepare, uses_bfloat16
 from asr.training.state import Progress, restore_state, save_state
 
@@ -49,6 +56,7 @@ def train(config: Config, folder: Path, device: torch.device, resume: bool = Fal
     if resume:
         progress = restore_state(folder, run.model, run.optimizer)
         _log.info("resuming at epoch %d, batch %d", progress.epoch + 1, progress.batch)
+    write_json_atomic(folder / "config.json", to_dict(config))
     with stop_signal() as stopping:
         while progress.epoch < config.optim.epochs and not out_of_patience(run, progress):
             train_epoch(run, progress, stopping)
@@ -140,9 +148,9 @@ def refuse_non_finite(losses: Tensor, batch: Batch, run: Run) -> None:
     """Raise AsrError naming the utterances whose loss is not a number or infinite."""
     if bool(torch.isfinite(losses).all()):
         return
-    wrong = [
+    wrong = dict.fromkeys(  # an utterance of two views is named once
         i for i, loss in zip(batch.ids, losses.tolist(), strict=True) if not math.isfinite(loss)
-    ]
+    )
     raise AsrError(
         f"the loss is not finite for {', '.join(wrong)}; listen to these recordings and read their "
         "transcripts; if they are sound, lower optim.peak_rate or optim.clip_norm, or set "
@@ -188,6 +196,7 @@ def finish_epoch(run: Run, progress: Progress) -> None:
     write_text_atomic(run.folder / "metrics.jsonl", "".join(lines))
     draw_curves(progress.history, run.folder / "curves.png")
     save_state(run.folder, progress, run.model, run.optimizer)
+    drop_other_weights(run, progress)  # the state before this one may have needed them
 
 
 @contextlib.contextmanager

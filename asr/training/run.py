@@ -16,9 +16,11 @@ import typer
 
 from asr.config import from_dict, override
 from asr.errors import AsrError, ConfigError
+from asr.files import make_folder
 from asr.model.device import torch_device
 from asr.training.config import Config
 from asr.training.loop import Interrupted, train
+from asr.training.state import STATE_FILE
 
 _log = logging.getLogger("asr.training")
 
@@ -40,6 +42,8 @@ def run_training(
     `base`, or the JSON of `config_file`, or with `resume` the run's own settings, is changed by
     the manifests, `settings` and `seed` given. Raises SystemExit(130) when interrupted.
     """
+    if resume and not (output_dir / STATE_FILE).exists():
+        raise ConfigError(f"{output_dir}: nothing to resume; start the run without --resume")
     source = output_dir / "config.json" if resume and config_file is None else config_file
     config = read_config(source) if source else base or Config()
     data = dataclasses.replace(
@@ -47,15 +51,15 @@ def run_training(
         train=tuple(train_manifests) or config.data.train,
         dev=dev_manifest or config.data.dev,
     )
-    if not data.train or not data.dev:
-        raise ConfigError("expected at least one --train manifest and a --dev manifest")
     config = dataclasses.replace(config, data=data)
     if seed is not None:
         config = dataclasses.replace(config, seed=seed)
     config = override(config, settings)
+    if not config.data.train or not config.data.dev:
+        raise ConfigError("expected at least one --train manifest and a --dev manifest")
     if threads:
         torch.set_num_threads(threads)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(output_dir)
     log_file = logging.FileHandler(output_dir / "train.log", encoding="utf-8")
     log_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logging.getLogger("asr").addHandler(log_file)

@@ -64,14 +64,18 @@ def weights_file(run: Run, epoch: int) -> Path:
 
 
 def keep_best_weights(run: Run, progress: Progress) -> None:
-    """Write this epoch's weights if it is among the best, and drop those that no longer are."""
-    best = {weights_file(run, epoch) for epoch in best_epochs(progress, run.config.optim.average)}
-    current = weights_file(run, progress.epoch)
-    current.parent.mkdir(exist_ok=True)
-    if current in best:
-        with atomic_write(current) as temporary:
+    """Write this epoch's weights if it is among the best."""
+    if progress.epoch in best_epochs(progress, run.config.optim.average):
+        file = weights_file(run, progress.epoch)
+        file.parent.mkdir(exist_ok=True)
+        with atomic_write(file) as temporary:
             safetensors.torch.save_file(run.model.state_dict(), temporary)
-    for file in set(current.parent.glob("epoch-*.safetensors")) - best:
+
+
+def drop_other_weights(run: Run, progress: Progress) -> None:
+    """Remove the weights of epochs that are no longer among the best."""
+    best = {weights_file(run, epoch) for epoch in best_epochs(progress, run.config.optim.average)}
+    for file in set((run.folder / "weights").glob("epoch-*.safetensors")) - best:
         file.unlink()
 
 

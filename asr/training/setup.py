@@ -8,12 +8,13 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from asr.checkpoint.bundle import Bundle, load_bundle
 from asr.config import to_dict
 from asr.corpus.batches import Batch, DurationBatches, UtteranceDataset, make_loader
 from asr.corpus.check import check_utterances
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import ConfigError
-from asr.files import write_json_atomic
+from asr.files import make_folder
 from asr.model.acoustic import AcousticModel
 from asr.signal.features import FeatureExtractor
 from asr.text.tokens import TokenTable
@@ -46,24 +47,18 @@ def prepare(config: Config, folder: Path, device: torch.device, resume: bool) ->
         raise ConfigError(
             f"{folder}: a run stands here already; add --resume or name another folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     torch.manual_seed(config.seed)
     train_set = [u for path in config.data.train for u in read_manifest(path)]
     dev_set = read_manifest(config.data.dev)
-    known = {u.audio_filepath for u in train_set}
-    shared = sum(u.audio_filepath in known for u in dev_set)
-    if shared:
-        _log.warning(
-            "%d of the %d validation recordings are also trained on: their error rate will flatter",
-            shared,
-            len(dev_set),
-        )
+    warn_of_overlap(train_set, dev_set)
     tokens = TokenTable.from_texts(u.text for u in train_set)
     extractor = FeatureExtractor(config.features)
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
     train_targets = _check(config, model, tokens, train_set, "training data")
     dev_targets = _check(config, model, tokens, dev_set, config.data.dev)
-    write_json_atomic(folder / "config.json", to_dict(config))
+    if config.init_from and not resume:
+        start_from(load_bundle(config.init_from), config, model, tokens)
     model.to(device)
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -104,6 +99,39 @@ def prepare(config: Config, folder: Path, device: torch.device, resume: bool) ->
     )
 
 
+def warn_of_overlap(train_set: list[Utterance], dev_set: list[Utterance]) -> None:
+    """Say so when recordings are both trained on and validated on."""
+    known = {u.audio_filepath for u in train_set}
+    shared = sum(u.audio_filepath in known for u in dev_set)
+    if shared:
+        _log.warning(
+            "%d of the %d validation recordings are also trained on: their error rate will flatter",
+            shared,
+            len(dev_set),
+        )
+
+
+def start_from(bundle: Bundle, config: Config, model: AcousticModel, tokens: TokenTable) -> None:
+    """Take over the weights of a checkpoint; with other tokens, the output layer starts anew.
+
+    Raises ConfigError if its features or encoder are not those of this run.
+    """
+    where = config.init_from
+    for part, wanted in (("features", config.features), ("encoder", config.encoder)):
+        found = bundle.config[part]
+        differing = [k for k, v in to_dict(wanted).items() if k != "dropout" and found.get(k) != v]
+        if differing:
+            raise ConfigError(
+                f"init_from={where}: its {part} differ from this run's in {', '.join(differing)}; "
+                f"set them alike (`asr describe {where}`)"
+            )
+    weights = bundle.weights
+    if tuple(bundle.config["tokens"]) != tokens.characters:
+        _log.info("%s has other tokens: the output layer starts anew", where)
+        weights = {k: v for k, v in weights.items() if not k.startswith("output.")}
+    model.load_state_dict(weights, strict=False)
+
+
 def _check(
     config: Config,
     model: AcousticModel,
@@ -126,5 +154,7 @@ def uses_bfloat16(config: Config, device: torch.device) -> bool:
         return config.optim.precision == "bfloat16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older torch has none
+    capabilities: dict[str, object] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # older torch has none
     return bool(capabilities.get("avx512_bf16"))

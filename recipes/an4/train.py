@@ -14,9 +14,11 @@ CONFIG = Config(
         licence="free for any purpose, acknowledgement asked for (CMU AN4)",
     ),
     features=FeatureConfig(num_mels=80),
-    augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
+    augment=AugmentConfig(speeds=(0.9, 1.0, 1.1), time_masks=4),
     encoder=EncoderConfig(layers=3, hidden=320, subsampling=4, dropout=0.3),
-    optim=OptimConfig(epochs=70, batch_seconds=40.0, peak_rate=1e-3, warmup_epochs=3.0),
+    optim=OptimConfig(
+        epochs=40, batch_seconds=40.0, peak_rate=1e-3, warmup_epochs=3.0, consistency=0.2
+    ),
 )
 
 if __name__ == "__main__":
