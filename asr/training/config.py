@@ -37,7 +37,7 @@ class OptimConfig:
     """Weight of agreement between two differently masked views of each utterance (CR-CTC, Yao
     et al. 2024, arXiv 2410.05101); 0 takes one view at half the cost of a step."""
     patience: int = 0
-    """Stop after this many epochs without a better validation WER; 0 runs to the end."""
+    """Stop after this many epochs without a better validation CER; 0 runs to the end."""
     average: int = 5
     """The best epochs whose weights are averaged at the end."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -53,8 +53,11 @@ def write_hypotheses_sample(run: Run, hypotheses: dict[str, str]) -> None:
 
 
 def best_epochs(progress: Progress, count: int) -> list[int]:
-    """The epochs of lowest validation WER, then CER; best first."""
-    ranked = sorted(progress.history, key=lambda m: (m["dev_wer"], m["dev_cer"], -m["epoch"]))
+    """The epochs of lowest validation CER, then WER; best first.
+
+    A small validation set has few words: picked by WER, the best of many epochs is a lucky one.
+    """
+    ranked = sorted(progress.history, key=lambda m: (m["dev_cer"], m["dev_wer"], -m["epoch"]))
     return [int(metrics["epoch"]) for metrics in ranked[:count]]
 
 
@@ -86,7 +89,7 @@ def out_of_patience(run: Run, progress: Progress) -> bool:
         return False
     if progress.epoch - best_epochs(progress, 1)[0] < patience:
         return False
-    _log.info("no better validation WER for %d epochs: stopping early", patience)
+    _log.info("no better validation CER for %d epochs: stopping early", patience)
     return True
 
 
@@ -103,7 +106,7 @@ def finish(run: Run, progress: Progress) -> Path:
         run.model.load_state_dict(weights)
         results[name] = validate(run)
         _log.info("%s: dev WER %.2f %%", name, 100 * results[name]["dev_wer"])
-    chosen = min(results, key=lambda name: (results[name]["dev_wer"], results[name]["dev_loss"]))
+    chosen = min(results, key=lambda name: (results[name]["dev_cer"], results[name]["dev_loss"]))
     checkpoint = run.folder / "checkpoint"
     config = run.config
     save_bundle(
