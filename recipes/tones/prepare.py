@@ -1,6 +1,6 @@
 """Prepare the tones corpus: utterances whose letters are tones, made here, nothing downloaded.
 
-`python recipes/tones/prepare.py` writes FLAC recordings and `{train,dev,test}.jsonl`. The same
+`python -m recipes.tones.prepare` writes FLAC recordings and `{train,dev,test}.jsonl`. The same
 seed makes the same corpus; no transcript occurs twice, so the test set holds unseen ones.
 """
 
@@ -16,10 +16,11 @@ from torch import Tensor
 
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError
+from asr.files import make_folder
 from asr.signal.audio import write
 
 SAMPLE_RATE = 8000
-COUNTS = {"train": 320, "dev": 40, "test": 100}
+COUNTS = {"train": 300, "dev": 30, "test": 100}
 TONES = {
     "A": (350.0,),
     "B": (450.0,),
@@ -27,16 +28,16 @@ TONES = {
     "D": (750.0,),
     "E": (970.0,),
     "F": (1250.0,),
-    "G": (350.0, 750.0),
-    "H": (450.0, 970.0),
-    "I": (580.0, 1250.0),
+    "G": (1600.0, 2050.0),
+    "H": (1600.0, 2650.0),
+    "I": (2050.0, 2650.0),
 }
 """Frequencies in Hz that sound together for each letter."""
 
-LETTER_SECONDS = (0.08, 0.16)
-LETTER_GAP_SECONDS = (0.04, 0.06)
-WORD_GAP_SECONDS = (0.2, 0.3)
-EDGE_SECONDS = (0.05, 0.2)
+LETTER_SECONDS = (0.1, 0.2)
+LETTER_GAP_SECONDS = (0.05, 0.065)
+WORD_GAP_SECONDS = (0.3, 0.4)
+EDGE_SECONDS = (0.02, 0.08)
 FADE_SECONDS = 0.01
 DETUNING = (0.98, 1.02)
 LEVEL_DB = (-30.0, -6.0)
@@ -45,10 +46,10 @@ NOISE_DB = (-40.0, -25.0)
 
 
 def sentence(rng: random.Random) -> str:
-    """One to four words of one to four letters."""
+    """One to four words of one to three letters."""
     letters = sorted(TONES)
     words = rng.randint(1, 4)
-    return " ".join("".join(rng.choices(letters, k=rng.randint(1, 4))) for _ in range(words))
+    return " ".join("".join(rng.choices(letters, k=rng.randint(1, 3))) for _ in range(words))
 
 
 def letter(character: str, rng: random.Random) -> Tensor:
@@ -95,7 +96,7 @@ def prepare(
     splits: dict[str, list[Utterance]] = {}
     for split, count in counts.items():
         folder = output_dir / split
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         splits[split] = []
         while len(splits[split]) < count:
             text = sentence(rng)
@@ -122,9 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AsrError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    print("split  utterances  minutes  words")
     for split, utterances in splits.items():
-        seconds = sum(utterance.duration for utterance in utterances)
-        print(f"{split:5} {len(utterances):4} utterances {seconds:6.1f} s")
+        minutes = sum(utterance.duration for utterance in utterances) / 60
+        words = sum(len(utterance.text.split()) for utterance in utterances)
+        print(f"{split:5}{len(utterances):12}{minutes:9.1f}{words:7}")
     return 0
 
 

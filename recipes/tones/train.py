@@ -1,4 +1,4 @@
-"""Train on the tones corpus: `python recipes/tones/train.py -o runs/tones`."""
+"""Train on the tones corpus: `python -m recipes.tones.train -o runs/tones`."""
 
 from asr.model.acoustic import EncoderConfig
 from asr.signal.augment import AugmentConfig
@@ -13,7 +13,12 @@ CONFIG = Config(
         licence="the project's own",
         description="Synthetic tones and chords, one for each letter, made by recipes/tones",
     ),
-    features=FeatureConfig(sample_rate=8000, num_mels=32, high_hz=3800.0),
+    features=FeatureConfig(
+        sample_rate=8000,
+        num_mels=32,
+        high_hz=3800.0,
+        normalise="mean",  # equal variances would raise the noise between the tones to their level
+    ),
     augment=AugmentConfig(
         speeds=(),  # a tone played faster is another letter's
         time_masks=0,
@@ -24,11 +29,11 @@ CONFIG = Config(
         hidden=48,
         projection=48,
         convolution_channels=8,
-        subsampling=2,
+        subsampling=4,
         dropout=0.0,
     ),
     optim=OptimConfig(
-        epochs=8,
+        epochs=10,
         batch_seconds=16.0,
         peak_rate=1e-2,
         warmup_epochs=1.0,

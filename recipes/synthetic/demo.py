@@ -1,0 +1,36 @@
+"""The demo: transcribe the sample recordings with the shipped checkpoint and score them."""
+
+import sys
+from pathlib import Path
+
+import asr
+from asr.corpus.manifest import read_manifest
+from asr.errors import AsrError
+from asr.evaluation import evaluate
+from asr.scoring.report import render_summary
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
+MANIFEST = Path(__file__).resolve().parent / "samples" / "manifest.jsonl"
+
+
+def demo() -> None:
+    """Print each sample's transcript beside its reference, and the error rates."""
+    utterances = read_manifest(MANIFEST)
+    result = evaluate(asr.load(CHECKPOINT), utterances)
+    for utterance in utterances:
+        heard = result.hypotheses[utterance.id]
+        mark = "=" if heard == utterance.text else "x"
+        print(f"{mark} {utterance.audio_filepath.name}")
+        print(f"    said   {utterance.text}")
+        print(f"    heard  {heard}")
+    print()
+    print(render_summary(result.score, result.real_time_factor))
+    print(f"\nYour own file:  .venv/bin/asr transcribe {CHECKPOINT.relative_to(REPOSITORY)} FILE")
+
+
+if __name__ == "__main__":
+    try:
+        demo()
+    except AsrError as error:
+        sys.exit(f"error: {error}")
