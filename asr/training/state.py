@@ -67,9 +67,12 @@ def restore_state(
             f"{path}: nothing to resume; start the run without --resume"
         ) from error
     except Exception as error:
+        # torch answers what is no state with a page on how to load it all the same.
+        foreign = type(error).__name__ == "UnpicklingError"
+        reason = "not a run's state" if foreign else " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{path}: cannot resume from this state ({type(error).__name__}: {str(error)[:200]}); "
-            "was the run started with the same settings? Otherwise start again without --resume"
+            f"{path}: cannot resume from this state ({type(error).__name__}: {reason}); was the "
+            "run started with the same settings? Otherwise start anew in another folder"
         ) from error
 
 
