@@ -418,10 +418,9 @@ def test_windows_leave_out_no_frame(
     whole = windowed(recognizer, waveform, monkeypatch, 1e6, 0.0)
     pieces = windowed(recognizer, waveform, monkeypatch, 1.0, context_seconds)
     assert pieces.shape == whole.shape
-    first = recognizer.model.output_lengths(torch.tensor(100 // 2)).item()
-    assert isinstance(first, int)
+    half = 50 // recognizer.model.config.subsampling  # far from where the first window ends
     if context_seconds:
-        torch.testing.assert_close(pieces[:first].exp(), whole[:first].exp(), atol=0.2, rtol=0)
+        torch.testing.assert_close(pieces[:half].exp(), whole[:half].exp(), atol=0.2, rtol=0)
 
 
 def test_a_file_is_read_the_same_in_windows(

@@ -140,6 +140,7 @@ def finish(run: Run, progress: Progress) -> Path:
             "augment": to_dict(config.augment),
             "optim": to_dict(config.optim),
             "threads": torch.get_num_threads(),
+            "init_from": config.init_from,
         },
         dtype=STORED,
     )

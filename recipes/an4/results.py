@@ -34,7 +34,7 @@ def results(
         print(
             f"| {bundle.config['seed']} | {bundle.metrics['epochs']} "
             f"| {bundle.metrics['training_seconds'] / 60:.0f} "
-            f"| {bundle.metrics['dev']['dev_wer']:.2%} | {score.wer:.2%} "
+            f"| {bundle.metrics['dev']['wer']:.2%} | {score.wer:.2%} "
             f"| {low:.2%} to {high:.2%} | {score.cer:.2%} | {score.ser:.2%} |"
         )
     for name, values in (("WER", [s.wer for s in scores]), ("CER", [s.cer for s in scores])):

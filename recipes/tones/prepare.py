@@ -28,17 +28,17 @@ TONES = {
     "D": (750.0,),
     "E": (970.0,),
     "F": (1250.0,),
-    "G": (1600.0, 2050.0),
-    "H": (1600.0, 2650.0),
-    "I": (2050.0, 2650.0),
+    "G": (1600.0,),
+    "H": (1950.0, 2600.0),
+    "I": (2250.0, 3000.0),
 }
 """Frequencies in Hz that sound together for each letter."""
 
 LETTER_SECONDS = (0.1, 0.2)
-LETTER_GAP_SECONDS = (0.05, 0.065)
+LETTER_GAP_SECONDS = (0.07, 0.085)
 WORD_GAP_SECONDS = (0.3, 0.4)
 EDGE_SECONDS = (0.02, 0.08)
-FADE_SECONDS = 0.01
+FADE_SECONDS = 0.02
 DETUNING = (0.98, 1.02)
 LEVEL_DB = (-30.0, -6.0)
 NOISE_DB = (-40.0, -25.0)

@@ -17,7 +17,7 @@ CONFIG = Config(
         sample_rate=8000,
         num_mels=32,
         high_hz=3800.0,
-        normalise="mean",  # equal variances would raise the noise between the tones to their level
+        normalise="none",  # where a tone is missing, its band's mean or spread would be the noise's
     ),
     augment=AugmentConfig(
         speeds=(),  # a tone played faster is another letter's
