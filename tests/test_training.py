@@ -778,3 +778,56 @@ def test_unusable_optimiser_settings_are_refused() -> None:
     for changes in ({"epochs": 0}, {"batch_seconds": 0.0}, {"peak_rate": -1.0}, {"average": 0}):
         with pytest.raises(ConfigError):
             OptimConfig(**changes)
+
+
+# --- Starting from another checkpoint
+
+
+@pytest.fixture(scope="module")
+def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    return loop.train(optim(config, epochs=1, average=1), folder / "run", CPU)
+
+
+def test_a_run_starts_from_the_weights_of_a_checkpoint(
+    config: Config, finished: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(config, init_from=str(finished))
+    run = setup.prepare(config, tmp_path / "run", CPU, resume=False)
+    assert same(dict(run.model.state_dict()), load_bundle(finished).weights)
+
+
+def test_with_other_tokens_the_output_layer_starts_anew(
+    config: Config, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lower(entries: list[dict[str, Any]]) -> None:
+        for entry in entries:
+            entry["text"] = entry["text"].lower()
+
+    for split in ("train", "dev"):
+        config = edited(config, tmp_path, lower, split)
+    config = dataclasses.replace(config, init_from=str(finished))
+    with caplog.at_level(logging.INFO, "asr.training"):
+        run = setup.prepare(config, tmp_path / "run", CPU, resume=False)
+    weights, old = run.model.state_dict(), load_bundle(finished).weights
+    kept = {name for name in weights if torch.equal(weights[name], old[name])}
+    assert set(weights) - kept == {"output.weight", "output.bias"}
+    assert "the output layer starts anew" in caplog.text
+
+
+def test_a_checkpoint_of_another_shape_is_refused_by_setting(
+    config: Config, finished: Path, tmp_path: Path
+) -> None:
+    encoder = dataclasses.replace(config.encoder, hidden=9)
+    config = dataclasses.replace(config, encoder=encoder, init_from=str(finished))
+    with pytest.raises(ConfigError, match=r"encoder differ from this run's in hidden"):
+        setup.prepare(config, tmp_path / "run", CPU, resume=False)
+
+
+def test_validating_on_what_is_trained_on_is_said(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = dataclasses.replace(config.data, dev=config.data.train[0])
+    with caplog.at_level(logging.WARNING, "asr.training"):
+        setup.prepare(dataclasses.replace(config, data=data), tmp_path / "run", CPU, resume=False)
+    assert "12 of the 12 validation recordings are also trained on" in caplog.text

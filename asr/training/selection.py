@@ -134,6 +134,7 @@ def finish(run: Run, progress: Progress) -> Path:
         seed=config.seed,
         training={
             "data": asdict(config.data),
+            "licence": config.data.licence,
             "manifest_sha256": {
                 str(p): sha256_of(p) for p in (*config.data.train, config.data.dev)
             },

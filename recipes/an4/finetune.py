@@ -26,7 +26,7 @@ CONFIG = dataclasses.replace(
         ),
     ),
     augment=dataclasses.replace(AN4.augment, noise_chance=0.3, noise_snr_db=(10.0, 30.0)),
-    optim=OptimConfig(epochs=5, batch_seconds=50.0, peak_rate=5e-4, warmup_epochs=0.5, average=2),
+    optim=OptimConfig(epochs=19, batch_seconds=50.0, peak_rate=8e-4, warmup_epochs=0.5, average=3),
 )
 
 if __name__ == "__main__":
