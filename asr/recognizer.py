@@ -95,7 +95,7 @@ class Recognizer:
         """Transcribe a file, or samples `(S,)` of floats in [-1, 1] with their sample rate in Hz.
 
         `beam_size` 1 is greedy search; `raw` describes a headerless file. Raises AudioError on a
-        file that cannot be read and on samples of another shape, type or range.
+        file that cannot be read and on samples of another shape or type.
         """
         started = time.perf_counter()
         if isinstance(recording, (str, Path)):
