@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asr.errors import ConfigError
+from asr.model.layers import length_mask
 from asr.text.tokens import BLANK
 
 
@@ -59,7 +60,7 @@ def consistency_loss(log_probs: Tensor, lengths: Tensor) -> Tensor:
     first, second = log_probs.chunk(2)
     divergence = F.kl_div(first, second.detach(), reduction="none", log_target=True)
     divergence = divergence + F.kl_div(second, first.detach(), reduction="none", log_target=True)
-    real = torch.arange(first.shape[1], device=lengths.device) < lengths.chunk(2)[0].unsqueeze(1)
+    real = length_mask(lengths.chunk(2)[0], first.shape[1])
     return 0.5 * (divergence.sum(dim=2) * real).sum(dim=1)
 
 
