@@ -13,10 +13,17 @@ from torch import Tensor
 
 from asr.errors import ConfigError
 from asr.signal import dsp
-from asr.signal.augment import AugmentConfig, augment_waveform, coloured_noise, mask_features
+from asr.signal.augment import (
+    AugmentConfig,
+    augment_waveform,
+    coloured,
+    coloured_noise,
+    mask_features,
+    warp_features,
+)
 
 OFF = AugmentConfig(speeds=(), time_masks=0, frequency_masks=0)
-EVERYTHING = AugmentConfig(gain_db=6.0, noise_chance=0.5)
+EVERYTHING = AugmentConfig(gain_db=6.0, colour_db=6.0, frequency_warp=0.2, noise_chance=0.5)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -30,8 +37,10 @@ def noise(samples: int = 1000, level: float = 0.1) -> Tensor:
 def test_same_seed_gives_the_same_utterance() -> None:
     waveforms = [augment_waveform(noise(), EVERYTHING, seeded(seed)) for seed in (5, 5, 6)]
     masked = [mask_features(torch.ones(200, 40), EVERYTHING, seeded(seed)) for seed in (5, 5, 6)]
+    ramp = torch.arange(40.0).repeat(9, 1)
+    warped = [warp_features(ramp, EVERYTHING, seeded(seed)) for seed in (5, 5, 6)]
 
-    for first, again, other in (waveforms, masked):
+    for first, again, other in (waveforms, masked, warped):
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
 
@@ -51,6 +60,7 @@ def test_nothing_changes_when_all_is_off() -> None:
 
     assert torch.equal(augment_waveform(waveform, OFF, seeded(1)), waveform)
     assert torch.equal(mask_features(features, OFF, seeded(1)), features)
+    assert torch.equal(warp_features(features, OFF, seeded(1)), features)
 
 
 def test_what_is_given_is_not_altered() -> None:
@@ -134,6 +144,33 @@ def test_gain_stays_within_its_bound() -> None:
     assert all(-6.001 <= gain <= 6.001 for gain in gains)
     assert min(gains) < -4
     assert max(gains) > 4
+
+
+def test_colour_is_a_smooth_response_of_the_stated_size() -> None:
+    click = torch.zeros(1024)
+    click[0] = 1.0
+
+    responses = torch.stack(
+        [20 * torch.fft.rfft(coloured(click, 6.0, seeded(s))).abs().log10() for s in range(300)]
+    )
+
+    assert float(responses.square().mean().sqrt()) == pytest.approx(6.0, rel=0.1)
+    assert float(responses[:, 16:].diff(dim=1).abs().max()) < 1.5  # dB from bin to bin, 31 Hz apart
+    assert float(responses.mean(dim=0).abs().max()) < 2.0
+
+
+@given(st.integers(1, 30), st.floats(0, 0.5), st.integers(0, 2**32))
+def test_warp_stretches_a_ramp_by_at_most_its_share(mels: int, share: float, seed: int) -> None:
+    config = dataclasses.replace(OFF, frequency_warp=share)
+    ramp = torch.arange(float(mels)).repeat(3, 1)
+
+    warped = warp_features(ramp, config, seeded(seed))
+
+    assert warped.shape == ramp.shape
+    assert torch.equal(warped[0], warped[2])
+    lowest, highest = ((ramp[0] * (1 + side * share)).clamp(max=mels - 1) for side in (-1, 1))
+    assert bool((warped[0] >= lowest - 1e-4).all())
+    assert bool((warped[0] <= highest + 1e-4).all())
 
 
 def test_coloured_noise_has_unit_power() -> None:
@@ -227,7 +264,9 @@ def test_masks_reach_their_widest_and_every_place() -> None:
         ({"time_masks": -1}, "0 or more"),
         ({"time_mask_frames": -1}, "0 or more"),
         ({"frequency_mask_mels": -1}, "0 or more"),
-        ({"gain_db": -3.0}, "gain_db of 0 or more"),
+        ({"gain_db": -3.0}, "gain_db and colour_db of 0 or more"),
+        ({"colour_db": -1.0}, "colour_db of 0 or more"),
+        ({"frequency_warp": 0.6}, "frequency_warp"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -114,7 +114,7 @@ def test_one_frame_a_hop(extractor: FeatureExtractor, samples: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["logmel", "mfcc"])
-@pytest.mark.parametrize("normalise", ["utterance", "mean", "none"])
+@pytest.mark.parametrize("normalise", ["utterance", "mean", "level", "none"])
 @pytest.mark.parametrize(
     "waveform",
     [torch.zeros(1), torch.ones(1), torch.zeros(16_000), torch.ones(16_000), torch.zeros(0)],
@@ -226,3 +226,19 @@ def test_sizes_follow_from_the_configuration() -> None:
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=f"features.*{message}"):
         FeatureConfig(**settings)
+
+
+def test_level_normalisation_takes_out_loudness_and_leaves_the_colour() -> None:
+    seconds = torch.arange(4000) / 16_000
+    tones = {hz: torch.sin(2 * math.pi * hz * seconds) for hz in (500, 3000)}
+    extractor = FeatureExtractor(FeatureConfig(normalise="level", num_mels=40))
+
+    features = {hz: extractor(tone) for hz, tone in tones.items()}
+    softer = extractor(0.5 * tones[500])
+
+    assert features[500].mean().item() == pytest.approx(0.0, abs=1e-4)
+    assert features[500].std().item() == pytest.approx(1.0, abs=1e-2)
+    assert (features[500] - softer).abs().max() < 0.15
+    # Per feature over the utterance, both tones would have an average spectrum of zeros.
+    peaks = {hz: spectrum.mean(dim=0).argmax() for hz, spectrum in features.items()}
+    assert peaks[500] < peaks[3000]

@@ -12,7 +12,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from asr.corpus.manifest import Utterance
 from asr.errors import AsrError
 from asr.signal import audio
-from asr.signal.augment import AugmentConfig, augment_waveform, mask_features
+from asr.signal.augment import (
+    AugmentConfig,
+    augment_waveform,
+    mask_features,
+    warp_features,
+)
 from asr.signal.features import FeatureExtractor
 
 Key = tuple[int, int]
@@ -86,7 +91,7 @@ class UtteranceDataset(Dataset[Item]):
         seed = (self.seed * 1_000_003 + epoch) * 1_000_003 + index
         generator = torch.Generator().manual_seed(seed % 2**63)  # as large as it takes
         waveform = augment_waveform(waveform, augment, generator)
-        frames = self.extractor.frames(waveform)
+        frames = warp_features(self.extractor.frames(waveform), augment, generator)
         return [
             self.extractor.stacked(mask_features(frames, augment, generator))
             for _ in range(self.views)

@@ -3,6 +3,7 @@
 Every function draws from the generator it is given, so that a seed repeats them exactly.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,11 @@ class AugmentConfig:
     """Playing speeds drawn from with equal chance (Ko et al. 2015)."""
     gain_db: float = 0.0
     """Loudness is moved by up to this much, up or down."""
+    colour_db: float = 0.0
+    """Typical rise or fall of a smooth random frequency response: another microphone or room."""
+    frequency_warp: float = 0.0
+    """The mel axis is stretched or squeezed by up to this share, as by a shorter or longer vocal
+    tract (Jaitly & Hinton 2013)."""
     noise_chance: float = 0.0
     """The share of utterances that coloured noise is added to."""
     noise_snr_db: tuple[float, float] = (10.0, 30.0)
@@ -41,8 +47,14 @@ class AugmentConfig:
             self.frequency_masks,
             self.frequency_mask_mels,
         )
-        if min(counts) < 0 or self.gain_db < 0:
-            raise ConfigError("augment: expected masks, their widths and gain_db of 0 or more")
+        if min(*counts, self.gain_db, self.colour_db) < 0:
+            raise ConfigError(
+                "augment: expected masks, their widths, gain_db and colour_db of 0 or more"
+            )
+        if not 0 <= self.frequency_warp <= 0.5:
+            raise ConfigError(
+                f"augment.frequency_warp: expected 0 to 0.5, found {self.frequency_warp}"
+            )
         if not (0 <= self.time_mask_share <= 1 and 0 <= self.noise_chance <= 1):
             raise ConfigError("augment: expected time_mask_share and noise_chance in 0–1")
         if self.noise_snr_db[0] > self.noise_snr_db[1]:
@@ -52,16 +64,31 @@ class AugmentConfig:
 
 
 def augment_waveform(waveform: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Change speed, loudness and background of `(S,)`; the length changes with the speed."""
+    """Change speed, colour, background and loudness of `(S,)`; the speed changes the length."""
     if config.speeds:
         choice = int(torch.randint(len(config.speeds), (), generator=generator))
         waveform = dsp.speed(waveform, config.speeds[choice])
+    if config.colour_db > 0:
+        waveform = coloured(waveform, config.colour_db, generator)
     if config.noise_chance > 0 and _uniform(0, 1, generator) < config.noise_chance:
         snr_db = torch.tensor(_uniform(*config.noise_snr_db, generator))
         waveform = dsp.add_noise(waveform, coloured_noise(len(waveform), generator), snr_db)
     if config.gain_db > 0:
         waveform = waveform * 10 ** (_uniform(-config.gain_db, config.gain_db, generator) / 20)
     return waveform
+
+
+def coloured(waveform: Tensor, colour_db: float, generator: torch.Generator) -> Tensor:
+    """Pass `(S,)` through a random smooth frequency response: four cosines over the band.
+
+    The band is bent by a square root, which gives low frequencies the finer share that ears do.
+    """
+    spectrum = torch.fft.rfft(waveform)
+    place = math.pi * torch.linspace(0, 1, len(spectrum)).sqrt()
+    waves = torch.cos(torch.arange(1, 5).unsqueeze(1) * place)
+    gain_db = (colour_db / math.sqrt(2)) * torch.randn(4, generator=generator) @ waves
+    filtered: Tensor = torch.fft.irfft(spectrum * 10 ** (gain_db / 20), n=len(waveform))
+    return filtered
 
 
 def coloured_noise(num_samples: int, generator: torch.Generator) -> Tensor:
@@ -78,6 +105,18 @@ def coloured_noise(num_samples: int, generator: torch.Generator) -> Tensor:
         shaped[0] = 0
     noise: Tensor = torch.fft.irfft(shaped, n=num_samples)
     return noise / noise.square().mean().sqrt().clamp(min=1e-8)
+
+
+def warp_features(features: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Stretch the frequency axis of `(T, F)` by a random factor, linearly interpolated."""
+    if config.frequency_warp == 0:
+        return features
+    factor = _uniform(1 - config.frequency_warp, 1 + config.frequency_warp, generator)
+    last = features.shape[1] - 1
+    place = (factor * torch.arange(last + 1)).clamp(max=last)
+    below = place.long()
+    share = place - below
+    return features[:, below] * (1 - share) + features[:, (below + 1).clamp(max=last)] * share
 
 
 def mask_features(features: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:

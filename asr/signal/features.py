@@ -30,8 +30,10 @@ class FeatureConfig:
     hop_seconds: float = 0.010
     low_hz: float = 20.0
     high_hz: float = 7600.0
-    normalise: Literal["utterance", "mean", "none"] = "utterance"
-    """Per feature over the utterance: mean and variance, mean only, or not at all."""
+    normalise: Literal["utterance", "mean", "level", "none"] = "utterance"
+    """Over the utterance: mean and variance of each feature, its mean only, one mean and one
+    variance of all features together, or not at all. In a recording of a single short word the
+    mean of each feature is the word itself: `level` leaves it in."""
     stack: int = 1
     """Consecutive frames joined into one, which divides the frame rate."""
 
@@ -134,6 +136,8 @@ class FeatureExtractor(nn.Module):
         """Take out the recording's average colour and loudness (cepstral mean normalisation)."""
         if self.config.normalise == "none":
             return features
+        if self.config.normalise == "level":
+            return nn.functional.layer_norm(features, features.shape, eps=0.01)
         features = features - features.mean(dim=0)
         if self.config.normalise == "mean":
             return features

@@ -1,8 +1,9 @@
 """Free Spoken Digit Dataset: `python -m recipes.fsdd.train -o runs/fsdd`, after prepare.py.
 
 Trained at the recordings' own 8 kHz, on single digits and on strings of them. Digits are short
-(0.3 s is common), so frames are kept close: 20 ms. Six voices are few: speeds from 0.85 to 1.15,
-which move the pitch as well, and noise stand in for the missing ones.
+(0.3 s is common), so frames are kept close, 20 ms, and only the loudness is taken out of them: the
+average spectrum of a recording of one digit is that digit. Six voices are few: speeds from 0.85 to
+1.15, which move the pitch as well, and noise stand in for the missing ones.
 """
 
 from asr.model.acoustic import EncoderConfig
@@ -18,16 +19,16 @@ CONFIG = Config(
         description="Free Spoken Digit Dataset, single digits and concatenated strings, 8 kHz",
         licence="CC BY-SA 4.0 (Free Spoken Digit Dataset)",
     ),
-    features=FeatureConfig(sample_rate=8000, num_mels=40, high_hz=3800.0),
+    features=FeatureConfig(sample_rate=8000, num_mels=40, high_hz=3800.0, normalise="level"),
     augment=AugmentConfig(
         speeds=(0.85, 0.95, 1.0, 1.05, 1.15),
-        noise_chance=0.3,
+        noise_chance=0.2,
         noise_snr_db=(10.0, 30.0),
         time_mask_frames=10,
         frequency_mask_mels=8,
     ),
     encoder=EncoderConfig(layers=2, hidden=128, projection=128, subsampling=2, dropout=0.2),
-    optim=OptimConfig(epochs=12, batch_seconds=20.0, peak_rate=2e-3, warmup_epochs=1.0, average=3),
+    optim=OptimConfig(epochs=24, batch_seconds=20.0, peak_rate=2e-3, warmup_epochs=1.0, average=3),
 )
 
 if __name__ == "__main__":
