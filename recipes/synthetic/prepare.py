@@ -8,6 +8,7 @@ voices that none of the samples has, with varied tempo, pitch, pauses, level and
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -84,20 +85,24 @@ def sample_plan() -> list[Job]:
     return jobs
 
 
-def training_plan(utterances: int, seed: int) -> list[Job]:
+def training_plan(utterances: int, seed: int, words: Sequence[str] = ()) -> list[Job]:
     """Phrases in varied voices, each drawn from the seed and its own number alone.
 
-    No transcript of the samples recurs, except one-word commands.
+    With `words` each utterance is one of those. No transcript of the samples recurs, except
+    one-word commands.
     """
     reserved = {job.text for job in sample_plan() if " " in job.text}
-    return [_training_job(index, seed, reserved) for index in range(utterances)]
+    return [_training_job(index, seed, reserved, words) for index in range(utterances)]
 
 
-def _training_job(index: int, seed: int, reserved: set[str]) -> Job:
+def _training_job(index: int, seed: int, reserved: set[str], words: Sequence[str] = ()) -> Job:
     random = Random(f"train {seed} {index}")
-    phrase = draw(random)
-    while phrase.text in reserved:
+    if words:
+        phrase = Phrase("command", random.choice(words))
+    else:
         phrase = draw(random)
+        while phrase.text in reserved:
+            phrase = draw(random)
     voice = _training_voice(random)
     return Job(
         id=f"synthetic-{seed}-{index:05d}",
@@ -175,6 +180,13 @@ def _positive(text: str) -> int:
     return number
 
 
+def _words(text: str) -> tuple[str, ...]:
+    words = tuple(text.split(","))
+    if not all(re.fullmatch("[A-Z]+", word) for word in words):
+        raise argparse.ArgumentTypeError(f"expected words of A-Z such as YES,NO; found {text}")
+    return words
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status (0 done, 1 nothing could be rendered)."""
     parser = argparse.ArgumentParser(
@@ -188,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train = commands.add_parser("train", help="render a training set")
     train.add_argument("--utterances", type=_positive, required=True, metavar="N")
     train.add_argument("--seed", type=int, default=1, metavar="S")
+    train.add_argument("--words", type=_words, default=(), metavar="A,B,C", help="say only these")
     train.add_argument("--output_dir", "-o", type=Path, default=Path("data/synthetic"))
     options = parser.parse_args(arguments)
     folder: Path = options.output_dir
@@ -197,8 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_manifest(folder / "manifest.jsonl", utterances)
             print(levels(utterances))
         else:
-            jobs = training_plan(options.utterances, options.seed)
-            utterances = render_all(tqdm(jobs, unit="utterance"), folder / "audio")
+            jobs = training_plan(options.utterances, options.seed, options.words)
+            utterances = render_all(tqdm(jobs, unit="utterance", disable=None), folder / "audio")
             write_manifest(folder / "manifest.jsonl", utterances)
             hours = sum(utterance.duration for utterance in utterances) / 3600
             print(f"{folder / 'manifest.jsonl'}: {len(utterances)} utterances, {hours:.2f} hours")
