@@ -1,0 +1,164 @@
+"""The lines of an ARPA section read by compiled code: numbers, words and where a line is wrong."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.compiled import compiled
+from asr.language.hashing import scatter
+
+_NEWLINE, _BACKSLASH = ord("\n"), ord("\\")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words of the 1-grams, by their place in the text."""
+
+    slots: NDArray[np.int32]
+    """An open-addressing hash table of words; -1 where empty."""
+    spans: NDArray[np.int64]
+    """(words, 2) where each begins and ends in the text."""
+
+    @classmethod
+    def for_words(cls, count: int) -> "Vocabulary":
+        """An empty one with room for so many words."""
+        slots = np.full(1 << (2 * count).bit_length(), -1, dtype=np.int32)
+        return cls(slots, np.empty((count, 2), dtype=np.int64))
+
+
+@compiled
+def parse_section(
+    text: NDArray[np.uint8],
+    position: int,
+    backs_off: bool,
+    slots: NDArray[np.int32],
+    spans: NDArray[np.int64],
+    grams: NDArray[np.int32],
+    scores: NDArray[np.float64],
+) -> tuple[int, int, bool]:
+    """Fill `grams (rows, k)` and `scores (rows, 2)` from the lines up to the next heading.
+
+    `slots` and `spans` are of a `Vocabulary`, which the 1-grams fill. `backs_off` says whether the
+    n-grams may have back-offs. Returns the rows filled, the position reached, and False if the line
+    there is no n-gram or one too many words.
+    """
+    rows, order = grams.shape
+    row = 0
+    while position < len(text):
+        end = position
+        while end < len(text) and text[end] != _NEWLINE:
+            end += 1
+        first, past = _next_field(text, position, end)
+        if first < end:
+            if text[first] == _BACKSLASH or row == rows:
+                break
+            scores[row, 0] = _number(text, first, past)
+            if not scores[row, 0] <= 0:
+                return row, position, False
+            for place in range(order):
+                first, past = _next_field(text, past, end)
+                slot = _word_slot(text, first, past, slots, spans)
+                if first == end or (slots[slot] >= 0) == (order == 1):
+                    return row, position, False
+                if order == 1:
+                    slots[slot] = row
+                    spans[row, 0], spans[row, 1] = first, past
+                grams[row, place] = slots[slot]
+            first, past = _next_field(text, past, end)
+            if first < end and backs_off:
+                scores[row, 1] = _number(text, first, past)
+                first, past = _next_field(text, past, end)
+            if first < end or not scores[row, 1] < np.inf:
+                return row, position, False
+            row += 1
+        position = end + 1
+    return row, min(position, len(text)), True
+
+
+@compiled
+def _next_field(text: NDArray[np.uint8], position: int, end: int) -> tuple[int, int]:
+    """Where the next field of a line begins and ends; twice `end` if none is left."""
+    while position < end and _is_blank(text[position]):
+        position += 1
+    past = position
+    while past < end and not _is_blank(text[past]):
+        past += 1
+    return position, past
+
+
+@compiled
+def _word_slot(
+    text: NDArray[np.uint8],
+    first: int,
+    past: int,
+    slots: NDArray[np.int32],
+    spans: NDArray[np.int64],
+) -> int:
+    """The slot of a word in the vocabulary, empty if it is not there."""
+    code = past - first
+    for position in range(first, past):
+        code = scatter(code ^ text[position])
+    slot = code & (len(slots) - 1)
+    while slots[slot] >= 0:
+        start = spans[slots[slot], 0]
+        if spans[slots[slot], 1] - start == past - first:
+            same = True
+            for offset in range(past - first):
+                same = same and text[start + offset] == text[first + offset]
+            if same:
+                break
+        slot = (slot + 1) & (len(slots) - 1)
+    return slot
+
+
+@compiled
+def _number(text: NDArray[np.uint8], first: int, past: int) -> float:
+    """A decimal number or an infinity; NaN if the field is neither."""
+    sign = -1.0 if text[first] == ord("-") else 1.0
+    if text[first] == ord("-") or text[first] == ord("+"):
+        first += 1
+    if past - first == 3 and (text[first] | 32) == ord("i"):
+        rest = (text[first + 1] | 32) == ord("n") and (text[first + 2] | 32) == ord("f")
+        return sign * np.inf if rest else np.nan
+    mantissa, digits, scale, behind_point = 0.0, 0, 0, False
+    while first < past and (text[first] == ord(".") or _is_digit(text[first])):
+        if _is_digit(text[first]):
+            mantissa = mantissa * 10.0 + (text[first] - ord("0"))
+            digits += 1
+            scale -= behind_point
+        elif behind_point:
+            return np.nan
+        else:
+            behind_point = True
+        first += 1
+    if not 0 < digits <= 200:
+        return np.nan
+    if first < past and (text[first] | 32) == ord("e"):
+        first += 1
+        minus = first < past and text[first] == ord("-")
+        if first < past and (minus or text[first] == ord("+")):
+            first += 1
+        exponent = 0
+        if first == past:
+            return np.nan
+        while first < past and _is_digit(text[first]):
+            exponent = min(exponent * 10 + (text[first] - ord("0")), 9999)
+            first += 1
+        scale += -exponent if minus else exponent
+    if first < past:
+        return np.nan
+    if mantissa > 0:
+        mantissa = mantissa / 10.0**-scale if scale < 0 else mantissa * 10.0**scale
+    return sign * mantissa
+
+
+@compiled
+def _is_digit(byte: int) -> bool:
+    return ord("0") <= byte <= ord("9")
+
+
+@compiled
+def _is_blank(byte: int) -> bool:
+    """Whether `bytes.split` parts fields here."""
+    return byte == ord(" ") or ord("\t") <= byte <= ord("\r")

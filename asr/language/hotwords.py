@@ -1,0 +1,120 @@
+"""Words and phrases that a user expects to hear, boosted as they are spelt.
+
+Source: Aho & Corasick, "Efficient string matching", CACM 18 (6), 1975: one automaton follows all
+phrases through a token sequence at once. A phrase earns its boost when it is complete. Until then
+its beginning is credited with the same part of the boost as it has of the tokens; the credit is an
+estimate that goes when the match fails, and never stays in a finished score. Shapes: S states.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.compiled import compiled
+from asr.errors import ConfigError, TextError
+from asr.language.automaton import Automaton, spelling_trie, step
+from asr.text.tokens import TokenTable
+
+
+class Hotwords(NamedTuple):
+    """Flat arrays for compiled code."""
+
+    trie: Automaton
+    fail: NDArray[np.int32]
+    """(S,) the state of the longest proper suffix that begins a phrase, too; -1 for the root."""
+    boost: NDArray[np.float64]
+    """(S,) what the phrases earn that are complete on entering a state."""
+    credit: NDArray[np.float64]
+    """(S,) what the phrase begun is credited with meanwhile, 0 or more."""
+    start: int
+    """The state of the empty sequence."""
+    largest_gain: float
+    """No token adds more than this to boost and credit."""
+
+
+def build_hotwords(phrases: Mapping[str, float], table: TokenTable) -> Hotwords:
+    """The automaton of phrases and their boosts (natural logarithms; negative ones deter).
+
+    A phrase counts each time it occurs as whole words, an utterance's ends counting as spaces, and
+    inside another phrase as well. A table without a space does not know words: there a phrase
+    counts wherever it is spelt. Raises TextError on a phrase that the table cannot spell and
+    ConfigError on a boost that is no finite number.
+    """
+    space = space_token(table)
+    spellings, boosts = [], []
+    for phrase, boost in phrases.items():
+        if not math.isfinite(boost):
+            raise ConfigError(f"hot word {phrase!r}: expected a finite boost, found {boost}")
+        text = " ".join(phrase.split())
+        unknown = table.unknown(text)
+        if unknown or not text:
+            found = ", ".join(map(repr, unknown)) or "no characters"
+            raise TextError(
+                f"hot word {phrase!r}: expected characters among the recogniser's "
+                f"{''.join(table.characters)!r}, found {found}"
+            )
+        spelling = table.encode(text)
+        spellings.append([space, *spelling, space] if space >= 0 else spelling)
+        boosts.append(float(boost))
+    trie, ends = spelling_trie(spellings)
+    own = np.zeros(len(trie.accepting))
+    np.add.at(own, ends, boosts)
+    credit = _credits(trie, spellings, boosts, progress_from=1 if space >= 0 else 0)
+    fail, boost_at, credit = _link(trie, own, credit)
+    start = max(int(step(trie, 0, space)), 0) if space >= 0 else 0
+    gain = float(boost_at.max(initial=0.0) + credit.max(initial=0.0))
+    return Hotwords(trie, fail, boost_at, credit, start, gain)
+
+
+def space_token(table: TokenTable) -> int:
+    """The token between words; -1 in a table without one."""
+    return table.characters.index(" ") + 1 if " " in table.characters else -1
+
+
+def _credits(
+    trie: Automaton, spellings: list[list[int]], boosts: list[float], progress_from: int
+) -> NDArray[np.float64]:
+    """(S,) the best credit of the phrases that go through a state without ending in it."""
+    credit = np.zeros(len(trie.accepting))
+    for spelling, boost in zip(spellings, boosts, strict=True):
+        state = 0
+        for depth, token in enumerate(spelling[:-1], start=1):
+            state = int(step(trie, state, token))
+            progress = (depth - progress_from) / (len(spelling) - progress_from)
+            credit[state] = max(credit[state], boost * progress)
+    return credit
+
+
+@compiled
+def follow(trie: Automaton, fail: NDArray[np.int32], state: int, token: int) -> int:
+    """The state of the longest suffix of the sequence that begins a phrase."""
+    while state >= 0:
+        target = step(trie, state, token)
+        if target >= 0:
+            return target
+        state = fail[state]
+    return 0
+
+
+@compiled
+def _link(
+    trie: Automaton, boost: NDArray[np.float64], credit: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+    """Failure links, and what each state has of its own and by them; breadth first."""
+    states = len(trie.accepting)
+    fail = np.full(states, -1, dtype=np.int32)
+    queue = np.zeros(states, dtype=np.int32)
+    filled = 1
+    for head in range(states):
+        state = queue[head]
+        for edge in range(trie.first_edge[state], trie.first_edge[state + 1]):
+            child = trie.edge_target[edge]
+            fail[child] = follow(trie, fail, fail[state], trie.edge_token[edge])
+            boost[child] += boost[fail[child]]
+            credit[child] = max(credit[child], credit[fail[child]])
+            queue[filled] = child
+            filled += 1
+    return fail, boost, credit
