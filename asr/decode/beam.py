@@ -7,21 +7,46 @@ Bi-Directional Recurrent DNNs", arXiv 1408.2873, 2014.
 A prefix is carried with two log-probabilities over the alignments that spell it so far: of those
 that end in a blank and of those that end in its last token. Only after a blank does a repeated
 token begin a new one. With a beam that never fills, every sequence gets its exact probability.
-Shapes: T frames, C tokens with the blank, B prefixes in the beam.
+Shapes: T frames, C tokens with the blank.
 """
 
-from dataclasses import dataclass, field
+import itertools
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
+from numba.core import event
 from torch import Tensor
 
+from asr.decode.fusion import Fusion, no_knowledge
 from asr.decode.hypothesis import Hypothesis, checked_emissions
+from asr.decode.kernel import Floats, search_kernel
+from asr.decode.knowledge import Nodes
+from asr.decode.trie import Index, spelled
 from asr.errors import ConfigError
-from asr.text.tokens import BLANK
+from asr.text.tokens import TokenTable
 
-Scores = NDArray[np.float64]
-Indices = NDArray[np.int64]
+_log = logging.getLogger(__name__)
+
+_NO_KNOWLEDGE = no_knowledge()
+
+
+class _Announcer(event.Listener):
+    """Says why nothing seems to happen when the search is really being compiled."""
+
+    def on_start(self, event: event.Event) -> None:
+        if event.data["dispatcher"] is search_kernel:
+            _log.info("compiling the search, once on this machine; it takes half a minute ...")
+
+    def on_end(self, event: event.Event) -> None:
+        """The first hypotheses say that it has ended."""
+
+
+event.register("numba:compile", _Announcer())  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,12 @@ class SearchConfig:
     """In each frame tokens of lower log-probability count as impossible; None: none do."""
     tokens_per_frame: int | None = None
     """In each frame all but this many likeliest tokens count as impossible; None: none do."""
+    beam_log_threshold: float | None = None
+    """Prefixes that score so much less than the best of their frame are dropped; None: none are."""
+    recombine: bool = False
+    """Of prefixes that no continuation can tell apart (their last tokens and all states of the
+    knowledge are the same) only the best of the frame is kept. A beam then holds many more
+    different ones, but those it drops are missing among the n-best. Nothing without `fusion`."""
 
     def __post_init__(self) -> None:
         if self.beam_size < 1:
@@ -53,6 +84,25 @@ class SearchConfig:
             raise ConfigError(
                 f"tokens_per_frame: expected at least 1, found {self.tokens_per_frame}"
             )
+        if self.beam_log_threshold is not None and not self.beam_log_threshold > 0:
+            raise ConfigError(
+                "beam_log_threshold: expected a difference of natural logarithms above 0, found "
+                f"{self.beam_log_threshold}"
+            )
+
+    @classmethod
+    def fast(cls, beam_size: int = 50) -> "SearchConfig":
+        """Pruning for the one best text that costs no accuracy worth speaking of, and little time.
+
+        Chosen on peaky emissions of characters, with a word 3-gram and without a language model;
+        `asr tune` chooses for a model of one's own.
+        """
+        return cls(
+            beam_size,
+            token_log_threshold=math.log(1e-3),
+            beam_log_threshold=10.0,
+            recombine=True,
+        )
 
 
 def beam_search(log_probs: Tensor, beam_size: int, nbest: int = 1) -> list[Hypothesis]:
@@ -60,123 +110,79 @@ def beam_search(log_probs: Tensor, beam_size: int, nbest: int = 1) -> list[Hypot
     return search(log_probs, SearchConfig(beam_size=beam_size, nbest=nbest))
 
 
-def search(log_probs: Tensor, config: SearchConfig) -> list[Hypothesis]:
+def search(
+    log_probs: Tensor, config: SearchConfig, fusion: Fusion | None = None
+) -> list[Hypothesis]:
     """Decode one utterance of emissions `(T, C)`, in float64 whatever their type.
 
-    Returns up to `nbest` distinct token sequences, likeliest first (equals by their tokens), and
-    always at least one. `log_score` is the log-probability of the sequence, summed over those of
-    its alignments whose every prefix stayed in the beam: never above -`ctc_loss`, and equal to it
-    while the beam does not fill and no token is pruned. Without frames the hypothesis is empty
-    and its score 0. Raises ConfigError where the emissions are not log-probabilities.
+    Returns up to `nbest` hypotheses, best first (equals by their tokens): distinct token
+    sequences, and with `fusion` distinct texts. `log_score` is the log-probability of the
+    sequence, summed over those of its alignments whose every prefix stayed in the beam: never
+    above -`ctc_loss`, and equal to it while the beam does not fill and nothing else is pruned;
+    what `fusion` adds to it is `log_language`. Without frames the hypothesis is empty.
+
+    There is always one without `fusion`. There is none where nothing that was heard is possible:
+    by an automaton, by a closed vocabulary, or as far as the beam could see. Raises ConfigError
+    where the emissions are not log-probabilities or not over the tokens of `fusion`.
     """
-    emissions = _prune_tokens(checked_emissions(log_probs), config)
-    trie = _Trie()
-    beam = _Beam.start()
-    for frame in emissions:
-        beam = _advance(beam, frame, trie, config.beam_size)
-    ranked = sorted(zip((-beam.log_total).tolist(), map(trie.sequence, beam.nodes), strict=True))
-    return [Hypothesis(tokens, 0.0 - cost) for cost, tokens in ranked[: config.nbest]]
-
-
-def _prune_tokens(emissions: Scores, config: SearchConfig) -> Scores:
-    """The emissions with pruned tokens at -inf; the likeliest token of a frame is always kept."""
-    dropped = np.zeros(emissions.shape, dtype=bool)
-    if config.token_log_threshold is not None:
-        dropped |= emissions < config.token_log_threshold
-    if config.tokens_per_frame is not None:
-        likeliest_first = np.argsort(-emissions, axis=1, kind="stable")
-        np.put_along_axis(dropped, likeliest_first[:, config.tokens_per_frame :], True, axis=1)
-    np.put_along_axis(dropped, emissions.argmax(axis=1, keepdims=True), False, axis=1)
-    return np.where(dropped, -np.inf, emissions)
-
-
-@dataclass
-class _Trie:
-    """Token sequences as nodes that share their beginnings; node 0 is the empty sequence.
-
-    A sequence that left the beam keeps its node, so that it is the same prefix to its
-    continuations when it comes back.
-    """
-
-    parents: list[int] = field(default_factory=lambda: [-1])
-    tokens: list[int] = field(default_factory=lambda: [BLANK])
-    children: dict[tuple[int, int], int] = field(default_factory=dict)
-
-    def extend(self, node: int, token: int) -> int:
-        """The node of the sequence of `node` followed by `token`."""
-        child = self.children.setdefault((node, token), len(self.parents))
-        if child == len(self.parents):
-            self.parents.append(node)
-            self.tokens.append(token)
-        return child
-
-    def sequence(self, node: int) -> tuple[int, ...]:
-        """The tokens from the root to `node`."""
-        reverse = []
-        while node:
-            reverse.append(self.tokens[node])
-            node = self.parents[node]
-        return tuple(reversed(reverse))
-
-
-@dataclass
-class _Beam:
-    """The prefixes kept after a frame, likeliest first, all of them possible."""
-
-    nodes: list[int]
-    last_token: Indices
-    """(B,) the token that each prefix ends in; BLANK for the empty one."""
-    log_blank: Scores
-    """(B,) over the alignments that end in a blank."""
-    log_token: Scores
-    """(B,) over the alignments that end in the last token."""
-    log_total: Scores
-    """(B,) over both."""
-
-    @classmethod
-    def start(cls) -> "_Beam":
-        """Before the first frame: the empty prefix, as if a blank came before."""
-        certain, impossible = np.zeros(1), np.full(1, -np.inf)
-        return cls([0], np.full(1, BLANK), certain, impossible, certain)
-
-
-def _advance(beam: _Beam, frame: Scores, trie: _Trie, beam_size: int) -> _Beam:
-    """The beam after one more frame of emissions `(C,)`."""
-    rows = np.arange(len(beam.nodes))
-    kept_blank = beam.log_total + frame[BLANK]
-    kept_token = beam.log_token + frame[beam.last_token]
-    # (B, C): each prefix extended by each token; its column of the blank is the prefix itself.
-    candidates = beam.log_total[:, None] + frame
-    candidates[rows, beam.last_token] = beam.log_blank + frame[beam.last_token]
-
-    row_of = {node: row for row, node in enumerate(beam.nodes)}
-    parent_row = np.array([row_of.get(trie.parents[node], -1) for node in beam.nodes])
-    child = np.flatnonzero(parent_row >= 0)
-    # Extending a parent may spell a prefix that is in the beam already: there they merge.
-    merged = parent_row[child], beam.last_token[child]
-    kept_token[child] = np.logaddexp(kept_token[child], candidates[merged])
-    candidates[merged] = -np.inf
-    candidates[:, BLANK] = np.logaddexp(kept_blank, kept_token)
-
-    chosen = _best(candidates.ravel(), beam_size)
-    row, token = np.divmod(chosen, len(frame))
-    log_total = candidates[row, token]
-    kept = token == BLANK
-    return _Beam(
-        nodes=[
-            beam.nodes[r] if t == BLANK else trie.extend(beam.nodes[r], t)
-            for r, t in zip(row.tolist(), token.tolist(), strict=True)
-        ],
-        last_token=np.where(kept, beam.last_token[row], token),
-        log_blank=np.where(kept, kept_blank[row], -np.inf),
-        log_token=np.where(kept, kept_token[row], log_total),
-        log_total=log_total,
+    emissions = checked_emissions(log_probs)
+    if fusion is not None and emissions.shape[1] != len(fusion.table):
+        raise ConfigError(
+            f"log_probs: expected {len(fusion.table)} tokens, those of the language knowledge, "
+            f"found {emissions.shape[1]}"
+        )
+    found = search_kernel(
+        emissions,
+        -math.inf if config.token_log_threshold is None else float(config.token_log_threshold),
+        config.tokens_per_frame or emissions.shape[1],
+        config.beam_size,
+        math.inf if config.beam_log_threshold is None else float(config.beam_log_threshold),
+        config.recombine,
+        _NO_KNOWLEDGE if fusion is None else fusion.knowledge,
     )
+    ranked = _ranked(*found)
+    if fusion is not None:
+        ranked = _distinct(ranked, fusion.table)
+    return list(itertools.islice(ranked, config.nbest))
 
 
-def _best(scores: Scores, count: int) -> Indices:
-    """Indices of the `count` highest finite scores, highest first, equals by index."""
-    floor = np.partition(scores, -count)[-count] if count < len(scores) else -np.inf
-    possible = np.flatnonzero((scores >= floor) & (scores > -np.inf))
-    order: Indices = np.argsort(-scores[possible], kind="stable")[:count]
-    return possible[order]
+def search_batch(
+    batch: Sequence[Tensor],
+    config: SearchConfig,
+    fusion: Fusion | None = None,
+    threads: int = 1,
+) -> list[list[Hypothesis]]:
+    """`search` on each of some utterances `(T, C)`, side by side on a number of threads.
+
+    The result does not depend on the threads. Raises ConfigError as `search` does.
+    """
+    if threads < 1:
+        raise ConfigError(f"threads: expected at least 1, found {threads}")
+    decode = partial(search, config=config, fusion=fusion)
+    if threads == 1:
+        return list(map(decode, batch))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(decode, batch))
+
+
+def _ranked(
+    nodes: Nodes, ends: Index, log_acoustic: Floats, log_language: Floats
+) -> Iterator[Hypothesis]:
+    """The hypotheses that end in some nodes, best first, equals by their tokens."""
+    scores = log_acoustic + log_language
+    possible = np.flatnonzero(scores > -math.inf)
+    order = possible[np.argsort(-scores[possible], kind="stable")]
+    for score, equals in itertools.groupby(order.tolist(), key=scores.tolist().__getitem__):
+        by_tokens = sorted((tuple(spelled(nodes, ends[i]).tolist()), i) for i in equals)
+        for tokens, i in by_tokens:
+            yield Hypothesis(tokens, score, log_language=float(log_language[i]))
+
+
+def _distinct(hypotheses: Iterator[Hypothesis], table: TokenTable) -> Iterator[Hypothesis]:
+    """Of hypotheses with one text the best."""
+    seen = set()
+    for hypothesis in hypotheses:
+        text = table.decode(hypothesis.tokens)
+        if text not in seen:
+            seen.add(text)
+            yield hypothesis

@@ -26,6 +26,13 @@ class Hypothesis:
     """Natural logarithm; of which probability, the search that made it says."""
     frames: tuple[int, ...] | None = None
     """For each token the frame where it peaks; None where the search sums over alignments."""
+    log_language: float = 0.0
+    """The part of `log_score` that comes from language models and other knowledge, weighted."""
+
+    @property
+    def log_acoustic(self) -> float:
+        """The part of `log_score` that was heard."""
+        return self.log_score - self.log_language
 
 
 def checked_emissions(log_probs: Tensor) -> NDArray[np.float64]:

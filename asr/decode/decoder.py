@@ -1,0 +1,170 @@
+"""A search made ready: how widely, with what knowledge, and with what was tuned for a checkpoint.
+
+`tuned_settings` and `with_tuned_settings` are how a choice made on a dev set reaches every later
+use: it is a record in the checkpoint's `metrics.json`, found again by the language model's content.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from asr.config import from_dict, to_dict
+from asr.decode.beam import SearchConfig, search
+from asr.decode.confidence import Calibration
+from asr.decode.fusion import Fusion, FusionConfig
+from asr.decode.greedy import greedy_search
+from asr.decode.hypothesis import Hypothesis
+from asr.errors import ConfigError
+from asr.files import sha256_of
+from asr.language.arpa import MARKS, SPACE
+from asr.language.automaton import read_word_list
+from asr.language.grammar import compile_grammar, read_grammar
+from asr.language.ngram import NgramModel, read_arpa
+from asr.text.tokens import TokenTable
+
+GREEDY = SearchConfig(beam_size=1)
+TUNED = "decoding"
+"""The key of the tuned settings in a checkpoint's metrics."""
+
+
+@dataclass(frozen=True)
+class TunedSettings:
+    """What was found best on a dev set, with one language model or without."""
+
+    lm_sha256: str | None = None
+    """Of the language model's file; None: decoding without one."""
+    search: SearchConfig = GREEDY
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def agrees_with(self, search: SearchConfig, fusion: FusionConfig) -> bool:
+        """Whether a decoder of these settings finds the same; how many it returns is its own."""
+        search = dataclasses.replace(search, nbest=self.search.nbest)
+        return (search, fusion) == (self.search, self.fusion)
+
+
+def tuned_settings(metrics: Mapping[str, Any], lm: Path | None = None) -> TunedSettings | None:
+    """The settings that a checkpoint's metrics hold for a language model; None if they hold none.
+
+    Raises ConfigError on a record that is malformed, AsrError if the file cannot be read.
+    """
+    sha256 = None if lm is None else sha256_of(lm)
+    records = metrics.get(TUNED, {})
+    if not isinstance(records, Mapping):
+        raise ConfigError(f"metrics: {TUNED}: expected an object, found {records!r}")
+    for name, record in records.items():
+        settings = from_dict(TunedSettings, record, f"metrics: {TUNED}.{name}")
+        if settings.lm_sha256 == sha256:
+            return settings
+    return None
+
+
+def with_tuned_settings(
+    metrics: Mapping[str, Any], name: str, settings: TunedSettings
+) -> dict[str, Any]:
+    """The metrics with settings under a name, say that of the language model's file.
+
+    They replace those of the same name and those for the same language model.
+    """
+    kept = {
+        other: record
+        for other, record in metrics.get(TUNED, {}).items()
+        if other != name and record.get("lm_sha256") != settings.lm_sha256
+    }
+    return {**metrics, TUNED: {**kept, name: to_dict(settings)}}
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Emissions to hypotheses: greedy, or by a beam, with any knowledge of the language.
+
+    Read only: threads may share it.
+    """
+
+    search: SearchConfig = GREEDY
+    fusion: Fusion | None = None
+    calibration: Calibration = field(default_factory=Calibration)
+    """Of the word confidences."""
+    reject_below: float | None = None
+    """With an automaton: what was said counts as none of its sentences where
+    `confidence.mean_log_ratio` is lower."""
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether only the likeliest token of each frame counts."""
+        return self.fusion is None and self.search.beam_size == 1
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether a lexicon or grammar says which sentences are possible."""
+        return self.fusion is not None and self.fusion.knowledge.has_automaton
+
+    def __call__(self, log_probs: Tensor, at_least: int = 1) -> list[Hypothesis]:
+        """Decode one utterance of emissions `(T, C)`, best first, as `greedy_search` or `search`.
+
+        A beam gives `search.nbest` hypotheses, or `at_least` so many, as far as it has them. Raises
+        ConfigError as they do.
+        """
+        if self.is_greedy:
+            return [greedy_search(log_probs)]
+        nbest = min(max(self.search.nbest, at_least), self.search.beam_size)
+        return search(log_probs, dataclasses.replace(self.search, nbest=nbest), self.fusion)
+
+
+def build_decoder(
+    table: TokenTable,
+    search: SearchConfig = GREEDY,
+    fusion: FusionConfig | None = None,
+    *,
+    lm: Path | None = None,
+    lexicon: Path | None = None,
+    grammar: Path | None = None,
+    hotwords: Mapping[str, float] | None = None,
+) -> Decoder:
+    """The decoder over a token table that these files, and hot words with their boosts, make.
+
+    `lm` is an ARPA model of words or of characters (see `is_of_characters`), whose weight is
+    `fusion.lm_weight` either way. Without any of them, and with no word bonus, nothing but the
+    emissions counts. Raises AsrError where a file cannot be read or does not fit the table,
+    ConfigError where both a lexicon and a grammar are given.
+    """
+    fusion = fusion or FusionConfig()
+    if lexicon and grammar:
+        raise ConfigError(
+            f"lexicon {lexicon} and grammar {grammar}: expected one of them; a grammar states its "
+            "own words"
+        )
+    if not (lm or lexicon or grammar or hotwords or fusion.word_bonus):
+        return Decoder(search)
+    automaton = None
+    if lexicon:
+        automaton = read_word_list(lexicon, table)
+    elif grammar:
+        automaton = compile_grammar(read_grammar(grammar), table)
+    model = read_arpa(lm) if lm else None
+    of_characters = model is not None and is_of_characters(model, table)
+    if of_characters:
+        fusion = dataclasses.replace(fusion, character_weight=fusion.lm_weight)
+    knowledge = Fusion(
+        table,
+        fusion,
+        word_model=None if of_characters else model,
+        character_model=model if of_characters else None,
+        automaton=automaton,
+        hotwords=hotwords,
+    )
+    return Decoder(search, knowledge)
+
+
+def is_of_characters(model: NgramModel, table: TokenTable) -> bool:
+    """Whether the words of a language model are characters: it then has `<space>`.
+
+    Over a table without a space a sentence is one word, and one-character words decide.
+    """
+    if " " in table.characters:
+        return SPACE in model.words
+    return all(len(word) == 1 for word in model.words if word.lower() not in MARKS)

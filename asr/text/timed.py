@@ -1,0 +1,107 @@
+"""Words with their times, and the files that carry them: JSON, CTM, TextGrid.
+
+CTM is NIST's line of `recording channel start duration word confidence`; TextGrid is Praat's, one
+tier of words and one of characters.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asr.errors import TextError
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A piece of text and when it is said; it takes some time."""
+
+    text: str
+    start_seconds: float
+    end_seconds: float
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start_seconds < self.end_seconds, self
+
+
+@dataclass(frozen=True)
+class TimedWord(Timed):
+    """A word, when it is said, and how surely."""
+
+    confidence: float | None = None
+    """From 0 to 1; what it means, whoever made it says."""
+    characters: tuple[Timed, ...] = ()
+    """Side by side from the word's start to its end."""
+
+
+def words_json(words: Sequence[TimedWord]) -> list[dict[str, Any]]:
+    """The words as plain JSON values; times in seconds, to the microsecond."""
+    entries = []
+    for word in words:
+        entry: dict[str, Any] = {"word": word.text, **_times_json(word)}
+        if word.confidence is not None:
+            entry["confidence"] = round(word.confidence, 6)
+        if word.characters:
+            entry["characters"] = [
+                {"character": character.text, **_times_json(character)}
+                for character in word.characters
+            ]
+        entries.append(entry)
+    return entries
+
+
+def _times_json(span: Timed) -> dict[str, float]:
+    return {"start": round(span.start_seconds, 6), "end": round(span.end_seconds, 6)}
+
+
+def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
+    """A line a word, to the millisecond. Raises TextError on a name that CTM cannot carry."""
+    if not recording or recording.split() != [recording] or recording.startswith(";;"):
+        raise TextError(
+            f"{recording!r} cannot name a recording in CTM, whose fields are parted by spaces and "
+            "whose comments begin with ;;; rename it, or choose another format"
+        )
+    lines = []
+    for word in words:
+        start, end = round(word.start_seconds, 3), round(word.end_seconds, 3)
+        confidence = "" if word.confidence is None else f" {word.confidence:.4f}"
+        lines.append(f"{recording} 1 {start:.3f} {end - start:.3f} {word.text}{confidence}\n")
+    return "".join(lines)
+
+
+def render_textgrid(words: Sequence[TimedWord], duration_seconds: float) -> str:
+    """The tiers `words` and `characters`; the time between is filled with empty intervals."""
+    characters = [character for word in words for character in word.characters]
+    extent = ["xmin = 0", f"xmax = {_exact(duration_seconds)}"]
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", *extent]
+    lines += ["tiers? <exists>", "size = 2", "item []:"]
+    for number, (name, spans) in enumerate([("words", words), ("characters", characters)], 1):
+        intervals = list(_covering(spans, duration_seconds))
+        header = ['class = "IntervalTier"', f'name = "{name}"', *extent]
+        header += [f"intervals: size = {len(intervals)}"]
+        lines += [f"    item [{number}]:", *(f"        {line}" for line in header)]
+        for position, span in enumerate(intervals, 1):
+            text = span.text.replace('"', '""')
+            lines += [
+                f"        intervals [{position}]:",
+                f"            xmin = {_exact(span.start_seconds)}",
+                f"            xmax = {_exact(span.end_seconds)}",
+                f'            text = "{text}"',
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _covering(spans: Sequence[Timed], duration_seconds: float) -> Iterator[Timed]:
+    """The spans, and empty ones wherever there is none, from 0 to the end."""
+    reached = 0.0
+    for span in spans:
+        if span.start_seconds > reached:
+            yield Timed("", reached, span.start_seconds)
+        yield span
+        reached = span.end_seconds
+    if reached < duration_seconds:
+        yield Timed("", reached, duration_seconds)
+
+
+def _exact(seconds: float) -> str:
+    """Neighbours must meet exactly, so that nothing is rounded."""
+    return format(seconds, ".17g")
