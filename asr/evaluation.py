@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from asr.corpus.manifest import Utterance
+from asr.decode.decoder import Decoder
 from asr.errors import AudioError
-from asr.recognizer import Recognizer
-from asr.scoring.wer import AlignedUtterance, Score, align, summarise
+from asr.recognizer import Recognizer, Transcript
+from asr.scoring.calibration import correct_words
+from asr.scoring.wer import AlignedUtterance, Score, align, summarise, word_errors
 
 _log = logging.getLogger("asr.evaluation")
 
@@ -18,11 +20,40 @@ class Evaluation:
 
     score: Score
     aligned: list[AlignedUtterance]
-    hypotheses: dict[str, str]
+    transcripts: dict[str, Transcript]
     real_time_factor: float
     """Seconds of work (reading, features, model, search) for each second of audio."""
     failures: dict[str, str]
     """Id and reason of each utterance whose audio could not be read; scored as all deleted."""
+
+    @property
+    def hypotheses(self) -> dict[str, str]:
+        """Id and text of each utterance that was transcribed."""
+        return {key: transcript.text for key, transcript in self.transcripts.items()}
+
+    def word_confidences(self) -> tuple[list[float], list[bool]]:
+        """Of every word of a hypothesis its confidence, and whether it is right.
+
+        Needs transcripts with word timestamps.
+        """
+        confidences, correct = [], []
+        for utterance in self.aligned:
+            if utterance.id in self.transcripts:
+                words = self.transcripts[utterance.id].words
+                confidences += [word.confidence or 0.0 for word in words]
+                correct += correct_words(utterance)
+        return confidences, correct
+
+    def oracle_wer(self) -> float:
+        """The WER if of each utterance's N-best texts the one with fewest errors were chosen."""
+        errors = 0
+        for utterance in self.aligned:
+            reference = " ".join(word for word, _ in utterance.pairs if word is not None)
+            transcript = self.transcripts.get(utterance.id)
+            others = transcript.nbest if transcript else ()
+            counts = [word_errors(reference, other.text).errors for other in others]
+            errors += min([utterance.words.errors, *counts])
+        return errors / self.score.words
 
 
 def evaluate(
@@ -31,28 +62,39 @@ def evaluate(
     beam_size: int = 1,
     by_speaker: bool = False,
     advance: Callable[[], object] = lambda: None,
+    decoder: Decoder | None = None,
+    word_timestamps: bool = False,
 ) -> Evaluation:
-    """Transcribe and score every utterance, one at a time; `advance` is called after each."""
-    hypotheses: dict[str, str] = {}
+    """Transcribe and score every utterance, one at a time; `advance` is called after each.
+
+    `beam_size`, `decoder` and `word_timestamps` are as in `Recognizer.transcribe`.
+    """
+    transcripts: dict[str, Transcript] = {}
     failures: dict[str, str] = {}
     worked = heard = 0.0
     for utterance in utterances:
         try:
-            transcript = recognizer.transcribe(utterance.audio_filepath, beam_size=beam_size)
+            transcript = recognizer.transcribe(
+                utterance.audio_filepath,
+                beam_size=beam_size,
+                decoder=decoder,
+                word_timestamps=word_timestamps,
+            )
         except AudioError as error:
             _log.error("%s: %s", utterance.id, error)
             failures[utterance.id] = str(error)
         else:
-            hypotheses[utterance.id] = transcript.text
+            transcripts[utterance.id] = transcript
             worked += transcript.processing_seconds
             heard += transcript.duration_seconds
         advance()
+    hypotheses = {key: transcript.text for key, transcript in transcripts.items()}
     aligned = align({u.id: u.text for u in utterances}, hypotheses, missing_as_empty=True)
     speakers = {u.id: u.speaker or u.id for u in utterances} if by_speaker else None
     return Evaluation(
         score=summarise(aligned, speakers),
         aligned=aligned,
-        hypotheses=hypotheses,
+        transcripts=transcripts,
         real_time_factor=worked / heard if heard else 0.0,
         failures=failures,
     )

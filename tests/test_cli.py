@@ -16,6 +16,7 @@ import asr
 from asr import recognizer as recognition
 from asr.checkpoint.bundle import load_bundle
 from asr.corpus.manifest import read_manifest
+from asr.decode.beam import beam_search
 from asr.decode.greedy import greedy_search
 from asr.errors import AudioError, CheckpointError
 from asr.recognizer import Recognizer
@@ -23,6 +24,12 @@ from asr.scoring.wer import word_errors
 from asr.signal import audio
 from recipes.tones.prepare import SAMPLE_RATE, recording, sentence
 from tests.support import Command, Tones, run_python
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_search() -> None:
+    """What is compiled here is not announced on the stderr of a command."""
+    beam_search(torch.zeros(1, 2).log_softmax(dim=1), 2)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 
 Rows = list[tuple[str, str]]
 
+_TUNED = "decoding"  # the key of the metrics that holds no figures: asr/decode/decoder.py
 _RATES = {"wer", "cer", "ser"}
 _INTERVALS = {f"{rate}_interval" for rate in _RATES}
 
@@ -34,8 +35,12 @@ def sections(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str,
     training: Rows = [("recipe", config["recipe"]), ("seed", str(config["seed"]))]
     weights = config["weights"]
     tokens = " ".join(repr(token) for token in config["tokens"])
+    tuned = metrics.get(_TUNED)
+    decoding = {"Decoding": _results(tuned)} if isinstance(tuned, Mapping) else {}
+    results = {name: value for name, value in metrics.items() if name != _TUNED or not decoding}
     return {
-        "Results": [(name, _result(value)) for name, value in metrics.items()],
+        "Results": _results(results),
+        **decoding,
         "Encoder": [
             ("parameters", f"{weights['parameters']:,}"),
             ("stored as", weights["dtype"]),
@@ -121,6 +126,10 @@ def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_value(item) for item in value)
     return " ".join(str(value).split())
+
+
+def _results(results: Mapping[str, Any]) -> Rows:
+    return [(name, _result(result)) for name, result in results.items()]
 
 
 def _result(result: Any) -> str:

@@ -1,20 +1,35 @@
 """`asr evaluate`: error rates of a checkpoint on a manifest."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tqdm import tqdm
 
-from asr.cli.options import BeamSize, Checkpoint, Device, Threads, load_recognizer
+from asr.cli.formats import transcript_json
+from asr.cli.options import (
+    Checkpoint,
+    DecodingOptions,
+    Device,
+    Threads,
+    WordTimestamps,
+    in_one_line,
+    load_recognizer,
+    takes_decoding_options,
+)
 from asr.errors import AsrError
-from asr.files import write_json_atomic
+from asr.files import write_json_atomic, write_text_atomic
+
+if TYPE_CHECKING:
+    from asr.decode.decoder import Decoder
+    from asr.evaluation import Evaluation
 
 
+@takes_decoding_options
 def evaluate(
     checkpoint: Checkpoint,
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL with the truth.")],
-    beam_size: BeamSize = 1,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
@@ -27,27 +42,46 @@ def evaluate(
     worst: Annotated[
         int, typer.Option("--worst", min=0, help="How many of the worst utterances to show.")
     ] = 5,
+    word_timestamps: WordTimestamps = False,
     device: Device = "cpu",
     threads: Threads = 0,
+    decoding: DecodingOptions = DecodingOptions(),  # noqa: B008  # it is frozen
 ) -> None:
-    """Transcribe every utterance of MANIFEST and score it: WER, CER, sentence errors."""
+    """Transcribe every utterance of MANIFEST and score it: WER, CER, sentence errors.
+
+    With --nbest also the WER of the best choices among them; with --word_timestamps also how far
+    the confidences of words are from the share that is right.
+    """
     from asr.corpus.manifest import read_manifest
     from asr.evaluation import evaluate as run
     from asr.scoring.report import render_report, report_json
-    from asr.scoring.transcripts import write_hypotheses
 
     for output in (json_file, hypotheses_file):
         if output and not output.absolute().parent.is_dir():
             raise AsrError(f"{output}: its folder does not exist; create it first")
     utterances = read_manifest(manifest, require_audio=False)
     recognizer = load_recognizer(checkpoint, device, threads)
+    decoder = decoding.decoder(recognizer)
     with tqdm(total=len(utterances), unit="utterance", disable=None, leave=False) as progress:
-        result = run(recognizer, utterances, beam_size, by_speaker, progress.update)
+        result = run(
+            recognizer,
+            utterances,
+            by_speaker=by_speaker,
+            advance=progress.update,
+            decoder=decoder,
+            word_timestamps=word_timestamps,
+        )
+    figures = report_json(result.score, result.real_time_factor)
+    figures |= _more_figures(result, decoder, word_timestamps)
+    settings = decoding.report(decoder)
+    typer.echo("\n".join(_header(figures, decoder, in_one_line(settings))) + "\n")
     typer.echo(render_report(result.aligned, result.score, result.real_time_factor, worst))
     if json_file:
-        write_json_atomic(json_file, report_json(result.score, result.real_time_factor))
+        write_json_atomic(json_file, {**figures, "decoding": settings})
     if hypotheses_file:
-        write_hypotheses(hypotheses_file, result.hypotheses)
+        entries = ({"id": key, **transcript_json(t)} for key, t in result.transcripts.items())
+        lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+        write_text_atomic(hypotheses_file, "".join(lines))
     if result.failures:
         typer.echo(
             f"{len(result.failures)} of {len(utterances)} recordings could not be read and count "
@@ -55,3 +89,32 @@ def evaluate(
             err=True,
         )
         raise typer.Exit(1)
+
+
+def _more_figures(result: "Evaluation", decoder: "Decoder", timed: bool) -> dict[str, float]:
+    """What alternatives and confidences are worth, where there are any."""
+    from asr.scoring.calibration import expected_calibration_error
+
+    figures = {}
+    if decoder.search.nbest > 1:
+        figures["oracle_wer"] = result.oracle_wer()
+    confidences, correct = result.word_confidences()
+    if timed and confidences:
+        figures["calibration_error"] = expected_calibration_error(confidences, correct)
+    return figures
+
+
+def _header(figures: dict[str, Any], decoder: "Decoder", settings: str) -> list[str]:
+    """How was decoded, and what `_more_figures` found."""
+    lines = [f"decoding: {settings}"]
+    if "oracle_wer" in figures:
+        lines.append(
+            f"oracle WER of {decoder.search.nbest} hypotheses: {figures['oracle_wer']:.2%}"
+        )
+    if "calibration_error" in figures:
+        kind = "uncalibrated" if decoder.calibration.is_identity else "calibrated"
+        lines.append(
+            f"expected calibration error of {kind} word confidences: "
+            f"{figures['calibration_error']:.4f}"
+        )
+    return lines

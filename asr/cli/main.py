@@ -10,11 +10,14 @@ import sys
 import typer
 
 import asr
+from asr.cli.align import align
 from asr.cli.describe import describe
 from asr.cli.evaluate import evaluate
+from asr.cli.lm import app as lm
 from asr.cli.score import score
 from asr.cli.train import train
 from asr.cli.transcribe import transcribe
+from asr.cli.tune import tune
 from asr.errors import AsrError
 
 app = typer.Typer(
@@ -42,8 +45,9 @@ def common(
     """Train a CTC speech recogniser, transcribe with it, and measure it."""
 
 
-for verb in (transcribe, evaluate, score, train, describe):
+for verb in (transcribe, evaluate, align, score, train, tune, describe):
     app.command(verb.__name__)(verb)
+app.add_typer(lm, name="lm")
 
 
 def main() -> None:

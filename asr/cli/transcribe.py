@@ -1,30 +1,32 @@
 """`asr transcribe`: audio files to text."""
 
-import enum
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.options import BeamSize, Checkpoint, Device, Threads, load_recognizer
+from asr.cli.formats import OutputFormat, render
+from asr.cli.options import (
+    Checkpoint,
+    DecodingOptions,
+    Device,
+    Threads,
+    WordTimestamps,
+    load_recognizer,
+    takes_decoding_options,
+)
 from asr.errors import AsrError
-from asr.files import json_text, make_folder, write_text_atomic
+from asr.files import make_folder, write_text_atomic
 
 if TYPE_CHECKING:
-    from asr.recognizer import Transcript
     from asr.signal.audio import RawFormat
 
 _log = logging.getLogger("asr.transcribe")
 
 
-class OutputFormat(enum.StrEnum):
-    """How a transcript is written."""
-
-    TXT = "txt"
-    JSON = "json"
-
-
+@takes_decoding_options
 def transcribe(
     checkpoint: Checkpoint,
     audio: Annotated[
@@ -37,13 +39,14 @@ def transcribe(
     output_format: Annotated[
         OutputFormat, typer.Option("--output_format", "-f", help="Form of the transcripts.")
     ] = OutputFormat.TXT,
-    beam_size: BeamSize = 1,
+    word_timestamps: WordTimestamps = False,
     raw: Annotated[
         str | None,
         typer.Option("--raw", help="Read headerless files as RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]]."),
     ] = None,
     device: Device = "cpu",
     threads: Threads = 0,
+    decoding: DecodingOptions = DecodingOptions(),  # noqa: B008  # it is frozen
 ) -> None:
     """Print, or write with -o, what is said in each recording.
 
@@ -54,20 +57,31 @@ def transcribe(
 
     raw_format = parse_raw(raw) if raw else None
     paths = find_audio(audio)
+    kinds = output_format.kinds
+    timed = word_timestamps or any(kind.is_timed for kind in kinds)
+    if not output_dir and (len(kinds) > 1 or (timed and len(paths) > 1 and kinds[0].is_timed)):
+        raise typer.BadParameter(
+            f"the format {output_format} of {len(paths)} recording(s) needs files: give "
+            "--output_dir"
+        )
     if output_dir:
         make_folder(output_dir)
-    outputs = output_files(paths, output_dir, output_format) if output_dir else {}
+    outputs = output_files(paths, output_dir, kinds) if output_dir else {}
     recognizer = load_recognizer(checkpoint, device, threads)
+    decoder = decoding.decoder(recognizer)
     failures = []
     for path in paths:
         try:
-            transcript = recognizer.transcribe(path, beam_size=beam_size, raw=raw_format)
-            if path in outputs:
-                write_text_atomic(outputs[path], render(path, transcript, output_format))
-            elif output_format is OutputFormat.JSON:
-                typer.echo(render(path, transcript, output_format), nl=False)
-            else:
+            transcript = recognizer.transcribe(
+                path, raw=raw_format, decoder=decoder, word_timestamps=timed
+            )
+            if output_dir:
+                for kind, output in outputs[path].items():
+                    write_text_atomic(output, render(path, transcript, kind))
+            elif output_format is OutputFormat.TXT:
                 typer.echo(transcript.text if len(paths) == 1 else f"{path}: {transcript.text}")
+            else:
+                typer.echo(render(path, transcript, output_format), nl=False)
         except AsrError as error:
             _log.error("error: %s", error)
             failures.append(path)
@@ -88,33 +102,16 @@ def parse_raw(text: str) -> "RawFormat":
     return RawFormat(int(rate), int(channels), subtype, endian)
 
 
-def output_files(paths: list[Path], folder: Path, kind: OutputFormat) -> dict[Path, Path]:
+def output_files(
+    paths: list[Path], folder: Path, kinds: Sequence[OutputFormat]
+) -> dict[Path, dict[OutputFormat, Path]]:
     """Where each transcript goes; recordings of one name in two folders are refused."""
-    outputs: dict[Path, Path] = {}
-    taken: dict[Path, Path] = {}
+    taken: dict[str, Path] = {}
     for path in paths:
-        output = folder / f"{path.stem}.{kind.value}"
-        if output in taken:
+        if path.stem in taken:
             raise AsrError(
-                f"{path} and {taken[output]} would both be written to {output}; transcribe them "
-                "into different folders"
+                f"{path} and {taken[path.stem]} would both be written to "
+                f"{folder / path.stem}.{kinds[0]}; transcribe them into different folders"
             )
-        taken[output] = path
-        outputs[path] = output
-    return outputs
-
-
-def render(path: Path, transcript: "Transcript", kind: OutputFormat) -> str:
-    """A transcript as the text of a file."""
-    if kind is OutputFormat.TXT:
-        return transcript.text + "\n"
-    return json_text(
-        {
-            "audio_filepath": str(path),
-            "text": transcript.text,
-            "duration": transcript.duration_seconds,
-            "log_score": transcript.log_score,
-            "processing_seconds": transcript.processing_seconds,
-        },
-        path,
-    )
+        taken[path.stem] = path
+    return {path: {kind: folder / f"{path.stem}.{kind}" for kind in kinds} for path in paths}

@@ -1,0 +1,177 @@
+"""`asr align`: when each word of a known transcript is said."""
+
+import enum
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from asr.cli.options import Checkpoint, Device, Threads, load_recognizer
+from asr.errors import AsrError, TextError
+from asr.files import json_text, make_folder, write_text_atomic
+from asr.text.timed import render_ctm, render_textgrid, words_json
+
+if TYPE_CHECKING:
+    from asr.alignment import AlignedRecording
+
+_log = logging.getLogger("asr.align")
+
+MINIMUM_MATCH = 0.05
+"""Below this a transcript belongs to another recording. On AN4's dev and test sets, with three
+models, 2 of 690 transcripts fall below beside their own recordings, and 2 of 672 do not beside
+others (18 more are too long for them)."""
+
+
+class AlignmentFormat(enum.StrEnum):
+    """How an alignment is written."""
+
+    JSON = "json"
+    CTM = "ctm"
+    TEXTGRID = "textgrid"
+
+
+_SUFFIXES = {
+    AlignmentFormat.JSON: ".json",
+    AlignmentFormat.CTM: ".ctm",
+    AlignmentFormat.TEXTGRID: ".TextGrid",
+}
+
+
+class Task(NamedTuple):
+    """A recording, the name of its result, and what is said in it."""
+
+    name: str
+    audio: Path
+    text: str
+
+
+def align(
+    checkpoint: Checkpoint,
+    audio: Annotated[
+        Path, typer.Argument(metavar="AUDIO", help="A recording, or a manifest (*.jsonl) of many.")
+    ],
+    transcript: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TRANSCRIPT]",
+            help="What is said: text, or a file of it (*.txt). A manifest has its own.",
+            show_default=False,
+        ),
+    ] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output_dir", "-o", help="Write one file a recording into this folder."),
+    ] = None,
+    output_format: Annotated[
+        AlignmentFormat, typer.Option("--output_format", "-f", help="Form of the times.")
+    ] = AlignmentFormat.JSON,
+    min_match: Annotated[
+        float,
+        typer.Option(
+            "--min_match",
+            min=0.0,
+            max=1.0,
+            help="Below this, transcript and recording do not belong together; 0 takes any.",
+        ),
+    ] = MINIMUM_MATCH,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """Print, or write with -o, when each word of a known transcript is said.
+
+    `match` says how well transcript and recording fit, from 0 to 1: how likely the transcript is
+    beside what the model would rather have heard, for each character. Where it is below
+    --min_match the times are written all the same, but a warning is given and the exit code is 1,
+    as for a recording that cannot be aligned; neither stops the others.
+    """
+    if (transcript is None) != (audio.suffix.lower() == ".jsonl"):
+        raise typer.BadParameter(
+            "expected AUDIO and TRANSCRIPT, or a manifest (*.jsonl) alone", param_hint="TRANSCRIPT"
+        )
+    if transcript is None and output_dir is None:
+        raise typer.BadParameter(
+            "a manifest needs a folder for its results", param_hint="--output_dir"
+        )
+    from asr.alignment import align_recording
+
+    tasks = _tasks(audio, transcript)
+    if output_dir:
+        make_folder(output_dir)
+    recognizer = load_recognizer(checkpoint, device, threads)
+    failures = []
+    for task in tasks:
+        try:
+            aligned = align_recording(recognizer, task.audio, task.text)
+            rendered = render(task, aligned, output_format)
+            if output_dir:
+                write_text_atomic(output_dir / f"{task.name}{_SUFFIXES[output_format]}", rendered)
+            else:
+                typer.echo(rendered, nl=False)
+        except AsrError as error:
+            _log.error("error: %s", error)
+            failures.append(task)
+            continue
+        if aligned.match < min_match:
+            _log.warning("%s", _mismatch(task, aligned.match, min_match))
+            failures.append(task)
+    if failures:
+        names = "\n  ".join(str(task.audio) for task in failures)
+        _log.error("%d of %d recordings failed:\n  %s", len(failures), len(tasks), names)
+        raise typer.Exit(1)
+
+
+def _tasks(audio: Path, transcript: str | None) -> Sequence[Task]:
+    """What is to be aligned with what. Raises ManifestError or TextError."""
+    if transcript is not None:
+        is_file = transcript.lower().endswith(".txt")
+        return [Task(audio.stem, audio, _read_text(Path(transcript)) if is_file else transcript)]
+    from asr.corpus.manifest import read_manifest
+
+    utterances = read_manifest(audio, require_audio=False)
+    for utterance in utterances:
+        if re.search(r"[/\\\0]", utterance.id) or utterance.id in (".", ".."):
+            raise TextError(
+                f"{audio}: the id {utterance.id!r} cannot name a file; give it one without slashes"
+            )
+    return [
+        Task(utterance.id, utterance.audio_filepath, utterance.text) for utterance in utterances
+    ]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TextError(
+            f"{path}: cannot read the transcript ({error}); expected a UTF-8 text file"
+        ) from error
+
+
+def _mismatch(task: Task, match: float, min_match: float) -> str:
+    return (
+        f"warning: {task.audio}: the transcript does not fit the recording: match {match:.4f}, "
+        f"expected at least {min_match:g}; its times mean little; check that text and recording "
+        "belong together"
+    )
+
+
+def render(task: Task, aligned: "AlignedRecording", kind: AlignmentFormat) -> str:
+    """An alignment as the text of a file."""
+    if kind is AlignmentFormat.CTM:
+        return render_ctm(task.name, aligned.words)
+    if kind is AlignmentFormat.TEXTGRID:
+        return render_textgrid(aligned.words, aligned.duration_seconds)
+    return json_text(
+        {
+            "audio_filepath": str(task.audio),
+            "text": aligned.text,
+            "duration": aligned.duration_seconds,
+            "match": aligned.match,
+            "log_score": aligned.log_score,
+            "words": words_json(aligned.words),
+        },
+        task.audio,
+    )

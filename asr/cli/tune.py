@@ -1,0 +1,146 @@
+"""`asr tune`: how best to decode with a checkpoint."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from tqdm import tqdm
+
+from asr.cli.options import Checkpoint, Device, Threads, in_one_line, load_recognizer
+from asr.errors import AsrError
+
+if TYPE_CHECKING:
+    from asr.decode.decoder import TunedSettings
+    from asr.tuning.bench import Bench
+    from asr.tuning.choice import Tuning
+
+_log = logging.getLogger("asr.tune")
+
+
+def tune(
+    checkpoint: Checkpoint,
+    dev_manifest: Annotated[
+        Path, typer.Argument(metavar="DEV_MANIFEST", help="JSONL with the truth; never trained on.")
+    ],
+    lm: Annotated[
+        Path | None,
+        typer.Option("--lm", help="ARPA language model to decode with; without: none."),
+    ] = None,
+    closed_vocabulary: Annotated[
+        bool,
+        typer.Option("--closed_vocabulary", help="Words that the model lacks are impossible."),
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw WER over time to this file (.png, .svg).")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry_run", help="Print the choice and leave the checkpoint alone.")
+    ] = False,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """Choose language model weight, word bonus, beam and pruning on DEV_MANIFEST.
+
+    The choice is kept in the checkpoint, with a calibration of word confidences: whenever the same
+    language model is used with it, that is how it decodes.
+    """
+    import torch
+
+    from asr.corpus.manifest import read_manifest
+    from asr.decode.decoder import build_decoder
+    from asr.decode.fusion import FusionConfig
+    from asr.tuning.bench import Bench, emissions_of
+    from asr.tuning.choice import passes
+    from asr.tuning.choice import tune as choose
+    from asr.tuning.report import draw_trials, render_trials
+
+    if closed_vocabulary and not lm:
+        raise typer.BadParameter("--closed_vocabulary means nothing without --lm")
+    if plot and not plot.absolute().parent.is_dir():
+        raise AsrError(f"{plot}: its folder does not exist; create it first")
+    utterances = read_manifest(dev_manifest)
+    recognizer = load_recognizer(checkpoint, device, threads)
+    _warn_if_trained_on(checkpoint, dev_manifest)
+    fusion = FusionConfig(closed_vocabulary=closed_vocabulary)
+    decoder = build_decoder(recognizer.tokens, fusion=fusion, lm=lm)
+    with tqdm(total=len(utterances), desc="emissions", disable=None, leave=False) as progress:
+        dev = emissions_of(recognizer, utterances, progress.update)
+    with tqdm(total=passes(decoder), desc="searches", disable=None, leave=False) as progress:
+        bench = Bench(dev, recognizer.tokens, threads or torch.get_num_threads(), progress.update)
+        tuning = choose(bench, decoder)
+    typer.echo(render_trials(tuning))
+    settings, calibrated = _settings(tuning, bench, lm)
+    typer.echo(f"\n{_summary(settings, tuning)}\n{calibrated}")
+    if tuning.edges:
+        _log.warning(
+            "the best is at the edge of what was tried: %s; beyond it may be better still, or the "
+            "language model and this speech do not belong together",
+            ", ".join(tuning.edges),
+        )
+    if plot:
+        draw_trials(tuning, plot)
+    if not dry_run:
+        _keep(checkpoint, lm.name if lm else "none", settings)
+
+
+def _warn_if_trained_on(checkpoint: Path, manifest: Path) -> None:
+    from asr.checkpoint.bundle import load_bundle
+    from asr.tuning.bench import was_trained_on
+
+    if was_trained_on(load_bundle(checkpoint).config, manifest):
+        _log.warning(
+            "%s was trained on %s: it knows these very recordings, so that a language model seems "
+            "of little use to it; tune on others",
+            checkpoint,
+            manifest,
+        )
+
+
+def _settings(tuning: "Tuning", bench: "Bench", lm: Path | None) -> tuple["TunedSettings", str]:
+    """The choice as it is kept, with a calibration; what that does to the confidences."""
+    from asr.decode.decoder import TunedSettings
+    from asr.files import sha256_of
+    from asr.scoring.calibration import expected_calibration_error, fit_calibration
+
+    decoder = tuning.choice.decoder
+    settings = TunedSettings(lm_sha256=sha256_of(lm) if lm else None, search=decoder.search)
+    if decoder.fusion is not None:
+        settings = dataclasses.replace(settings, fusion=decoder.fusion.config)
+    raw, correct = bench.raw_confidences(decoder)
+    if not raw:
+        return settings, "no words were recognised: confidences are not calibrated"
+    calibration = fit_calibration(raw, correct)
+    before, after = (
+        expected_calibration_error(confidences, correct)
+        for confidences in (raw, calibration.apply(raw))
+    )
+    text = f"calibration error of word confidences: {before:.4f}, calibrated {after:.4f}"
+    return dataclasses.replace(settings, calibration=calibration), text
+
+
+def _summary(settings: "TunedSettings", tuning: "Tuning") -> str:
+    from asr.config import to_dict
+
+    search, fusion = to_dict(settings.search), settings.fusion
+    chosen = {name: value for name, value in search.items() if value not in (None, False)}
+    if settings.lm_sha256:
+        chosen |= {"lm_weight": fusion.lm_weight, "word_bonus": fusion.word_bonus}
+        if fusion.closed_vocabulary:
+            chosen["closed_vocabulary"] = True
+        else:
+            chosen["unknown_penalty"] = fusion.unknown_log_penalty
+    return (
+        f"choice: {in_one_line(chosen)}\n"
+        f"dev WER {tuning.choice.wer:.2%}, CER {tuning.choice.cer:.2%}"
+    )
+
+
+def _keep(checkpoint: Path, name: str, settings: "TunedSettings") -> None:
+    from asr.checkpoint.bundle import load_bundle, update_metrics
+    from asr.decode.decoder import with_tuned_settings
+
+    metrics = load_bundle(checkpoint).metrics
+    update_metrics(checkpoint, with_tuned_settings(metrics, name, settings))
+    typer.echo(f"kept in {checkpoint}: decoding.{name}")
