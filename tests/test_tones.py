@@ -24,7 +24,7 @@ def test_a_recogniser_from_nothing_to_no_errors(tones: Tones, tmp_path: Path) ->
         *("--json", figures, "--hypotheses", hypotheses),
     )
     assert evaluated.returncode == 0, evaluated.stderr
-    assert evaluated.stdout.splitlines()[1].split()[:2] == ["WER", "0.00%"]
+    assert evaluated.stdout.splitlines()[0].split()[:2] == ["WER", "0.00%"]
     found = json.loads(figures.read_text())
     assert list(found) == FIGURES.split()
     assert (found["wer"], found["cer"], found["ser"], found["wer_interval"]) == (0, 0, 0, [0, 0])

@@ -74,8 +74,8 @@ def evaluate(
     figures = report_json(result.score, result.real_time_factor)
     figures |= _more_figures(result, decoder, word_timestamps)
     settings = decoding.report(decoder)
-    typer.echo("\n".join(_header(figures, decoder, in_one_line(settings))) + "\n")
     typer.echo(render_report(result.aligned, result.score, result.real_time_factor, worst))
+    typer.echo("\n" + "\n".join(_footer(figures, decoder, in_one_line(settings))))
     if json_file:
         write_json_atomic(json_file, {**figures, "decoding": settings})
     if hypotheses_file:
@@ -104,8 +104,8 @@ def _more_figures(result: "Evaluation", decoder: "Decoder", timed: bool) -> dict
     return figures
 
 
-def _header(figures: dict[str, Any], decoder: "Decoder", settings: str) -> list[str]:
-    """How was decoded, and what `_more_figures` found."""
+def _footer(figures: dict[str, Any], decoder: "Decoder", settings: str) -> list[str]:
+    """How it was decoded, and what `_more_figures` found."""
     lines = [f"decoding: {settings}"]
     if "oracle_wer" in figures:
         lines.append(
