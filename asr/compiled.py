@@ -7,13 +7,14 @@ Each is compiled at its first call on a machine, once for each set of argument t
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_SETTINGS: Any = numba.config
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -34,10 +35,10 @@ _CACHE = str(PACKAGE / "__pycache__" / f"compiled-{sources_digest()}")
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` of numbers and arrays to machine code at its first call."""
-    elsewhere = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = elsewhere or _CACHE
+    elsewhere = _SETTINGS.CACHE_DIR
+    _SETTINGS.CACHE_DIR = elsewhere or _CACHE
     try:
         fast: Callable[P, R] = numba.njit(cache=True, nogil=True)(function)
     finally:
-        numba.config.CACHE_DIR = elsewhere
+        _SETTINGS.CACHE_DIR = elsewhere
     return fast
