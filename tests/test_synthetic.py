@@ -144,6 +144,16 @@ def test_training_plan_follows_the_seed_and_each_utterance_only_its_number() -> 
     assert [job.text for job in prepare.training_plan(30, seed=2)] != [job.text for job in jobs]
 
 
+def test_words_of_ones_own_are_the_only_ones_said() -> None:
+    jobs = prepare.training_plan(200, seed=1, words=("LEFT", "RIGHT"))
+
+    said = [job.text for job in jobs]
+    assert set(said) == {"LEFT", "RIGHT"}
+    assert 70 < said.count("LEFT") < 130
+    with pytest.raises(SystemExit):
+        prepare.main(["train", "--utterances", "1", "--words", "LEFT,", "-o", "nowhere"])
+
+
 def test_letters_are_respelled_for_each_synthesiser() -> None:
     words = "RUBOUT A Z I FIFTY SIX AND A HALF".split()
     flite = ["rubout", "ay", "Z", "I", "fifty", "six", "and", "a", "half"]
