@@ -13,7 +13,8 @@ from recipes.tones.prepare import TONES, letter, main, prepare, sentence
 from tests.support import Tones, run_python
 
 FIGURES = (
-    "wer cer ser wer_interval words substitutions deletions insertions utterances real_time_factor"
+    "wer cer ser wer_interval words substitutions deletions insertions utterances real_time_factor "
+    "decoding"
 )
 
 
@@ -34,6 +35,7 @@ def test_a_recogniser_from_nothing_to_no_errors(tones: Tones, tmp_path: Path) ->
     rescored = tmp_path / "rescored.json"
     scored = run_python("-m", "asr", "score", tones.test, hypotheses, "--json", rescored)
     assert scored.returncode == 0, scored.stderr
+    assert found.pop("decoding") == {"search": "greedy"}
     assert json.loads(rescored.read_text()) == found | {"real_time_factor": None}
 
 

@@ -57,7 +57,13 @@ def main() -> None:
 
     for section in options.section or SECTIONS:
         if section == "an4":
-            an4 = recorded(options.checkpoint, options.test, options.dev, options.train)
+            an4 = recorded(
+                options.checkpoint,
+                options.test,
+                options.tuning_checkpoint or options.checkpoint,
+                options.dev,
+                options.train,
+            )
             _describe("AN4", an4)
             report["an4"] = _compare(WITHOUT_MODEL, an4, options)
             report["an4, 3-gram"] = _compare(WITH_WORD_MODEL, an4, options, order=ORDER)
@@ -92,6 +98,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--utterances", type=int, default=64, help="of the synthetic test set")
     parser.add_argument("--text", type=Path, nargs="+", metavar="FILE", help="English to utter")
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/an4-blstm"))
+    parser.add_argument(
+        "--tuning_checkpoint",
+        type=Path,
+        metavar="FOLDER",
+        help="one that was not trained on --dev, to tune on; default: --checkpoint",
+    )
     for name in ("test", "dev", "train"):
         parser.add_argument(f"--{name}", type=Path, default=Path(f"data/an4/{name}.jsonl"))
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -115,7 +127,7 @@ def _machine() -> dict[str, str]:
 
 
 def _describe(title: str, material: Material) -> None:
-    test = material.test
+    test, tuning = material.test, material.tuning
     vocabulary = {word for line in material.lines for word in line}
     spoken = [word for reference in test.references for word in reference.split()]
     unknown = sum(word not in vocabulary for word in spoken) / len(spoken)
@@ -123,7 +135,7 @@ def _describe(title: str, material: Material) -> None:
         f"{title}: {len(test.emissions)} utterances, {test.seconds:.0f} s, "
         f"{len(test.table)} tokens; greedy WER {test.word_error_rate(test.greedy):.2%}, "
         f"CER {test.character_error_rate(test.greedy):.2%}. Tuned on "
-        f"{len(material.tuning.emissions)} others. Text for the language model: "
+        f"{len(tuning.emissions)} others (greedy WER {tuning.word_error_rate(tuning.greedy):.2%}). Text for the language model: "
         f"{sum(map(len, material.lines))} words, {len(vocabulary)} different; "
         f"{unknown:.1%} of the uttered words are not among them.\n",
         flush=True,

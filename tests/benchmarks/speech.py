@@ -11,7 +11,7 @@ import torch
 
 from asr.corpus.manifest import read_manifest
 from asr.decode.greedy import greedy_search
-from asr.errors import TextError
+from asr.errors import ConfigError, TextError
 from asr.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.tokens import TokenTable
@@ -101,14 +101,25 @@ def synthetic(english: English, utterances: int, seed: int = 0) -> Material:
     return Material(test, tuning, lines)
 
 
-def recorded(checkpoint: Path, test: Path, tuning: Path, text: Path) -> Material:
-    """What a checkpoint makes of two manifests; the lines are the transcripts of a third."""
-    recognizer = Recognizer.load(checkpoint)
-    return Material(
-        _encoded(recognizer, test),
-        _encoded(recognizer, tuning),
+def recorded(
+    checkpoint: Path, test: Path, tuning_checkpoint: Path, tuning: Path, text: Path
+) -> Material:
+    """What checkpoints make of two manifests; the lines are the transcripts of a third.
+
+    Weights tuned on what a checkpoint was trained on are worthless, hence the second one; it must
+    have the tokens of the first, or ConfigError is raised.
+    """
+    material = Material(
+        _encoded(Recognizer.load(checkpoint), test),
+        _encoded(Recognizer.load(tuning_checkpoint), tuning),
         [utterance.text.split() for utterance in read_manifest(text)],
     )
+    if material.test.table != material.tuning.table:
+        raise ConfigError(
+            f"{tuning_checkpoint}: expected the tokens of {checkpoint}, "
+            f"{material.test.table.characters}, found {material.tuning.table.characters}"
+        )
+    return material
 
 
 def _encoded(recognizer: Recognizer, manifest: Path) -> Speech:
