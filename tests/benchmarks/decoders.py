@@ -135,7 +135,8 @@ def _describe(title: str, material: Material) -> None:
         f"{title}: {len(test.emissions)} utterances, {test.seconds:.0f} s, "
         f"{len(test.table)} tokens; greedy WER {test.word_error_rate(test.greedy):.2%}, "
         f"CER {test.character_error_rate(test.greedy):.2%}. Tuned on "
-        f"{len(tuning.emissions)} others (greedy WER {tuning.word_error_rate(tuning.greedy):.2%}). Text for the language model: "
+        f"{len(tuning.emissions)} others (greedy WER "
+        f"{tuning.word_error_rate(tuning.greedy):.2%}). Text for the language model: "
         f"{sum(map(len, material.lines))} words, {len(vocabulary)} different; "
         f"{unknown:.1%} of the uttered words are not among them.\n",
         flush=True,
