@@ -1,0 +1,106 @@
+"""Cut digits out of other people's recordings.
+
+`python -m recipes.fsdd.borrow CHECKPOINT MANIFEST...`: FSDD has six voices; corpora of numbers and
+sentences have hundreds, but no single digits. The checkpoint aligns every transcript that holds a
+digit with its recording, and the digits are cut out. Those of which it is unsure are left.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+import asr
+from asr.alignment import align_recording
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.errors import AsrError
+from asr.files import make_folder
+from asr.recognizer import Recognizer
+from asr.signal import audio
+from asr.text.timed import TimedWord
+from recipes.fsdd.prepare import SAMPLE_RATE, WORDS
+
+MARGIN_SECONDS = 0.1
+"""What is kept before and after a word, where no other word is near."""
+LEAST_CONFIDENCE = 0.1
+
+
+def extent(words: Sequence[TimedWord], index: int, duration_seconds: float) -> tuple[float, float]:
+    """Start and end in seconds of a word with its margins, which reach at most halfway to the next.
+
+    CTC's spikes do not fill a word: its first sound may begin before, its last go on behind.
+    """
+    word = words[index]
+    start, end = word.start_seconds - MARGIN_SECONDS, word.end_seconds + MARGIN_SECONDS
+    if index > 0:
+        start = max(start, (words[index - 1].end_seconds + word.start_seconds) / 2)
+    if index + 1 < len(words):
+        end = min(end, (word.end_seconds + words[index + 1].start_seconds) / 2)
+    return max(0.0, start), min(duration_seconds, end)
+
+
+def cut(recognizer: Recognizer, utterance: Utterance, folder: Path) -> Iterator[Utterance]:
+    """Write every digit of an utterance as `folder/ID_INDEX.flac`, 8 kHz, and say what it is.
+
+    Characters that the checkpoint lacks are left out of the transcript for the alignment.
+    """
+    path = utterance.audio_filepath
+    unknown = recognizer.tokens.unknown(utterance.text)
+    text = "".join(c for c in utterance.text if c not in unknown)
+    aligned = align_recording(recognizer, path, text)
+    waveform, _ = audio.read(path, SAMPLE_RATE)
+    for index, word in enumerate(aligned.words):
+        if word.text not in WORDS or (word.confidence or 0.0) < LEAST_CONFIDENCE:
+            continue
+        start, end = extent(aligned.words, index, aligned.duration_seconds)
+        digit = waveform[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+        digit_id = f"{utterance.id}_{index:02}"
+        digit_path = folder / f"{digit_id}.flac"
+        audio.write(digit_path, digit, SAMPLE_RATE)
+        seconds = len(digit) / SAMPLE_RATE
+        yield Utterance(digit_id, digit_path, seconds, word.text, utterance.speaker)
+
+
+def borrow(
+    checkpoint: Path, manifests: Sequence[Path], folder: Path
+) -> tuple[list[Utterance], int]:
+    """The digits cut out of the recordings of some manifests, and how many were asked for.
+
+    Writes them and their `manifest.jsonl` to a folder. Raises AsrError if something cannot be read
+    or written.
+    """
+    utterances = [u for manifest in manifests for u in read_manifest(manifest)]
+    holders = [u for u in utterances if not set(WORDS).isdisjoint(u.text.split())]
+    asked = sum(word in WORDS for u in holders for word in u.text.split())
+    recognizer = asr.load(checkpoint)
+    make_folder(folder)
+    digits: list[Utterance] = []
+    for utterance in tqdm(holders, disable=None):
+        digits += cut(recognizer, utterance, folder)
+    write_manifest(folder / "manifest.jsonl", digits)
+    return digits, asked
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/borrowed-digits"),
+) -> None:
+    """Cut the digits out of recordings, and list them in a new manifest."""
+    try:
+        digits, asked = borrow(checkpoint, manifests, output_dir)
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+    counts = Counter(digit.text for digit in digits)
+    speakers = len({digit.speaker for digit in digits})
+    typer.echo(f"{len(digits)} of {asked} digits, {speakers} speakers")
+    typer.echo(", ".join(f"{counts[word]} {word}" for word in WORDS))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,67 @@
+"""Digits cut out of longer recordings for the FSDD recipe."""
+
+from pathlib import Path
+
+import pytest
+
+import asr
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.decode.beam import SearchConfig
+from asr.decode.decoder import build_decoder
+from asr.signal import audio
+from asr.text.timed import TimedWord
+from recipes.fsdd import borrow
+from recipes.fsdd.prepare import WORDS
+from tests.support import REPOSITORY, run_python
+
+CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
+SAMPLES = read_manifest(REPOSITORY / "recipes" / "synthetic" / "samples" / "manifest.jsonl")
+
+
+def test_margins_end_halfway_to_the_next_word() -> None:
+    words = [TimedWord("SIX", 0.05, 0.3), TimedWord("TO", 0.34, 0.5), TimedWord("ONE", 0.9, 1.0)]
+    assert borrow.extent(words, 0, 1.05) == pytest.approx((0.0, 0.32))
+    assert borrow.extent(words, 1, 1.05) == pytest.approx((0.32, 0.6))
+    assert borrow.extent(words, 2, 1.05) == pytest.approx((0.8, 1.05))
+
+
+@pytest.fixture(scope="module")
+def borrowed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Utterance]]:
+    """The digits of the samples, whose first transcript gets a character that no model knows."""
+    folder = tmp_path_factory.mktemp("borrowed")
+    odd = Utterance("odd", SAMPLES[0].audio_filepath, SAMPLES[0].duration, f"{SAMPLES[0].text}'")
+    write_manifest(folder / "in.jsonl", [odd, *SAMPLES[1:]])
+    digits, asked = borrow.borrow(CHECKPOINT, [folder / "in.jsonl"], folder / "out")
+    assert asked == sum(word in WORDS for u in SAMPLES for word in u.text.split())
+    return folder / "out", digits
+
+
+def test_each_digit_is_an_utterance_of_its_own(borrowed: tuple[Path, list[Utterance]]) -> None:
+    folder, digits = borrowed
+    assert digits
+    assert [u.id for u in read_manifest(folder / "manifest.jsonl")] == [u.id for u in digits]
+    texts = {u.id: u.text.split() for u in SAMPLES}
+    for digit in digits:
+        whole, _, index = digit.id.rpartition("_")
+        assert digit.text == texts.get(whole, SAMPLES[0].text.split())[int(index)]
+        waveform, rate = audio.read(digit.audio_filepath)
+        assert (rate, len(waveform)) == (8000, round(digit.duration * 8000))
+        assert 0.1 < digit.duration < 1.5
+
+
+def test_most_digits_are_recognised_by_themselves(borrowed: tuple[Path, list[Utterance]]) -> None:
+    """Cut in a wrong place, they would be other words or half ones."""
+    _, digits = borrowed
+    recognizer = asr.load(CHECKPOINT)
+    grammar = REPOSITORY / "recipes" / "fsdd" / "digit.jsgf"
+    decoder = build_decoder(recognizer.tokens, SearchConfig(beam_size=16), grammar=grammar)
+    heard = [recognizer.transcribe(d.audio_filepath, decoder=decoder).text for d in digits]
+    right = sum(text == digit.text for text, digit in zip(heard, digits, strict=True))
+    assert right >= 0.7 * len(digits), heard
+
+
+def test_a_missing_manifest_is_said() -> None:
+    outcome = run_python("-m", "recipes.fsdd.borrow", CHECKPOINT, "missing.jsonl", "-o", "unused")
+    assert outcome.returncode == 1
+    assert "missing.jsonl: cannot read the manifest" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
