@@ -49,6 +49,12 @@ class Speech:
     def word_error_rate(self, hypotheses: list[str]) -> float:
         return float(jiwer.process_words(self.references, hypotheses).wer)
 
+    def word_errors(self, hypotheses: list[str]) -> list[int]:
+        """Those of each utterance."""
+        pairs = zip(self.references, hypotheses, strict=True)
+        outputs = [jiwer.process_words(reference, hypothesis) for reference, hypothesis in pairs]
+        return [o.substitutions + o.deletions + o.insertions for o in outputs]
+
     def character_error_rate(self, hypotheses: list[str]) -> float:
         return float(jiwer.process_characters(self.references, hypotheses).cer)
 
@@ -110,9 +116,9 @@ def recorded(
     have the tokens of the first, or ConfigError is raised.
     """
     material = Material(
-        _encoded(Recognizer.load(checkpoint), test),
-        _encoded(Recognizer.load(tuning_checkpoint), tuning),
-        [utterance.text.split() for utterance in read_manifest(text)],
+        encoded(Recognizer.load(checkpoint), test),
+        encoded(Recognizer.load(tuning_checkpoint), tuning),
+        sentences(text),
     )
     if material.test.table != material.tuning.table:
         raise ConfigError(
@@ -122,7 +128,13 @@ def recorded(
     return material
 
 
-def _encoded(recognizer: Recognizer, manifest: Path) -> Speech:
+def sentences(manifest: Path) -> list[list[str]]:
+    """The words of each transcript."""
+    return [utterance.text.split() for utterance in read_manifest(manifest)]
+
+
+def encoded(recognizer: Recognizer, manifest: Path) -> Speech:
+    """What a checkpoint makes of the recordings of a manifest."""
     utterances = read_manifest(manifest)
     waveforms = (audio.read(u.audio_filepath, recognizer.sample_rate)[0] for u in utterances)
     emissions = [recognizer.log_probs(waveform).numpy() for waveform in waveforms]
