@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.config import from_dict, to_dict
-from asr.decode.beam import SearchConfig, search, search_batch
+from asr.decode.beam import LARGEST_BEAM, SearchConfig, beam_search, search, search_batch
 from asr.decode.fusion import Fusion, FusionConfig
 from asr.decode.hypothesis import Hypothesis
 from asr.errors import ConfigError, TextError
@@ -26,7 +26,7 @@ from tests.oracles_search import (
     tiny_model,
 )
 
-UNBOUNDED = 10**6
+UNBOUNDED = LARGEST_BEAM
 LETTERS = TokenTable(tuple(" ab"))
 TEXT = [["a", "b"], ["ab", "a"], ["b", "ab", "ab"], ["a"]]
 
@@ -242,11 +242,35 @@ def test_a_hot_word_outside_the_alphabet_is_named() -> None:
         ("word_bonus", math.inf),
         ("unknown_log_penalty", 1.0),
         ("unknown_log_penalty", -math.inf),
+        ("lm_weight", 2e6),
+        ("word_bonus", -2e6),
+        ("unknown_log_penalty", -2e6),
     ],
 )
 def test_a_weight_out_of_range_is_refused(setting: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"{setting}: expected .* found {value}"):
         from_dict(FusionConfig, {setting: value})
+
+
+@pytest.mark.parametrize("size", [LARGEST_BEAM + 1, 2**70])
+def test_a_beam_beyond_all_memory_is_refused(size: int) -> None:
+    with pytest.raises(ConfigError, match=f"beam_size: expected at most 100000, found {size}"):
+        SearchConfig(size)
+
+
+def test_a_search_that_outgrows_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kernel(*_: object) -> None:
+        raise MemoryError("Allocation failed (probably too large).")
+
+    monkeypatch.setattr("asr.decode.beam.search_kernel", kernel)
+    with pytest.raises(ConfigError, match=r"search of 7 frames .* a beam of 9 prefixes; take a sm"):
+        beam_search(torch.zeros(7, 2).log_softmax(1), 9)
+
+
+def test_more_tokens_a_frame_than_there_are_is_all_of_them() -> None:
+    log_probs = torch.from_numpy(random_emissions(1, 6, 4))
+    everything = search(log_probs, SearchConfig(8, nbest=8))
+    assert search(log_probs, SearchConfig(8, nbest=8, tokens_per_frame=2**70)) == everything
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan])

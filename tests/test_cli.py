@@ -193,7 +193,9 @@ def test_headerless_files_are_read_as_told(
     (tmp_path / "speech.raw").write_bytes(samples.tobytes())
     arguments = ("transcribe", tones.checkpoint, tmp_path / "speech.raw", "--raw")
     assert asr_command(*arguments, f"{SAMPLE_RATE},1,PCM_16,BIG").stdout == f"{spoken[1]}\n"
-    assert "subtype 'MP3' is none of" in asr_command(*arguments, f"{SAMPLE_RATE},1,MP3").error
+    outcome = asr_command(*arguments, f"{SAMPLE_RATE},1,MP3")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "subtype 'MP3' is none of" in outcome.stderr
 
 
 @pytest.mark.parametrize("samples", [1, 37, SAMPLE_RATE])

@@ -148,6 +148,32 @@ def test_manifest_ids_stay_inside_the_folder(asr_command: Command, tmp_path: Pat
     assert not (tmp_path / "escaped.json").exists()
 
 
+def test_headerless_files_are_read_as_told(asr_command: Command, tmp_path: Path) -> None:
+    waveform, rate = audio.read(SAMPLE.audio_filepath)
+    path = tmp_path / "speech.raw"
+    path.write_bytes((waveform * 32768).round().numpy().astype(">i2").tobytes())
+    raw = asr_command("align", CHECKPOINT, path, SAMPLE.text, "--raw", f"{rate},1,PCM_16,BIG")
+    assert (raw.code, raw.stderr) == (0, "")
+    known = json.loads(asr_command("align", CHECKPOINT, SAMPLE.audio_filepath, SAMPLE.text).stdout)
+    assert json.loads(raw.stdout) == {**known, "audio_filepath": str(path)}
+    assert asr_command("align", CHECKPOINT, path, SAMPLE.text).code == 1
+
+
+@pytest.mark.parametrize("raw", ["", "²", "0", "16000,1,MP3", "16000,1,PCM_16,MIDDLE", "9" * 5000])
+def test_a_layout_that_is_none_is_wrong_usage(asr_command: Command, raw: str) -> None:
+    for verb, *said in (("align", "YES"), ("transcribe",)):
+        outcome = asr_command(verb, CHECKPOINT, SAMPLE.audio_filepath, *said, "--raw", raw)
+        assert (outcome.code, outcome.stdout) == (2, "")
+        assert "--raw" in outcome.stderr
+
+
+def test_an_empty_txt_file_is_named(asr_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "said.txt"
+    path.write_text(" \n\n")
+    error = asr_command("align", CHECKPOINT, SAMPLE.audio_filepath, path).error
+    assert error == f"{path}: the transcript is empty; expected the words that are said"
+
+
 def test_wrong_usage_exits_with_two(asr_command: Command, tmp_path: Path) -> None:
     manifest = tmp_path / "all.jsonl"
     for arguments in (

@@ -26,7 +26,7 @@ from tests.oracles import (
     sequence_scores,
 )
 
-UNBOUNDED = 10**6
+UNBOUNDED = 10**5
 
 
 def log_of(rows: list[list[float]]) -> Tensor:

@@ -1,6 +1,7 @@
 """The trie of a language model's words and its look-ahead."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,12 @@ def test_the_marks_are_no_words() -> None:
         == np.flatnonzero(lexicon.word >= 0).tolist()
     )
     assert lexicon.trie.accepting.sum() == 2
+
+
+def test_a_model_of_marks_alone_is_refused() -> None:
+    model = replace(tiny_model([["a"]], 1), words=("</s>", "<s>", "<unk>"))
+    with pytest.raises(TextError, match="language model: has no words but its marks"):
+        build_lexicon(model, TABLE)
 
 
 def test_words_that_cannot_be_written_are_counted(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from asr.cli.options import Checkpoint, Device, Threads, load_recognizer
+from asr.cli.transcribe import Raw, parse_raw
 from asr.errors import AsrError, TextError
 from asr.files import json_text, make_folder, write_text_atomic
 from asr.text.timed import render_ctm, render_textgrid, words_json
@@ -77,6 +78,7 @@ def align(
             help="Below this, transcript and recording do not belong together; 0 takes any.",
         ),
     ] = MINIMUM_MATCH,
+    raw: Raw = None,
     device: Device = "cpu",
     threads: Threads = 0,
 ) -> None:
@@ -97,6 +99,7 @@ def align(
         )
     from asr.alignment import align_recording
 
+    raw_format = parse_raw(raw)
     tasks = _tasks(audio, transcript)
     if output_dir:
         make_folder(output_dir)
@@ -104,7 +107,7 @@ def align(
     failures = []
     for task in tasks:
         try:
-            aligned = align_recording(recognizer, task.audio, task.text)
+            aligned = align_recording(recognizer, task.audio, task.text, raw_format)
             rendered = render(task, aligned, output_format)
             if output_dir:
                 write_text_atomic(output_dir / f"{task.name}{_SUFFIXES[output_format]}", rendered)
@@ -143,11 +146,14 @@ def _tasks(audio: Path, transcript: str | None) -> Sequence[Task]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TextError(
             f"{path}: cannot read the transcript ({error}); expected a UTF-8 text file"
         ) from error
+    if not text.strip():
+        raise TextError(f"{path}: the transcript is empty; expected the words that are said")
+    return text
 
 
 def _mismatch(task: Task, match: float, min_match: float) -> str:

@@ -18,7 +18,7 @@ from asr.cli.options import (
     load_recognizer,
     takes_decoding_options,
 )
-from asr.errors import AsrError
+from asr.errors import AsrError, ManifestError
 from asr.files import write_json_atomic, write_text_atomic
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ def evaluate(
         if output and not output.absolute().parent.is_dir():
             raise AsrError(f"{output}: its folder does not exist; create it first")
     utterances = read_manifest(manifest, require_audio=False)
+    if not any(utterance.text.split() for utterance in utterances):
+        raise ManifestError(
+            f"{manifest}: none of its {len(utterances)} utterances has a word; expected at least "
+            "one: without words there is no error rate"
+        )
     recognizer = load_recognizer(checkpoint, device, threads)
     decoder = decoding.decoder(recognizer)
     with tqdm(total=len(utterances), unit="utterance", disable=None, leave=False) as progress:

@@ -1,4 +1,4 @@
-"""`asr lm`: n-gram language models, estimated from text and measured on it."""
+"""`asr lm`: language models, made from text and measured on it."""
 
 import logging
 import math
@@ -12,14 +12,15 @@ from asr.files import write_json_atomic
 
 if TYPE_CHECKING:
     from asr.language.kneser_ney import Estimate
-    from asr.language.perplexity import TextScore
+    from asr.language.perplexity import SentenceScore, TextScore
 
 app = typer.Typer(
-    help="Estimate an n-gram language model from text, and measure it on other text.",
+    help="Make a language model from text, n-gram or recurrent, and measure it on other text.",
     no_args_is_help=True,
 )
 
 _TEXT_HELP = "Text with one sentence a line (.gz too), or a manifest (.jsonl)."
+_NEURAL = ".safetensors"
 _Characters = Annotated[
     bool, typer.Option("--characters", help="Words are characters; the space is <space>.")
 ]
@@ -60,8 +61,7 @@ def train(
     from asr.language.sentences import read_sentences
 
     thresholds = _counts(prune)
-    if not output.absolute().parent.is_dir():
-        raise AsrError(f"{output}: its folder does not exist; create it first")
+    _check_folder(output)
     sentences = [sentence for text in texts for sentence in read_sentences(text, characters)]
     result = estimate(sentences, order, thresholds)
     write_arpa(output, result.table)
@@ -84,9 +84,58 @@ def _summary(result: "Estimate") -> str:
     return "\n".join(lines)
 
 
+@app.command("train-neural")
+def train_neural(
+    texts: Annotated[
+        list[Path], typer.Argument(metavar="TEXT...", help=_TEXT_HELP, show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=f"File to write, ending in {_NEURAL}.")
+    ],
+    dev: Annotated[
+        Path | None,
+        typer.Option("--dev", help="Other text to choose the epoch by; without: a tenth of TEXT."),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most.")] = 100,
+    hidden: Annotated[int, typer.Option("--hidden", min=1, help="Units of the layer.")] = 128,
+    seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn at random.")] = 0,
+) -> None:
+    """Train a recurrent model of words (an LSTM), for `--rescore` of transcribe and evaluate."""
+    from asr.checkpoint.language_model import save_language_model
+    from asr.language.neural import NeuralConfig
+    from asr.language.neural_training import TrainingConfig
+    from asr.language.neural_training import train_neural as run
+    from asr.language.sentences import read_sentences
+
+    if output.suffix != _NEURAL:
+        raise typer.BadParameter(f"--output: expected a name ending in {_NEURAL}, found {output}")
+    _check_folder(output)
+    result = run(
+        [sentence for text in texts for sentence in read_sentences(text)],
+        read_sentences(dev) if dev else None,
+        NeuralConfig(hidden=hidden),
+        TrainingConfig(epochs=epochs, seed=seed),
+    )
+    save_language_model(output, result.model)
+    typer.echo(
+        f"sentences  {result.sentences}\nvocabulary {len(result.model.words)}\n"
+        f"epoch      {result.epoch}\nperplexity {min(result.perplexities):.4f}"
+    )
+
+
+def _check_folder(output: Path) -> None:
+    if not output.absolute().parent.is_dir():
+        raise AsrError(f"{output}: its folder does not exist; create it first")
+
+
 @app.command()
 def score(
-    model_file: Annotated[Path, typer.Argument(metavar="ARPA", help="The model, plain or .gz.")],
+    model_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help=f"ARPA file, plain or .gz, or recurrent model ({_NEURAL})."
+        ),
+    ],
     text: Annotated[Path, typer.Argument(metavar="TEXT", help=_TEXT_HELP)],
     characters: _Characters = False,
     by_sentence: Annotated[
@@ -101,13 +150,11 @@ def score(
     ] = None,
 ) -> None:
     """Print the perplexity of a model on TEXT and the rate of words it does not know (OOV)."""
-    from asr.language.ngram import read_arpa
-    from asr.language.perplexity import score_sentence, total
+    from asr.language.perplexity import total
     from asr.language.sentences import read_sentences
 
     sentences = read_sentences(text, characters)
-    model = read_arpa(model_file)
-    scores = [score_sentence(model, sentence) for sentence in sentences]
+    scores, has_unknown = _scores(model_file, sentences)
     if by_sentence:
         for sentence, result in zip(sentences, scores, strict=True):
             typer.echo(
@@ -115,12 +162,25 @@ def score(
             )
     figures = total(scores)
     typer.echo(_report(figures))
-    if model.unknown_word < 0 and figures.unknown:
+    if not has_unknown and figures.unknown:
         logging.getLogger(__name__).warning(
             "%s has no <unk>: a text with unknown words is impossible to it", model_file
         )
     if json_file:
         write_json_atomic(json_file, _as_json(figures))
+
+
+def _scores(model_file: Path, sentences: list[list[str]]) -> tuple[list["SentenceScore"], bool]:
+    """What a model says of each sentence, and whether it has <unk>."""
+    from asr.language.ngram import read_arpa
+    from asr.language.perplexity import score_sentence
+
+    if model_file.suffix == _NEURAL:
+        from asr.checkpoint.language_model import load_language_model  # and with it torch
+
+        return load_language_model(model_file).score_sentences(sentences), True
+    model = read_arpa(model_file)
+    return [score_sentence(model, sentence) for sentence in sentences], model.unknown_word >= 0
 
 
 def _report(figures: "TextScore") -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asr.decode.beam import SearchConfig
     from asr.decode.decoder import Decoder, TunedSettings
     from asr.decode.fusion import FusionConfig
+    from asr.decode.rescoring import Rescorer
     from asr.recognizer import Recognizer
 
 _log = logging.getLogger("asr.decoding")
@@ -39,6 +40,7 @@ WordTimestamps = Annotated[
 WIDE_BEAM = 50
 """The beam of a search that is told of the language, unless the user says otherwise."""
 HOTWORD_BOOST = 5.0
+RESCORE_WEIGHT = 0.1
 
 
 def load_recognizer(checkpoint: Path, device: str, threads: int) -> "Recognizer":
@@ -98,6 +100,21 @@ class DecodingOptions:
             "Whether words that the model lacks are impossible. Default: as tuned, or open.",
         ),
     ] = None
+    rescore: Annotated[
+        Path | None,
+        _option(
+            "--rescore",
+            "Recurrent language model that puts what the beam found in a new order; beside --lm.",
+        ),
+    ] = None
+    rescore_weight: Annotated[
+        float | None,
+        _option(
+            "--rescore_weight",
+            f"Of its log-probabilities. Default: as tuned, or {RESCORE_WEIGHT:g}.",
+            min=0.0,
+        ),
+    ] = None
     hotwords: Annotated[
         list[str] | None,
         _option(
@@ -125,10 +142,17 @@ class DecodingOptions:
 
     def __post_init__(self) -> None:
         needs = {
-            "--lm": ("lm_weight", "unknown_penalty", "closed_vocabulary"),
+            "--lm": ("lm_weight", "unknown_penalty", "closed_vocabulary", "rescore"),
             "--grammar or --lexicon": ("reject_below",),
+            "--rescore": ("rescore_weight",),
         }
-        given = {"--lm": self.lm, "--grammar or --lexicon": self.lexicon or self.grammar}
+        given = {
+            "--lm": self.lm,
+            "--grammar or --lexicon": self.lexicon or self.grammar,
+            "--rescore": self.rescore,
+        }
+        if self.rescore and self.beam_size == 1:
+            raise typer.BadParameter("--rescore needs a beam: --beam_size 2 or more")
         for needed, names in needs.items():
             for name in names:
                 if getattr(self, name) is not None and not given[needed]:
@@ -150,6 +174,7 @@ class DecodingOptions:
         hotwords = parse_hotwords(self.hotwords or [])
         tuned = tuned_settings(recognizer.metrics, self.lm)
         search, fusion = self._settings(tuned)
+        rescorer = self._rescorer(recognizer, tuned)
         decoder = build_decoder(
             recognizer.tokens,
             search,
@@ -159,7 +184,8 @@ class DecodingOptions:
             grammar=self.grammar,
             hotwords=hotwords,
         )
-        as_tuned = tuned is not None and tuned.agrees_with(search, fusion)
+        rescoring = rescorer.config if rescorer else None
+        as_tuned = tuned is not None and tuned.agrees_with(search, fusion, rescoring)
         if as_tuned and not decoder.is_greedy:
             _log.info("decoding as tuned for this checkpoint with %s", self.lm or "no model")
         fits = as_tuned and not self._tells
@@ -167,7 +193,23 @@ class DecodingOptions:
             decoder,
             calibration=tuned.calibration if tuned and fits else Calibration(),
             reject_below=self.reject_below,
+            rescorer=rescorer,
         )
+
+    def _rescorer(
+        self, recognizer: "Recognizer", tuned: "TunedSettings | None"
+    ) -> "Rescorer | None":
+        """The second pass: as said here, or as tuned with this very model."""
+        from asr.checkpoint.language_model import load_rescorer
+
+        if self.rescore is None:
+            return None
+        rescorer = load_rescorer(self.rescore, recognizer.tokens, RESCORE_WEIGHT)
+        if self.rescore_weight is not None:
+            return rescorer.weighted(self.rescore_weight)
+        known = tuned.rescoring if tuned else None
+        same = known is not None and known.lm_sha256 == rescorer.config.lm_sha256
+        return rescorer.weighted(known.weight) if known and same else rescorer
 
     def _settings(self, tuned: "TunedSettings | None") -> tuple["SearchConfig", "FusionConfig"]:
         """What is said here, and for the rest what was tuned, or failing that the defaults."""
@@ -213,6 +255,9 @@ class DecodingOptions:
                 "unknown_penalty": fusion.unknown_log_penalty,
                 "closed_vocabulary": fusion.closed_vocabulary,
             }
+        if decoder.rescorer is not None:
+            weight = decoder.rescorer.config.weight
+            settings |= {"rescore": str(self.rescore), "rescore_weight": weight}
         if self.hotwords:
             settings["hotwords"] = ",".join(self.hotwords)
         for name in ("lexicon", "grammar", "reject_below"):

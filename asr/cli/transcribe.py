@@ -17,13 +17,18 @@ from asr.cli.options import (
     load_recognizer,
     takes_decoding_options,
 )
-from asr.errors import AsrError
+from asr.errors import AsrError, ConfigError
 from asr.files import make_folder, write_text_atomic
 
 if TYPE_CHECKING:
     from asr.signal.audio import RawFormat
 
 _log = logging.getLogger("asr.transcribe")
+
+Raw = Annotated[
+    str | None,
+    typer.Option("--raw", help="Read headerless files as RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]]."),
+]
 
 
 @takes_decoding_options
@@ -40,10 +45,7 @@ def transcribe(
         OutputFormat, typer.Option("--output_format", "-f", help="Form of the transcripts.")
     ] = OutputFormat.TXT,
     word_timestamps: WordTimestamps = False,
-    raw: Annotated[
-        str | None,
-        typer.Option("--raw", help="Read headerless files as RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]]."),
-    ] = None,
+    raw: Raw = None,
     device: Device = "cpu",
     threads: Threads = 0,
     decoding: DecodingOptions = DecodingOptions(),  # noqa: B008  # it is frozen
@@ -55,7 +57,7 @@ def transcribe(
     """
     from asr.signal.audio import find_audio
 
-    raw_format = parse_raw(raw) if raw else None
+    raw_format = parse_raw(raw)
     paths = find_audio(audio)
     kinds = output_format.kinds
     timed = word_timestamps or any(kind.is_timed for kind in kinds)
@@ -91,15 +93,22 @@ def transcribe(
         raise typer.Exit(1)
 
 
-def parse_raw(text: str) -> "RawFormat":
-    """The layout of headerless files, e.g. `16000` or `16000,1,PCM_16,BIG`."""
+def parse_raw(text: str | None) -> "RawFormat | None":
+    """The layout of headerless files, e.g. `16000` or `16000,1,PCM_16,BIG`, if it is said."""
     from asr.signal.audio import RawFormat
 
+    if text is None:
+        return None
     given = text.split(",")
     rate, channels, subtype, endian, *_ = given + ["", "1", "PCM_16", "LITTLE"][len(given) :]
-    if len(given) > 4 or not (rate.isdigit() and channels.isdigit()):
-        raise typer.BadParameter(f"expected RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]], found {text!r}")
-    return RawFormat(int(rate), int(channels), subtype, endian)
+    if len(given) > 4 or not (rate.isdecimal() and channels.isdecimal()):
+        raise typer.BadParameter(
+            f"expected RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]], found {text!r}", param_hint="--raw"
+        )
+    try:
+        return RawFormat(int(rate), int(channels), subtype, endian)
+    except (ConfigError, ValueError) as error:  # ValueError: a number of thousands of digits
+        raise typer.BadParameter(str(error), param_hint="--raw") from error
 
 
 def output_files(

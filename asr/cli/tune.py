@@ -13,7 +13,7 @@ from asr.errors import AsrError
 
 if TYPE_CHECKING:
     from asr.decode.decoder import TunedSettings
-    from asr.tuning.bench import Bench
+    from asr.tuning.bench import Bench, Trial
     from asr.tuning.choice import Tuning
 
 _log = logging.getLogger("asr.tune")
@@ -27,6 +27,10 @@ def tune(
     lm: Annotated[
         Path | None,
         typer.Option("--lm", help="ARPA language model to decode with; without: none."),
+    ] = None,
+    rescore: Annotated[
+        Path | None,
+        typer.Option("--rescore", help="Recurrent language model for a second pass; beside --lm."),
     ] = None,
     closed_vocabulary: Annotated[
         bool,
@@ -48,16 +52,18 @@ def tune(
     """
     import torch
 
+    from asr.checkpoint.language_model import load_rescorer
     from asr.corpus.manifest import read_manifest
     from asr.decode.decoder import build_decoder
     from asr.decode.fusion import FusionConfig
     from asr.tuning.bench import Bench, emissions_of
-    from asr.tuning.choice import passes
+    from asr.tuning.choice import passes, tune_rescoring
     from asr.tuning.choice import tune as choose
     from asr.tuning.report import draw_trials, render_trials
 
-    if closed_vocabulary and not lm:
-        raise typer.BadParameter("--closed_vocabulary means nothing without --lm")
+    for option, given in (("--closed_vocabulary", closed_vocabulary), ("--rescore", rescore)):
+        if given and not lm:
+            raise typer.BadParameter(f"{option} means nothing without --lm")
     if plot and not plot.absolute().parent.is_dir():
         raise AsrError(f"{plot}: its folder does not exist; create it first")
     utterances = read_manifest(dev_manifest)
@@ -65,12 +71,17 @@ def tune(
     _warn_if_trained_on(checkpoint, dev_manifest)
     fusion = FusionConfig(closed_vocabulary=closed_vocabulary)
     decoder = build_decoder(recognizer.tokens, fusion=fusion, lm=lm)
+    rescorer = load_rescorer(rescore, recognizer.tokens) if rescore else None
     with tqdm(total=len(utterances), desc="emissions", disable=None, leave=False) as progress:
         dev = emissions_of(recognizer, utterances, progress.update)
-    with tqdm(total=passes(decoder), desc="searches", disable=None, leave=False) as progress:
+    total = passes(decoder, rescorer)
+    with tqdm(total=total, desc="searches", disable=None, leave=False) as progress:
         bench = Bench(dev, recognizer.tokens, threads or torch.get_num_threads(), progress.update)
         tuning = choose(bench, decoder)
+        second = tune_rescoring(bench, tuning.choice.decoder, rescorer) if rescorer else None
     typer.echo(render_trials(tuning))
+    if second:
+        tuning = _with_second_pass(tuning, second)
     settings, calibrated = _settings(tuning, bench, lm)
     typer.echo(f"\n{_summary(settings, tuning)}\n{calibrated}")
     if tuning.edges:
@@ -98,6 +109,18 @@ def _warn_if_trained_on(checkpoint: Path, manifest: Path) -> None:
         )
 
 
+def _with_second_pass(tuning: "Tuning", second: "Trial") -> "Tuning":
+    """The choice with a second pass, if that makes fewer word errors; says so either way."""
+    first = tuning.choice
+    assert second.decoder.rescorer is not None
+    weight, helps = second.decoder.rescorer.config.weight, second.word_errors < first.word_errors
+    typer.echo(
+        f"\nsecond pass: weight {weight:g}, dev WER {second.wer:.2%}, without it {first.wer:.2%}"
+        f"{'' if helps else '; no gain: left out'}"
+    )
+    return dataclasses.replace(tuning, choice=second) if helps else tuning
+
+
 def _settings(tuning: "Tuning", bench: "Bench", lm: Path | None) -> tuple["TunedSettings", str]:
     """The choice as it is kept, with a calibration; what that does to the confidences."""
     from asr.decode.decoder import TunedSettings
@@ -108,6 +131,8 @@ def _settings(tuning: "Tuning", bench: "Bench", lm: Path | None) -> tuple["Tuned
     settings = TunedSettings(lm_sha256=sha256_of(lm) if lm else None, search=decoder.search)
     if decoder.fusion is not None:
         settings = dataclasses.replace(settings, fusion=decoder.fusion.config)
+    if decoder.rescorer is not None:
+        settings = dataclasses.replace(settings, rescoring=decoder.rescorer.config)
     raw, correct = bench.raw_confidences(decoder)
     if not raw:
         return settings, "no words were recognised: confidences are not calibrated"
@@ -131,6 +156,8 @@ def _summary(settings: "TunedSettings", tuning: "Tuning") -> str:
             chosen["closed_vocabulary"] = True
         else:
             chosen["unknown_penalty"] = fusion.unknown_log_penalty
+    if settings.rescoring is not None:
+        chosen["rescore_weight"] = settings.rescoring.weight
     return (
         f"choice: {in_one_line(chosen)}\n"
         f"dev WER {tuning.choice.wer:.2%}, CER {tuning.choice.cer:.2%}"

@@ -13,13 +13,13 @@ Shapes: T frames, C tokens with the blank.
 import itertools
 import logging
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
-from numba.core import event
 from torch import Tensor
 
 from asr.decode.fusion import Fusion, no_knowledge
@@ -30,23 +30,29 @@ from asr.decode.trie import Index, spelled
 from asr.errors import ConfigError
 from asr.text.tokens import TokenTable
 
+LARGEST_BEAM = 100_000
+"""It takes a gigabyte for four seconds of speech."""
+
 _log = logging.getLogger(__name__)
 
 _NO_KNOWLEDGE = no_knowledge()
+_first_call = threading.Lock()  # which may come on several threads
 
 
-class _Announcer(event.Listener):
-    """Says why nothing seems to happen when the search is really being compiled."""
+@cache
+def _announce_compiling() -> None:
+    """Have a message say why nothing seems to happen when the search is really being compiled."""
+    from numba.core import event
 
-    def on_start(self, event: event.Event) -> None:
-        if event.data["dispatcher"] is search_kernel:
-            _log.info("compiling the search, once on this machine; it takes half a minute ...")
+    class Announcer(event.Listener):
+        def on_start(self, event: event.Event) -> None:
+            if event.data["dispatcher"] is search_kernel.dispatcher:
+                _log.info("compiling the search, once on this machine; it takes half a minute ...")
 
-    def on_end(self, event: event.Event) -> None:
-        """The first hypotheses say that it has ended."""
+        def on_end(self, event: event.Event) -> None:
+            """The first hypotheses say that it has ended."""
 
-
-event.register("numba:compile", _Announcer())  # type: ignore[no-untyped-call]
+    event.register("numba:compile", Announcer())  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if self.beam_size < 1:
             raise ConfigError(f"beam_size: expected at least 1, found {self.beam_size}")
+        if self.beam_size > LARGEST_BEAM:
+            raise ConfigError(f"beam_size: expected at most {LARGEST_BEAM}, found {self.beam_size}")
         if not 1 <= self.nbest <= self.beam_size:
             raise ConfigError(
                 f"nbest: expected 1 to {self.beam_size} (the beam size), found {self.nbest}"
@@ -123,7 +131,8 @@ def search(
 
     There is always one without `fusion`. There is none where nothing that was heard is possible:
     by an automaton, by a closed vocabulary, or as far as the beam could see. Raises ConfigError
-    where the emissions are not log-probabilities or not over the tokens of `fusion`.
+    where the emissions are not log-probabilities or not over the tokens of `fusion`, and where
+    memory does not suffice.
     """
     emissions = checked_emissions(log_probs)
     if fusion is not None and emissions.shape[1] != len(fusion.table):
@@ -131,15 +140,23 @@ def search(
             f"log_probs: expected {len(fusion.table)} tokens, those of the language knowledge, "
             f"found {emissions.shape[1]}"
         )
-    found = search_kernel(
-        emissions,
-        -math.inf if config.token_log_threshold is None else float(config.token_log_threshold),
-        config.tokens_per_frame or emissions.shape[1],
-        config.beam_size,
-        math.inf if config.beam_log_threshold is None else float(config.beam_log_threshold),
-        config.recombine,
-        _NO_KNOWLEDGE if fusion is None else fusion.knowledge,
-    )
+    with _first_call:
+        _announce_compiling()
+    try:
+        found = search_kernel(
+            emissions,
+            -math.inf if config.token_log_threshold is None else float(config.token_log_threshold),
+            min(config.tokens_per_frame or emissions.shape[1], emissions.shape[1]),
+            config.beam_size,
+            math.inf if config.beam_log_threshold is None else float(config.beam_log_threshold),
+            config.recombine,
+            _NO_KNOWLEDGE if fusion is None else fusion.knowledge,
+        )
+    except MemoryError as error:
+        raise ConfigError(
+            f"beam_size: expected a search of {len(emissions)} frames that fits into memory, found "
+            f"a beam of {config.beam_size} prefixes; take a smaller one"
+        ) from error
     ranked = _ranked(*found)
     if fusion is not None:
         ranked = _distinct(ranked, fusion.table)

@@ -18,6 +18,7 @@ from asr.decode.confidence import Calibration
 from asr.decode.fusion import Fusion, FusionConfig
 from asr.decode.greedy import greedy_search
 from asr.decode.hypothesis import Hypothesis
+from asr.decode.rescoring import Rescorer, RescoringConfig
 from asr.errors import ConfigError
 from asr.files import sha256_of
 from asr.language.arpa import MARKS, SPACE
@@ -40,11 +41,15 @@ class TunedSettings:
     search: SearchConfig = GREEDY
     fusion: FusionConfig = field(default_factory=FusionConfig)
     calibration: Calibration = field(default_factory=Calibration)
+    rescoring: RescoringConfig | None = None
+    """The second pass; None where it brought nothing, or was not asked for."""
 
-    def agrees_with(self, search: SearchConfig, fusion: FusionConfig) -> bool:
+    def agrees_with(
+        self, search: SearchConfig, fusion: FusionConfig, rescoring: RescoringConfig | None = None
+    ) -> bool:
         """Whether a decoder of these settings finds the same; how many it returns is its own."""
         search = dataclasses.replace(search, nbest=self.search.nbest)
-        return (search, fusion) == (self.search, self.fusion)
+        return (search, fusion, rescoring) == (self.search, self.fusion, self.rescoring)
 
 
 def tuned_settings(metrics: Mapping[str, Any], lm: Path | None = None) -> TunedSettings | None:
@@ -89,6 +94,8 @@ class Decoder:
     fusion: Fusion | None = None
     calibration: Calibration = field(default_factory=Calibration)
     """Of the word confidences."""
+    rescorer: Rescorer | None = None
+    """Of all that the beam holds in the end; greedy search has nothing to choose from."""
     reject_below: float | None = None
     """With an automaton: what was said counts as none of its sentences where
     `confidence.mean_log_ratio` is lower."""
@@ -106,13 +113,15 @@ class Decoder:
     def __call__(self, log_probs: Tensor, at_least: int = 1) -> list[Hypothesis]:
         """Decode one utterance of emissions `(T, C)`, best first, as `greedy_search` or `search`.
 
-        A beam gives `search.nbest` hypotheses, or `at_least` so many, as far as it has them. Raises
-        ConfigError as they do.
+        A beam gives `search.nbest` hypotheses, or `at_least` so many, as far as it has them; with
+        a rescorer, the best of the whole beam by its scores. Raises ConfigError as they do.
         """
         if self.is_greedy:
             return [greedy_search(log_probs)]
-        nbest = min(max(self.search.nbest, at_least), self.search.beam_size)
-        return search(log_probs, dataclasses.replace(self.search, nbest=nbest), self.fusion)
+        wanted = min(max(self.search.nbest, at_least), self.search.beam_size)
+        nbest = self.search.beam_size if self.rescorer else wanted
+        found = search(log_probs, dataclasses.replace(self.search, nbest=nbest), self.fusion)
+        return self.rescorer(found)[:wanted] if self.rescorer else found
 
 
 def build_decoder(

@@ -25,7 +25,7 @@ from asr.decode.knowledge import Knowledge
 from asr.errors import ConfigError
 from asr.language.arpa import SPACE
 from asr.language.automaton import Automaton
-from asr.language.hotwords import Hotwords, build_hotwords, space_token
+from asr.language.hotwords import LARGEST_BOOST, Hotwords, build_hotwords, space_token
 from asr.language.lexicon import Lexicon, build_lexicon
 from asr.language.ngram import NgramArrays, NgramModel
 from asr.text.tokens import TokenTable
@@ -53,13 +53,16 @@ class FusionConfig:
     def __post_init__(self) -> None:
         for name in ("lm_weight", "character_weight"):
             weight = getattr(self, name)
-            if not 0 <= weight < math.inf:
-                raise ConfigError(f"{name}: expected 0 or more, found {weight}")
-        if not math.isfinite(self.word_bonus):
-            raise ConfigError(f"word_bonus: expected a finite number, found {self.word_bonus}")
-        if not -math.inf < self.unknown_log_penalty <= 0:
+            if not 0 <= weight <= LARGEST_BOOST:
+                raise ConfigError(f"{name}: expected 0 to {LARGEST_BOOST:g}, found {weight}")
+        if not abs(self.word_bonus) <= LARGEST_BOOST:
             raise ConfigError(
-                "unknown_log_penalty: expected a finite number, 0 or less, found "
+                f"word_bonus: expected a finite number, {LARGEST_BOOST:g} at most in size, found "
+                f"{self.word_bonus}"
+            )
+        if not -LARGEST_BOOST <= self.unknown_log_penalty <= 0:
+            raise ConfigError(
+                f"unknown_log_penalty: expected {-LARGEST_BOOST:g} to 0, found "
                 f"{self.unknown_log_penalty}; closed_vocabulary makes unknown words impossible"
             )
 

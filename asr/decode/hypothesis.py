@@ -62,5 +62,6 @@ def checked_emissions(log_probs: Tensor) -> NDArray[np.float64]:
             f"exp({float(unnormalised[0]):.4g})); if these are logits or probabilities, apply "
             "log_softmax to the model's outputs first"
         )
-    emissions: NDArray[np.float64] = log_probs.numpy()
+    # Compiled code is made for each layout anew.
+    emissions: NDArray[np.float64] = log_probs.contiguous().numpy()
     return emissions

@@ -6,7 +6,6 @@ its beginning is credited with the same part of the boost as it has of the token
 estimate that goes when the match fails, and never stays in a finished score. Shapes: S states.
 """
 
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -17,6 +16,9 @@ from asr.compiled import compiled
 from asr.errors import ConfigError, TextError
 from asr.language.automaton import Automaton, spelling_trie, step
 from asr.text.tokens import TokenTable
+
+LARGEST_BOOST = 1e6
+"""Beyond it what was heard would be lost in rounding."""
 
 
 class Hotwords(NamedTuple):
@@ -41,20 +43,23 @@ def build_hotwords(phrases: Mapping[str, float], table: TokenTable) -> Hotwords:
     A phrase counts each time it occurs as whole words, an utterance's ends counting as spaces, and
     inside another phrase as well. A table without a space does not know words: there a phrase
     counts wherever it is spelt. Raises TextError on a phrase that the table cannot spell and
-    ConfigError on a boost that is no finite number.
+    ConfigError on a boost that is no number of at most `LARGEST_BOOST` in size.
     """
     space = space_token(table)
     spellings, boosts = [], []
     for phrase, boost in phrases.items():
-        if not math.isfinite(boost):
-            raise ConfigError(f"hot word {phrase!r}: expected a finite boost, found {boost}")
+        if not abs(boost) <= LARGEST_BOOST:
+            raise ConfigError(
+                f"hot word {phrase!r}: expected a boost from {-LARGEST_BOOST:g} to "
+                f"{LARGEST_BOOST:g}, found {boost}"
+            )
         text = " ".join(phrase.split())
         unknown = table.unknown(text)
         if unknown or not text:
             found = ", ".join(map(repr, unknown)) or "no characters"
             raise TextError(
                 f"hot word {phrase!r}: expected characters among the recogniser's "
-                f"{''.join(table.characters)!r}, found {found}"
+                f"{''.join(table.characters)!r}, found {found}; write it as the transcripts do"
             )
         spelling = table.encode(text)
         spellings.append([space, *spelling, space] if space >= 0 else spelling)

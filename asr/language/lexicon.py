@@ -53,6 +53,11 @@ def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
             spellings.append(spelling)
         else:
             refused.append(text)
+    if not words and not refused:
+        raise TextError(
+            "language model: has no words but its marks; expected a model of at least one word: "
+            "make it again from text with words"
+        )
     if not words:
         raise TextError(
             f"language model: none of its {len(refused)} words (such as "
