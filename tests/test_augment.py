@@ -19,11 +19,15 @@ from asr.signal.augment import (
     coloured,
     coloured_noise,
     mask_features,
+    trimmed,
     warp_features,
 )
 
+RATE = 16_000
 OFF = AugmentConfig(speeds=(), time_masks=0, frequency_masks=0)
-EVERYTHING = AugmentConfig(gain_db=6.0, colour_db=6.0, frequency_warp=0.2, noise_chance=0.5)
+EVERYTHING = AugmentConfig(
+    gain_db=6.0, colour_db=6.0, frequency_warp=0.2, noise_chance=0.5, trim_chance=0.5
+)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -35,7 +39,7 @@ def noise(samples: int = 1000, level: float = 0.1) -> Tensor:
 
 
 def test_same_seed_gives_the_same_utterance() -> None:
-    waveforms = [augment_waveform(noise(), EVERYTHING, seeded(seed)) for seed in (5, 5, 6)]
+    waveforms = [augment_waveform(noise(), RATE, EVERYTHING, seeded(seed)) for seed in (5, 5, 6)]
     masked = [mask_features(torch.ones(200, 40), EVERYTHING, seeded(seed)) for seed in (5, 5, 6)]
     ramp = torch.arange(40.0).repeat(9, 1)
     warped = [warp_features(ramp, EVERYTHING, seeded(seed)) for seed in (5, 5, 6)]
@@ -49,7 +53,7 @@ def test_global_random_numbers_are_left_alone() -> None:
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
 
-    augment_waveform(noise(), EVERYTHING, seeded(1))
+    augment_waveform(noise(), RATE, EVERYTHING, seeded(1))
     mask_features(torch.ones(200, 40), EVERYTHING, seeded(1))
 
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -58,7 +62,7 @@ def test_global_random_numbers_are_left_alone() -> None:
 def test_nothing_changes_when_all_is_off() -> None:
     waveform, features = noise(), torch.randn(50, 20, generator=seeded(0))
 
-    assert torch.equal(augment_waveform(waveform, OFF, seeded(1)), waveform)
+    assert torch.equal(augment_waveform(waveform, RATE, OFF, seeded(1)), waveform)
     assert torch.equal(mask_features(features, OFF, seeded(1)), features)
     assert torch.equal(warp_features(features, OFF, seeded(1)), features)
 
@@ -68,7 +72,7 @@ def test_what_is_given_is_not_altered() -> None:
     waveform_before, features_before = waveform.clone(), features.clone()
 
     for seed in range(5):
-        augment_waveform(waveform, EVERYTHING, seeded(seed))
+        augment_waveform(waveform, RATE, EVERYTHING, seeded(seed))
         mask_features(features, EVERYTHING, seeded(seed))
 
     assert torch.equal(waveform, waveform_before)
@@ -79,14 +83,14 @@ def test_what_is_given_is_not_altered() -> None:
 def test_speed_divides_the_length(factor: float) -> None:
     config = dataclasses.replace(OFF, speeds=(factor,))
 
-    assert len(augment_waveform(noise(1001), config, seeded(0))) == math.ceil(1001 / factor)
+    assert len(augment_waveform(noise(1001), RATE, config, seeded(0))) == math.ceil(1001 / factor)
 
 
 def test_every_speed_is_drawn_about_as_often() -> None:
     config = dataclasses.replace(OFF, speeds=(0.9, 1.0, 1.1))
     generator = seeded(0)
 
-    lengths = [len(augment_waveform(noise(99), config, generator)) for _ in range(300)]
+    lengths = [len(augment_waveform(noise(99), RATE, config, generator)) for _ in range(300)]
 
     assert set(lengths) == {110, 99, 90}
     assert all(70 < lengths.count(length) < 130 for length in set(lengths))
@@ -107,7 +111,7 @@ def test_noise_has_the_ratio_that_was_drawn(
     config = dataclasses.replace(OFF, noise_chance=1.0, noise_snr_db=(least, greatest))
     for seed in range(20):
         waveform = noise(2000)
-        added = augment_waveform(waveform, config, seeded(seed)) - waveform
+        added = augment_waveform(waveform, RATE, config, seeded(seed)) - waveform
         measured = 10 * math.log10(float(waveform.square().sum() / added.square().sum()))
         assert measured == pytest.approx(drawn[-1], abs=0.1)
         assert least - 0.01 <= drawn[-1] <= greatest + 0.01
@@ -119,7 +123,8 @@ def test_noise_is_added_to_the_stated_share() -> None:
     generator, waveform = seeded(0), noise(64)
 
     noisy = sum(
-        not torch.equal(augment_waveform(waveform, config, generator), waveform) for _ in range(400)
+        not torch.equal(augment_waveform(waveform, RATE, config, generator), waveform)
+        for _ in range(400)
     )
 
     assert 90 < noisy < 150
@@ -130,20 +135,62 @@ def test_silence_and_short_recordings_stay_finite(samples: int) -> None:
     config = dataclasses.replace(EVERYTHING, noise_chance=1.0)
     for seed in range(10):
         for waveform in (torch.zeros(samples), noise(samples)):
-            assert bool(augment_waveform(waveform, config, seeded(seed)).isfinite().all())
+            assert bool(augment_waveform(waveform, RATE, config, seeded(seed)).isfinite().all())
 
 
 def test_gain_stays_within_its_bound() -> None:
     config = dataclasses.replace(OFF, gain_db=6.0)
     waveform = noise(10)
 
-    ratios = [augment_waveform(waveform, config, seeded(seed)) / waveform for seed in range(100)]
+    ratios = [
+        augment_waveform(waveform, RATE, config, seeded(seed)) / waveform for seed in range(100)
+    ]
     gains = [20 * math.log10(float(ratio[0])) for ratio in ratios]
 
     assert all(float(ratio.max() - ratio.min()) < 1e-6 for ratio in ratios)
     assert all(-6.001 <= gain <= 6.001 for gain in gains)
     assert min(gains) < -4
     assert max(gains) > 4
+
+
+def quiet_loud_quiet() -> Tensor:
+    """Frames of 10 at 0.01, 0.1, 1, 0.1, 0.01 and half a frame at 0: 40, 20, 0, 20, 40 dB down."""
+    levels = torch.tensor([0.01, 0.1, 1.0, 0.1, 0.01]).repeat_interleave(10)
+    return torch.cat([levels, torch.zeros(5)])
+
+
+@pytest.mark.parametrize(("floor_db", "kept"), [(10, (20, 30)), (30, (10, 40)), (50, (0, 50))])
+def test_trimming_keeps_what_lies_above_the_floor(floor_db: int, kept: tuple[int, int]) -> None:
+    waveform = quiet_loud_quiet()
+    assert torch.equal(trimmed(waveform, 10, floor_db), waveform[slice(*kept)])
+
+
+def test_trimming_silence_or_less_than_a_frame_changes_nothing() -> None:
+    for waveform in (torch.zeros(50), torch.ones(9), torch.zeros(0)):
+        assert torch.equal(trimmed(waveform, 10, 20.0), waveform)
+
+
+def test_quiet_in_the_middle_stays() -> None:
+    waveform = torch.cat([quiet_loud_quiet()[:50], quiet_loud_quiet()[:50]])
+    assert torch.equal(trimmed(waveform, 10, 10.0), waveform[20:80])
+
+
+def test_a_share_of_the_utterances_is_trimmed_and_never_too_far() -> None:
+    config = dataclasses.replace(OFF, trim_chance=0.5, trim_floor_db=(5.0, 30.0))
+    waveform = quiet_loud_quiet()
+
+    def lengths(least_seconds: float) -> list[int]:
+        return [
+            len(augment_waveform(waveform, 1000, config, seeded(seed), least_seconds))
+            for seed in range(400)
+        ]
+
+    free = lengths(0.0)
+    assert set(free) == {10, 30, 55}
+    assert free.count(55) == pytest.approx(200, abs=40)
+    assert free.count(10) == pytest.approx(120, abs=40)  # floors of 5 to 20 dB, of 5 to 30
+    assert set(lengths(0.03)) == {30, 55}
+    assert set(lengths(0.05)) == {55}
 
 
 def test_colour_is_a_smooth_response_of_the_stated_size() -> None:
@@ -267,6 +314,8 @@ def test_masks_reach_their_widest_and_every_place() -> None:
         ({"gain_db": -3.0}, "gain_db and colour_db of 0 or more"),
         ({"colour_db": -1.0}, "colour_db of 0 or more"),
         ({"frequency_warp": 0.6}, "frequency_warp"),
+        ({"trim_chance": 1.1}, "trim_chance"),
+        ({"trim_floor_db": (30.0, 10.0)}, r"trim_floor_db: expected \[least, greatest\]"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

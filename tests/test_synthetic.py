@@ -19,6 +19,7 @@ from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AsrError
 from asr.signal import audio
 from recipes.synthetic import espeak, phrases, prepare, render
+from recipes.synthetic.accents import ACCENTS, DIGITS
 from recipes.synthetic.render import SAMPLE_RATE, Delivery, Setting, Voice
 
 SLT, ESPEAK = Voice("flite", "slt"), Voice("espeak", "en-us+m1")
@@ -134,7 +135,8 @@ def test_training_shares_no_voice_and_no_sentence_with_the_samples() -> None:
 def test_a_sentence_of_the_samples_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = iter(["A B", "A B", "YES", "C D"])
     monkeypatch.setattr(prepare, "draw", lambda _: phrases.Phrase("city", next(texts)))
-    assert prepare._training_job(0, seed=0, reserved={"A B"}).text == "YES"
+    job = prepare._training_job(0, seed=0, reserved={"A B"}, words=(), accents=False)
+    assert job.text == "YES"
 
 
 def test_training_plan_follows_the_seed_and_each_utterance_only_its_number() -> None:
@@ -152,6 +154,21 @@ def test_words_of_ones_own_are_the_only_ones_said() -> None:
     assert 70 < said.count("LEFT") < 130
     with pytest.raises(SystemExit):
         prepare.main(["train", "--utterances", "1", "--words", "LEFT,", "-o", "nowhere"])
+
+
+def test_speakers_of_other_languages_are_given_their_own_spelling() -> None:
+    jobs = prepare.training_plan(200, seed=1, words=DIGITS, accents=True)
+
+    assert {job.voice.name.partition("+")[0] for job in jobs} == set(ACCENTS)
+    assert {job.text for job in jobs} == set(DIGITS)
+    assert render.spoken_words(["SIX", "ONE"], Voice("espeak", "fr+m3")) == ["sixe", "ouane"]
+
+
+def test_accents_are_for_digits_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["--words", "ONE,YES"]):
+        with pytest.raises(SystemExit):
+            prepare.main(["train", "--utterances", "1", "--accents", *words, "-o", "nowhere"])
+        assert "expected --words of ZERO,ONE" in capsys.readouterr().err
 
 
 def test_letters_are_respelled_for_each_synthesiser() -> None:
@@ -248,6 +265,14 @@ def test_espeak_speaks_each_letter() -> None:
 def test_unknown_espeak_voice_is_refused(name: str) -> None:
     with pytest.raises(AsrError, match=f"no voice {re.escape(repr(name))}"):
         render.render("A", Voice("espeak", name))
+
+
+@needs_espeak
+@pytest.mark.parametrize("accent", ACCENTS)
+def test_every_accent_says_every_digit(accent: str) -> None:
+    for digit in DIGITS:
+        speech = render.render(digit, Voice("espeak", f"{accent}+m3"))
+        assert 0.15 < len(speech) / SAMPLE_RATE < 1.2
 
 
 @needs_espeak

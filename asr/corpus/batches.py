@@ -51,7 +51,10 @@ Item = tuple[str, list[Tensor], Tensor]
 
 
 class UtteranceDataset(Dataset[Item]):
-    """Features and targets of utterances; with `augment`, `views` differently masked ones each."""
+    """Features and targets of utterances; with `augment`, `views` differently masked ones each.
+
+    `least_seconds` is the time that each target needs: augmentation leaves as much.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class UtteranceDataset(Dataset[Item]):
         augment: AugmentConfig | None = None,
         seed: int = 0,
         views: int = 1,
+        least_seconds: Sequence[float] | None = None,
     ) -> None:
         self.utterances = utterances
         self.targets = targets
@@ -68,6 +72,7 @@ class UtteranceDataset(Dataset[Item]):
         self.augment = augment
         self.seed = seed
         self.views = views
+        self.least_seconds = least_seconds or [0.0] * len(utterances)
 
     def __getitem__(self, key: Key) -> Item:
         epoch, index = key
@@ -90,7 +95,9 @@ class UtteranceDataset(Dataset[Item]):
             return [self.extractor(waveform)]
         seed = (self.seed * 1_000_003 + epoch) * 1_000_003 + index
         generator = torch.Generator().manual_seed(seed % 2**63)  # as large as it takes
-        waveform = augment_waveform(waveform, augment, generator)
+        sample_rate = self.extractor.config.sample_rate
+        least_seconds = self.least_seconds[index]
+        waveform = augment_waveform(waveform, sample_rate, augment, generator, least_seconds)
         frames = warp_features(self.extractor.frames(waveform), augment, generator)
         return [
             self.extractor.stacked(mask_features(frames, augment, generator))

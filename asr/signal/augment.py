@@ -19,6 +19,10 @@ class AugmentConfig:
 
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
     """Playing speeds drawn from with equal chance (Ko et al. 2015)."""
+    trim_chance: float = 0.0
+    """The share of utterances that lose the quiet at both ends, as some corpora are cut."""
+    trim_floor_db: tuple[float, float] = (15.0, 50.0)
+    """How far below the loudest 10 ms quiet begins, at least and at most."""
     gain_db: float = 0.0
     """Loudness is moved by up to this much, up or down."""
     colour_db: float = 0.0
@@ -55,16 +59,33 @@ class AugmentConfig:
             raise ConfigError(
                 f"augment.frequency_warp: expected 0 to 0.5, found {self.frequency_warp}"
             )
-        if not (0 <= self.time_mask_share <= 1 and 0 <= self.noise_chance <= 1):
-            raise ConfigError("augment: expected time_mask_share and noise_chance in 0–1")
-        if self.noise_snr_db[0] > self.noise_snr_db[1]:
+        shares = (self.time_mask_share, self.noise_chance, self.trim_chance)
+        if not all(0 <= share <= 1 for share in shares):
             raise ConfigError(
-                f"augment.noise_snr_db: expected [least, greatest], found {self.noise_snr_db}"
+                "augment: expected time_mask_share, trim_chance and noise_chance in 0–1"
             )
+        for name in ("noise_snr_db", "trim_floor_db"):
+            least, greatest = getattr(self, name)
+            if not least <= greatest:
+                raise ConfigError(
+                    f"augment.{name}: expected [least, greatest], found {least}, {greatest}"
+                )
 
 
-def augment_waveform(waveform: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Change speed, colour, background and loudness of `(S,)`; the speed changes the length."""
+def augment_waveform(
+    waveform: Tensor,
+    sample_rate: int,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    least_seconds: float = 0.0,
+) -> Tensor:
+    """Change ends, speed, colour, background and loudness of `(S,)` at a rate in Hz.
+
+    The first two change the length: nothing shorter than `least_seconds` is left for the speed.
+    """
+    if config.trim_chance > 0 and _uniform(0, 1, generator) < config.trim_chance:
+        speech = trimmed(waveform, sample_rate // 100, _uniform(*config.trim_floor_db, generator))
+        waveform = speech if len(speech) >= least_seconds * sample_rate else waveform
     if config.speeds:
         choice = int(torch.randint(len(config.speeds), (), generator=generator))
         waveform = dsp.speed(waveform, config.speeds[choice])
@@ -76,6 +97,18 @@ def augment_waveform(waveform: Tensor, config: AugmentConfig, generator: torch.G
     if config.gain_db > 0:
         waveform = waveform * 10 ** (_uniform(-config.gain_db, config.gain_db, generator) / 20)
     return waveform
+
+
+def trimmed(waveform: Tensor, frame: int, floor_db: float) -> Tensor:
+    """Cut from both ends of `(S,)` the frames that lie `floor_db` or more below the loudest.
+
+    `frame` is their length in samples; what is left over at the end counts as quiet.
+    """
+    energies = waveform[: len(waveform) // frame * frame].view(-1, frame).square().sum(dim=1)
+    if len(energies) == 0:
+        return waveform
+    loud = (energies >= energies.max() * 10 ** (-floor_db / 10)).nonzero()
+    return waveform[int(loud[0]) * frame : (int(loud[-1]) + 1) * frame]
 
 
 def coloured(waveform: Tensor, colour_db: float, generator: torch.Generator) -> Tensor:

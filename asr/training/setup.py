@@ -11,7 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from asr.checkpoint.bundle import Bundle, load_bundle
 from asr.config import to_dict
 from asr.corpus.batches import Batch, DurationBatches, UtteranceDataset, make_loader
-from asr.corpus.check import check_utterances
+from asr.corpus.check import check_utterances, minimum_frames
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import ConfigError
 from asr.files import make_folder
@@ -71,7 +71,13 @@ def prepare(config: Config, folder: Path, device: torch.device, resume: bool) ->
     )
     views = 2 if config.optim.consistency else 1
     dataset = UtteranceDataset(
-        train_set, train_targets, extractor, config.augment, config.seed, views
+        train_set,
+        train_targets,
+        extractor,
+        config.augment,
+        config.seed,
+        views,
+        [_seconds_needed(config, target) for target in train_targets],
     )
     dev_batches = DurationBatches([u.duration for u in dev_set], config.optim.batch_seconds)
     dev_dataset = UtteranceDataset(dev_set, dev_targets, extractor)
@@ -139,13 +145,21 @@ def _check(
     utterances: list[Utterance],
     where: str,
 ) -> list[list[int]]:
-    fastest = max((1.0, *config.augment.speeds))
-
     def num_frames(duration: float) -> int:
-        frames = int(duration / fastest / config.features.frame_seconds)
+        frames = int(duration / _fastest(config) / config.features.frame_seconds)
         return int(model.output_lengths(torch.tensor(frames)))
 
     return check_utterances(utterances, tokens, num_frames, where)
+
+
+def _fastest(config: Config) -> float:
+    return max((1.0, *config.augment.speeds))
+
+
+def _seconds_needed(config: Config, target: list[int]) -> float:
+    """What a target needs at the fastest speed, and two frames for rounding."""
+    frame_seconds = config.features.frame_seconds * config.encoder.subsampling
+    return (minimum_frames(target) + 2) * frame_seconds * _fastest(config)
 
 
 def uses_bfloat16(config: Config, device: torch.device) -> bool:

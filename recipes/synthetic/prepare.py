@@ -21,6 +21,7 @@ from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError
 from asr.files import write_failure
 from asr.signal import audio
+from recipes.synthetic.accents import ACCENTS, DIGITS
 from recipes.synthetic.phrases import KINDS, Phrase, draw
 from recipes.synthetic.render import SAMPLE_RATE, Delivery, Setting, Voice, record, render
 
@@ -85,17 +86,21 @@ def sample_plan() -> list[Job]:
     return jobs
 
 
-def training_plan(utterances: int, seed: int, words: Sequence[str] = ()) -> list[Job]:
+def training_plan(
+    utterances: int, seed: int, words: Sequence[str] = (), accents: bool = False
+) -> list[Job]:
     """Phrases in varied voices, each drawn from the seed and its own number alone.
 
-    With `words` each utterance is one of those. No transcript of the samples recurs, except
-    one-word commands.
+    With `words` each utterance is one of those; with `accents`, said by a speaker of another
+    language. No transcript of the samples recurs, except one-word commands.
     """
     reserved = {job.text for job in sample_plan() if " " in job.text}
-    return [_training_job(index, seed, reserved, words) for index in range(utterances)]
+    return [_training_job(index, seed, reserved, words, accents) for index in range(utterances)]
 
 
-def _training_job(index: int, seed: int, reserved: set[str], words: Sequence[str] = ()) -> Job:
+def _training_job(
+    index: int, seed: int, reserved: set[str], words: Sequence[str], accents: bool
+) -> Job:
     random = Random(f"train {seed} {index}")
     if words:
         phrase = Phrase("command", random.choice(words))
@@ -103,7 +108,7 @@ def _training_job(index: int, seed: int, reserved: set[str], words: Sequence[str
         phrase = draw(random)
         while phrase.text in reserved:
             phrase = draw(random)
-    voice = _training_voice(random)
+    voice = _accented_voice(random) if accents else _training_voice(random)
     return Job(
         id=f"synthetic-{seed}-{index:05d}",
         text=phrase.text,
@@ -133,6 +138,10 @@ def _training_voice(random: Random) -> Voice:
             return voice
         drawn -= share
     return Voice("espeak", f"{random.choice(_ACCENTS)}+{random.choice(_VARIANTS)}")
+
+
+def _accented_voice(random: Random) -> Voice:
+    return Voice("espeak", f"{random.choice(list(ACCENTS))}+{random.choice(_VARIANTS)}")
 
 
 def _pauses(random: Random, phrase: Phrase, share: float) -> frozenset[int]:
@@ -201,8 +210,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--utterances", type=_positive, required=True, metavar="N")
     train.add_argument("--seed", type=int, default=1, metavar="S")
     train.add_argument("--words", type=_words, default=(), metavar="A,B,C", help="say only these")
+    train.add_argument(
+        "--accents", action="store_true", help="of other languages; --words are digits then"
+    )
     train.add_argument("--output_dir", "-o", type=Path, default=Path("data/synthetic"))
     options = parser.parse_args(arguments)
+    if options.command == "train" and options.accents:
+        unknown = set(options.words) - set(DIGITS)
+        if unknown or not options.words:
+            parser.error(f"--accents: expected --words of {','.join(DIGITS)}")
     folder: Path = options.output_dir
     try:
         if options.command == "samples":
@@ -210,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_manifest(folder / "manifest.jsonl", utterances)
             print(levels(utterances))
         else:
-            jobs = training_plan(options.utterances, options.seed, options.words)
+            jobs = training_plan(options.utterances, options.seed, options.words, options.accents)
             utterances = render_all(tqdm(jobs, unit="utterance", disable=None), folder / "audio")
             write_manifest(folder / "manifest.jsonl", utterances)
             hours = sum(utterance.duration for utterance in utterances) / 3600

@@ -15,6 +15,7 @@ from torch import Tensor
 from asr.errors import AsrError
 from asr.signal import audio, dsp
 from recipes.synthetic import espeak
+from recipes.synthetic.accents import ACCENTS
 
 SAMPLE_RATE = 16_000
 
@@ -90,7 +91,13 @@ def render(text: str, voice: Voice, delivery: Delivery = Delivery()) -> Tensor:
 
 
 def spoken_words(words: list[str], voice: Voice) -> list[str]:
-    """Words as the synthesiser says them right: letters as letters, the article as the article."""
+    """Words as the synthesiser says them right: letters as letters, the article as the article.
+
+    A voice of another language is given its own spelling, of the words that `ACCENTS` has.
+    """
+    accent = ACCENTS.get(voice.name.partition("+")[0])
+    if accent:
+        return [accent[word] for word in words]
     respelled = _RESPELLED[voice.engine]
     return [
         "a"
