@@ -79,6 +79,8 @@ def test_wrong_usage_exits_with_two(
         ("transcribe", tones.checkpoint),
         ("evaluate", tones.checkpoint),
         ("translate", tones.checkpoint),
+        ("train", "-o", tones.run, "--seed", "-1"),
+        ("train", "-o", tones.run, "--seed", str(2**70)),
         ("--colour",),
     ):
         outcome = asr_command(*arguments)

@@ -10,8 +10,9 @@ import torch
 import typer
 
 from asr.checkpoint.bundle import load_bundle, update_metrics
+from asr.cli.decoding import WIDE_BEAM, DecodingOptions
 from asr.cli.evaluate import evaluate
-from asr.cli.options import HOTWORD_BOOST, WIDE_BEAM, DecodingOptions, parse_hotwords
+from asr.cli.hotwords import HOTWORD_BOOST, parse_hotwords
 from asr.cli.transcribe import transcribe
 from asr.corpus.manifest import read_manifest
 from asr.decode.beam import SearchConfig, beam_search
@@ -22,6 +23,7 @@ from asr.errors import AsrError, ConfigError
 from asr.files import sha256_of
 from asr.language.arpa import write_arpa
 from asr.language.kneser_ney import estimate
+from asr.text.tokens import TokenTable
 from tests.support import Command, Tones
 
 
@@ -168,11 +170,13 @@ def test_both_commands_have_the_same_options() -> None:
 
 # Hot words
 
+LETTERS = TokenTable(tuple(" ABCDEHJKNORWY"))
+
 
 def test_hotwords_as_they_may_be_written(tmp_path: Path) -> None:
     listed = tmp_path / "names.txt"
     listed.write_text("\ufeffNEW  YORK:2.5\r\n\nJOHN\n")
-    assert parse_hotwords(["A:1, B C :-2,D", f"@{listed}"]) == {
+    assert parse_hotwords(["A:1, B C :-2,D", f"@{listed}"], LETTERS) == {
         "A": 1.0,
         "B C": -2.0,
         "D": HOTWORD_BOOST,
@@ -193,17 +197,17 @@ def test_hotwords_as_they_may_be_written(tmp_path: Path) -> None:
 )
 def test_malformed_hotwords_are_refused(entries: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        parse_hotwords(entries)
+        parse_hotwords(entries, LETTERS)
 
 
 def test_malformed_hotword_files_name_the_line(tmp_path: Path) -> None:
     listed = tmp_path / "names.txt"
     listed.write_text("A:1\n\nB:x\n")
     with pytest.raises(ConfigError, match=r"names\.txt, line 3: expected a hot word"):
-        parse_hotwords([f"@{listed}"])
+        parse_hotwords([f"@{listed}"], LETTERS)
     listed.write_bytes(b"\xff\xfe")
     with pytest.raises(AsrError, match="cannot read the hot words"):
-        parse_hotwords([f"@{listed}"])
+        parse_hotwords([f"@{listed}"], LETTERS)
 
 
 # What was tuned

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from asr.corpus.manifest import Utterance, write_manifest
+from asr.language.arpa import LARGEST_ORDER
 from asr.language.kneser_ney import estimate
 from asr.language.ngram import compile_model, read_arpa
 from tests.support import Command
@@ -124,6 +125,13 @@ def test_models_of_characters(text: Path, asr_command: Command) -> None:
     assert "OOV words              0 (0.00%)" in done.stdout
 
 
+def test_the_largest_order_is_written_and_read_again(text: Path, asr_command: Command) -> None:
+    output = text.with_name("long.arpa")
+    options = ("-o", output, "--order", str(LARGEST_ORDER))
+    assert asr_command("lm", "train", text, *options).code == 0
+    assert read_arpa(output).order == LARGEST_ORDER
+
+
 def test_text_is_composed(tmp_path: Path, asr_command: Command) -> None:
     (tmp_path / "text.txt").write_text("\ufeffcafe\u0301\n", encoding="utf-8")
     assert asr_command("lm", "train", tmp_path / "text.txt", "-o", tmp_path / "lm.arpa").code == 0
@@ -174,6 +182,8 @@ def test_missing_files_are_named(text: Path, asr_command: Command) -> None:
         (("--prune", "1"), 1, "prune: expected up to 3 counts"),
         (("--prune", "0 0 1"), 2, "expected counts parted by commas"),
         (("--order", "0"), 2, "--order"),
+        (("--order", str(LARGEST_ORDER + 1)), 2, "--order"),
+        (("--order", str(2**70)), 2, "--order"),
     ],
 )
 def test_bad_options_are_refused(

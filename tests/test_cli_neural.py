@@ -10,9 +10,10 @@ import torch
 
 from asr.checkpoint.bundle import load_bundle, save_bundle, update_metrics
 from asr.checkpoint.language_model import load_language_model, save_language_model
-from asr.cli.options import RESCORE_WEIGHT, DecodingOptions
+from asr.cli.decoding import RESCORE_WEIGHT, DecodingOptions
 from asr.corpus.manifest import read_manifest
 from asr.decode.beam import SearchConfig, beam_search
+from asr.decode.confidence import Calibration
 from asr.decode.decoder import TunedSettings, tuned_settings, with_tuned_settings
 from asr.decode.rescoring import RescoringConfig
 from asr.files import sha256_of
@@ -82,6 +83,13 @@ def test_what_cannot_be_trained_is_refused(text: Path, asr_command: Command) -> 
     done = asr_command("lm", "train-neural", text, "-o", output)
     assert done.code == 2
     assert ".safetensors" in done.stderr
+    output = text.with_name("lm.safetensors")
+    for option, value in (("--seed", "-1"), ("--seed", str(2**70)), ("--hidden", "0")):
+        done = asr_command("lm", "train-neural", text, "-o", output, option, value)
+        assert (done.code, done.stdout) == (2, "")
+        assert f"'{option}'" in done.stderr
+    error = asr_command("lm", "train-neural", text, "-o", output, "--hidden", str(2**70)).error
+    assert error == f"hidden: expected 1 to 4096, found {2**70}"
     output = text.with_name("gone") / "lm.safetensors"
     error = asr_command("lm", "train-neural", text, "-o", output).error
     assert error == f"{output}: its folder does not exist; create it first"
@@ -210,6 +218,8 @@ def test_a_second_pass_that_helps_is_kept_and_used(
         done = asr_command(*evaluate, *options)
         assert done.code == 0, done.stderr
         assert ("decoding as tuned" in done.stderr) == (name == "second")
+        lacking = f"with --rescore and the model of SHA-256 {sha256_of(by_heart)[:12]}..."
+        assert (lacking in done.stderr) == (name == "first")
         errors[name] = json.loads(figures.read_text())
     assert errors["second"]["wer"] < errors["first"]["wer"]
     expected = f"weight {weight:g}, dev WER {errors['second']['wer']:.2%}"
@@ -254,6 +264,34 @@ def test_what_is_said_comes_before_what_was_tuned(
         assert decoder.rescorer.config.weight == expected
         assert decoder.search.beam_size == 8
     assert DecodingOptions(lm=lm).decoder(recognizer).rescorer is None
+
+
+def test_only_a_second_pass_that_is_all_that_is_missing_is_warned_of(
+    checkpoint: Path, lm: Path, by_heart: Path, model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rescoring = RescoringConfig(sha256_of(by_heart), 0.25)
+    calibration = Calibration(0.5, 0.25)
+    for rescoring_kept in (rescoring, None):
+        settings = TunedSettings(
+            lm_sha256=sha256_of(lm),
+            search=SearchConfig(beam_size=8),
+            rescoring=rescoring_kept,
+            calibration=calibration,
+        )
+        update_metrics(checkpoint, with_tuned_settings({}, "words", settings))
+        recognizer = Recognizer.load(checkpoint)
+        for options, warned in (
+            (DecodingOptions(lm=lm), rescoring_kept is not None),
+            (DecodingOptions(lm=lm, rescore=by_heart), False),
+            (DecodingOptions(lm=lm, rescore=model), False),
+            (DecodingOptions(lm=lm, lm_weight=0.7), False),
+            (DecodingOptions(lm=lm, beam_size=9), False),
+            (DecodingOptions(lm=lm, hotwords=["A"]), False),
+        ):
+            caplog.clear()
+            decoder = options.decoder(recognizer)
+            assert ("confidences are not calibrated" in caplog.text) == warned
+            assert decoder.calibration.is_identity or not warned
 
 
 def test_a_weight_of_zero_transcribes_as_without(

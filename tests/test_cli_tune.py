@@ -1,5 +1,6 @@
 """`asr tune`: the choice is printed, kept in the checkpoint and used from there."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from asr.checkpoint.bundle import load_bundle
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.decode.decoder import tuned_settings
 from recipes.an4.language import prepare_language
 from tests.support import Command, Tones
@@ -99,3 +101,18 @@ def test_wrong_usage(tones: Tones, checkpoint: Path, tmp_path: Path, asr_command
     assert missing.error.startswith(f"{tmp_path / 'gone.arpa'}: cannot read")
     plot = asr_command("tune", checkpoint, dev, "--plot", tmp_path / "gone" / "plot.png")
     assert "its folder does not exist" in plot.error
+    for name in ("plot", "plot.xyz", "plot.png.gz"):
+        plot = asr_command("tune", checkpoint, dev, "--plot", tmp_path / name)
+        assert (plot.code, plot.stdout) == (2, "")
+        assert "expected a name ending in .pdf, .png or .svg" in plot.stderr.replace("│", "")
+        assert not (tmp_path / name).exists()
+
+
+def test_a_manifest_without_words_is_named(
+    tones: Tones, checkpoint: Path, tmp_path: Path, asr_command: Command
+) -> None:
+    silent = tmp_path / "silent.jsonl"
+    utterances = read_manifest(tones.corpus / "dev.jsonl")[:2]
+    write_manifest(silent, [dataclasses.replace(u, text="") for u in utterances])
+    error = asr_command("tune", checkpoint, silent).error
+    assert error.startswith(f"{silent}: none of the 2 dev utterances has a word; expected at least")

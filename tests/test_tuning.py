@@ -33,7 +33,7 @@ from asr.tuning.choice import (
     plateau_middle,
     tune,
 )
-from asr.tuning.report import draw_trials, frontier, render_trials
+from asr.tuning.report import PICTURES, draw_trials, frontier, render_trials
 from tests.oracles import log_softmax
 
 TABLE = TokenTable(tuple(" ABCDEN"))
@@ -243,7 +243,9 @@ def test_the_table_has_every_search(tuning: Tuning) -> None:
     assert any(" *" in line for line in lines)
 
 
-@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
+@pytest.mark.parametrize(
+    ("suffix", "magic"), list(zip(PICTURES, [b"%PDF", b"\x89PNG", b"<?xml"], strict=True))
+)
 def test_the_plot_is_drawn(tuning: Tuning, tmp_path: Path, suffix: str, magic: bytes) -> None:
     draw_trials(tuning, tmp_path / f"frontier{suffix}")
     assert (tmp_path / f"frontier{suffix}").read_bytes().startswith(magic)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from asr.cli.options import Checkpoint, Device, Threads, load_recognizer
-from asr.cli.transcribe import Raw, parse_raw
+from asr.cli.options import Checkpoint, Device, Raw, Threads, load_recognizer, parse_raw
 from asr.errors import AsrError, TextError
 from asr.files import json_text, make_folder, write_text_atomic
 from asr.text.timed import render_ctm, render_textgrid, words_json

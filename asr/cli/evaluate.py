@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
+from asr.cli.decoding import DecodingOptions, takes_decoding_options
 from asr.cli.formats import transcript_json
 from asr.cli.options import (
     Checkpoint,
-    DecodingOptions,
     Device,
     Threads,
     WordTimestamps,
     in_one_line,
     load_recognizer,
-    takes_decoding_options,
 )
 from asr.errors import AsrError, ManifestError
 from asr.files import write_json_atomic, write_text_atomic

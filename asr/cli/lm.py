@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr.cli.options import LARGEST_SEED
 from asr.errors import AsrError
 from asr.files import write_json_atomic
+from asr.language.arpa import LARGEST_ORDER
 
 if TYPE_CHECKING:
     from asr.language.kneser_ney import Estimate
@@ -43,7 +45,10 @@ def train(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="ARPA file to write, .gz to compress it.")
     ],
-    order: Annotated[int, typer.Option("--order", min=1, help="Words in the longest n-gram.")] = 3,
+    order: Annotated[
+        int,
+        typer.Option("--order", min=1, max=LARGEST_ORDER, help="Words in the longest n-gram."),
+    ] = 3,
     prune: Annotated[
         str,
         typer.Option(
@@ -98,7 +103,10 @@ def train_neural(
     ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most.")] = 100,
     hidden: Annotated[int, typer.Option("--hidden", min=1, help="Units of the layer.")] = 128,
-    seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn at random.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of all that is drawn at random."),
+    ] = 0,
 ) -> None:
     """Train a recurrent model of words (an LSTM), for `--rescore` of transcribe and evaluate."""
     from asr.checkpoint.language_model import save_language_model

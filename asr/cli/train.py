@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.options import Threads
+from asr.cli.options import LARGEST_SEED, Threads
 
 
 def train(
@@ -26,7 +26,10 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change one setting, e.g. encoder.hidden=256; repeatable."),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order and noise.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of weights, order and noise."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the output folder.")
     ] = False,

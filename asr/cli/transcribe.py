@@ -3,32 +3,25 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from asr.cli.decoding import DecodingOptions, takes_decoding_options
 from asr.cli.formats import OutputFormat, render
 from asr.cli.options import (
     Checkpoint,
-    DecodingOptions,
     Device,
+    Raw,
     Threads,
     WordTimestamps,
     load_recognizer,
-    takes_decoding_options,
+    parse_raw,
 )
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError
 from asr.files import make_folder, write_text_atomic
 
-if TYPE_CHECKING:
-    from asr.signal.audio import RawFormat
-
 _log = logging.getLogger("asr.transcribe")
-
-Raw = Annotated[
-    str | None,
-    typer.Option("--raw", help="Read headerless files as RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]]."),
-]
 
 
 @takes_decoding_options
@@ -91,24 +84,6 @@ def transcribe(
         names = "\n  ".join(map(str, failures))
         _log.error("%d of %d recordings failed:\n  %s", len(failures), len(paths), names)
         raise typer.Exit(1)
-
-
-def parse_raw(text: str | None) -> "RawFormat | None":
-    """The layout of headerless files, e.g. `16000` or `16000,1,PCM_16,BIG`, if it is said."""
-    from asr.signal.audio import RawFormat
-
-    if text is None:
-        return None
-    given = text.split(",")
-    rate, channels, subtype, endian, *_ = given + ["", "1", "PCM_16", "LITTLE"][len(given) :]
-    if len(given) > 4 or not (rate.isdecimal() and channels.isdecimal()):
-        raise typer.BadParameter(
-            f"expected RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]], found {text!r}", param_hint="--raw"
-        )
-    try:
-        return RawFormat(int(rate), int(channels), subtype, endian)
-    except (ConfigError, ValueError) as error:  # ValueError: a number of thousands of digits
-        raise typer.BadParameter(str(error), param_hint="--raw") from error
 
 
 def output_files(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +10,13 @@ import typer
 from tqdm import tqdm
 
 from asr.cli.options import Checkpoint, Device, Threads, in_one_line, load_recognizer
-from asr.errors import AsrError
+from asr.errors import AsrError, ManifestError
 
 if TYPE_CHECKING:
+    from asr.corpus.manifest import Utterance
     from asr.decode.decoder import TunedSettings
-    from asr.tuning.bench import Bench, Trial
+    from asr.recognizer import Recognizer
+    from asr.tuning.bench import Bench, DevSet, Trial
     from asr.tuning.choice import Tuning
 
 _log = logging.getLogger("asr.tune")
@@ -37,7 +40,7 @@ def tune(
         typer.Option("--closed_vocabulary", help="Words that the model lacks are impossible."),
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw WER over time to this file (.png, .svg).")
+        Path | None, typer.Option("--plot", help="Draw WER over time here: .pdf, .png or .svg.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry_run", help="Print the choice and leave the checkpoint alone.")
@@ -56,14 +59,19 @@ def tune(
     from asr.corpus.manifest import read_manifest
     from asr.decode.decoder import build_decoder
     from asr.decode.fusion import FusionConfig
-    from asr.tuning.bench import Bench, emissions_of
+    from asr.tuning.bench import Bench
     from asr.tuning.choice import passes, tune_rescoring
     from asr.tuning.choice import tune as choose
-    from asr.tuning.report import draw_trials, render_trials
+    from asr.tuning.report import PICTURES, draw_trials, render_trials
 
     for option, given in (("--closed_vocabulary", closed_vocabulary), ("--rescore", rescore)):
         if given and not lm:
             raise typer.BadParameter(f"{option} means nothing without --lm")
+    if plot and plot.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(
+            f"--plot: expected a name ending in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}, "
+            f"found {plot}"
+        )
     if plot and not plot.absolute().parent.is_dir():
         raise AsrError(f"{plot}: its folder does not exist; create it first")
     utterances = read_manifest(dev_manifest)
@@ -72,8 +80,7 @@ def tune(
     fusion = FusionConfig(closed_vocabulary=closed_vocabulary)
     decoder = build_decoder(recognizer.tokens, fusion=fusion, lm=lm)
     rescorer = load_rescorer(rescore, recognizer.tokens) if rescore else None
-    with tqdm(total=len(utterances), desc="emissions", disable=None, leave=False) as progress:
-        dev = emissions_of(recognizer, utterances, progress.update)
+    dev = _dev_set(recognizer, utterances, dev_manifest)
     total = passes(decoder, rescorer)
     with tqdm(total=total, desc="searches", disable=None, leave=False) as progress:
         bench = Bench(dev, recognizer.tokens, threads or torch.get_num_threads(), progress.update)
@@ -94,6 +101,18 @@ def tune(
         draw_trials(tuning, plot)
     if not dry_run:
         _keep(checkpoint, lm.name if lm else "none", settings)
+
+
+def _dev_set(
+    recognizer: "Recognizer", utterances: Sequence["Utterance"], manifest: Path
+) -> "DevSet":
+    from asr.tuning.bench import emissions_of
+
+    with tqdm(total=len(utterances), desc="emissions", disable=None, leave=False) as progress:
+        try:
+            return emissions_of(recognizer, utterances, progress.update)
+        except ManifestError as error:
+            raise ManifestError(f"{manifest}: {error}") from error
 
 
 def _warn_if_trained_on(checkpoint: Path, manifest: Path) -> None:

@@ -19,11 +19,12 @@ from asr.decode.fusion import Fusion, FusionConfig
 from asr.decode.greedy import greedy_search
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.rescoring import Rescorer, RescoringConfig
-from asr.errors import ConfigError
+from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
 from asr.language.arpa import MARKS, SPACE
 from asr.language.automaton import read_word_list
 from asr.language.grammar import compile_grammar, read_grammar
+from asr.language.hotwords import build_hotwords
 from asr.language.ngram import NgramModel, read_arpa
 from asr.text.tokens import TokenTable
 
@@ -158,14 +159,20 @@ def build_decoder(
     of_characters = model is not None and is_of_characters(model, table)
     if of_characters:
         fusion = dataclasses.replace(fusion, character_weight=fusion.lm_weight)
-    knowledge = Fusion(
-        table,
-        fusion,
-        word_model=None if of_characters else model,
-        character_model=model if of_characters else None,
-        automaton=automaton,
-        hotwords=hotwords,
-    )
+    if hotwords:
+        build_hotwords(hotwords, table)  # so that what Fusion refuses is the language model
+    try:
+        knowledge = Fusion(
+            table,
+            fusion,
+            word_model=None if of_characters else model,
+            character_model=model if of_characters else None,
+            automaton=automaton,
+            hotwords=hotwords,
+        )
+    except (ConfigError, TextError) as error:
+        assert lm is not None  # all else was made for this table
+        raise type(error)(f"{lm}: {error}") from error
     return Decoder(search, knowledge)
 
 

@@ -42,6 +42,9 @@ MARKS = (UNKNOWN, SENTENCE_START, SENTENCE_END)
 """What stands among the words of a model and is no word of a text."""
 SPACE = "<space>"
 """How a model of characters writes the space."""
+LARGEST_ORDER = 20
+"""Models of words stop at 5 or so, those of characters at 20 (Likhomanenko et al., "Who Needs
+Words? Lexicon-Free Speech Recognition", Interspeech 2019)."""
 
 _LN_10 = math.log(10)
 _DATA = re.compile(rb"^(?:\xef\xbb\xbf)?\\data\\[ \t\r]*$", re.MULTILINE)
@@ -122,8 +125,9 @@ def parse_arpa(data: bytes, path: Path | str) -> tuple[NgramTable, ArpaText]:
 
     Fields are parted by tabs or spaces, lines may end in CRLF, and the n-grams of a section may
     come in any order. Raises AsrError, naming the line, where a heading is missing, a count is
-    wrong, the text breaks off, or a line is no n-gram of its section: a number that is not one, a
-    probability above 1, a word not among the unigrams or not UTF-8, a unigram that comes twice.
+    wrong, the order is above `LARGEST_ORDER`, the text breaks off, or a line is no n-gram of its
+    section: a number that is not one, a probability above 1, a word not among the unigrams or not
+    UTF-8, a unigram that comes twice.
     """
     text = ArpaText(Path(path), data)
     counts, position = _header(text)
@@ -183,6 +187,11 @@ def _header(text: ArpaText) -> tuple[list[int], int]:
             raise AsrError(
                 f"{text.at(position)}: expected `ngram {len(counts) + 1}=` and a count, then the "
                 f"section `\\1-grams:`; found {_shown(line)}"
+            )
+        if len(counts) == LARGEST_ORDER:
+            raise AsrError(
+                f"{text.at(position)}: expected n-grams of at most {LARGEST_ORDER} words, found "
+                f"{_shown(line)}; make the model with a lower order"
             )
         counts.append(int(match[2]))
     else:

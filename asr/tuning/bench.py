@@ -59,7 +59,7 @@ def emissions_of(
     Raises AudioError on a recording that cannot be read, and ManifestError where no utterance has
     a word.
     """
-    if not any(utterance.text for utterance in utterances):
+    if not any(utterance.text.split() for utterance in utterances):
         raise ManifestError(
             f"none of the {len(utterances)} dev utterances has a word; expected at least one: "
             "there is nothing to tune on"
