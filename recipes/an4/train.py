@@ -13,7 +13,8 @@ CONFIG = Config(
         description="CMU AN4, 848 utterances (0.63 h) of 66 speakers: spelled words, digits, dates",
         licence="free for any purpose, acknowledgement asked for (CMU AN4)",
     ),
-    features=FeatureConfig(num_mels=80),
+    # A tenth of the utterances is one letter or word, whose own mean a mean per mel takes away.
+    features=FeatureConfig(num_mels=80, normalise="level"),
     augment=AugmentConfig(speeds=(0.9, 1.0, 1.1), time_masks=4),
     encoder=EncoderConfig(layers=3, hidden=320, subsampling=4, dropout=0.3),
     optim=OptimConfig(
