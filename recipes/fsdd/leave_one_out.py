@@ -29,6 +29,9 @@ def leave_one_out(
     data_dir: Annotated[Path, typer.Option("--data_dir")] = Path("data/fsdd"),
     also: Annotated[list[str] | None, typer.Option("--also", help="Another manifest.")] = None,
     speakers: Annotated[list[str] | None, typer.Option("--speaker")] = None,
+    start_from: Annotated[
+        Path | None, typer.Option("--start_from", help="Go on from the models of such a run.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set")] = None,
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
@@ -38,13 +41,14 @@ def leave_one_out(
     for speaker in speakers or SPEAKERS:
         run, data = output_dir / speaker, data_dir / "loso" / speaker
         checkpoint = run / "checkpoint"
+        start = [f"init_from={start_from / speaker / 'checkpoint'}"] if start_from else []
         if not (checkpoint / "config.json").exists():
             run_training(
                 run,
                 base=dataclasses.replace(CONFIG, name=f"fsdd-without-{speaker}"),
                 train_manifests=[str(data / "train.jsonl"), *(also or [])],
                 dev_manifest=str(data / "dev.jsonl"),
-                settings=settings or [],
+                settings=[*start, *(settings or [])],
                 resume=(run / STATE_FILE).exists(),
                 threads=threads,
             )
