@@ -19,7 +19,7 @@ from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AsrError
 from asr.signal import audio
 from recipes.synthetic import espeak, phrases, prepare, render
-from recipes.synthetic.accents import ACCENTS, DIGITS
+from recipes.synthetic.accents import ACCENTS
 from recipes.synthetic.render import SAMPLE_RATE, Delivery, Setting, Voice
 
 SLT, ESPEAK = Voice("flite", "slt"), Voice("espeak", "en-us+m1")
@@ -157,10 +157,10 @@ def test_words_of_ones_own_are_the_only_ones_said() -> None:
 
 
 def test_speakers_of_other_languages_are_given_their_own_spelling() -> None:
-    jobs = prepare.training_plan(200, seed=1, words=DIGITS, accents=True)
+    jobs = prepare.training_plan(200, seed=1, words=phrases.ONES, accents=True)
 
     assert {job.voice.name.partition("+")[0] for job in jobs} == set(ACCENTS)
-    assert {job.text for job in jobs} == set(DIGITS)
+    assert {job.text for job in jobs} == set(phrases.ONES)
     assert render.spoken_words(["SIX", "ONE"], Voice("espeak", "fr+m3")) == ["sixe", "ouane"]
 
 
@@ -270,7 +270,7 @@ def test_unknown_espeak_voice_is_refused(name: str) -> None:
 @needs_espeak
 @pytest.mark.parametrize("accent", ACCENTS)
 def test_every_accent_says_every_digit(accent: str) -> None:
-    for digit in DIGITS:
+    for digit in phrases.ONES:
         speech = render.render(digit, Voice("espeak", f"{accent}+m3"))
         assert 0.15 < len(speech) / SAMPLE_RATE < 1.2
 

@@ -24,7 +24,14 @@ from torch import Tensor
 
 from asr.checkpoint.card import render_card, render_text
 from asr.checkpoint.origin import package_versions, source_commit
-from asr.checkpoint.sealed import check_digest, check_schema, parse_object, seal, verify_seal
+from asr.checkpoint.sealed import (
+    check_digest,
+    check_schema,
+    check_version,
+    parse_object,
+    seal,
+    verify_seal,
+)
 from asr.errors import AsrError, CheckpointError
 from asr.files import (
     is_settled,
@@ -253,12 +260,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         )
     content = _read(folder, CONFIG, _MAX_JSON_BYTES)
     config = parse_object(path, content)
-    version = config.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: format version {version}; this program reads up to {FORMAT_VERSION}: "
-            "upgrade asr"
-        )
+    check_version(path, config, FORMAT_VERSION)
     check_schema(path, config, _SCHEMA)
     if not all(isinstance(token, str) for token in config["tokens"]):
         raise CheckpointError(f"{path}: 'tokens' holds something other than text")

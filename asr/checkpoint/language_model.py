@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from asr.checkpoint.sealed import check_schema, parse_object, verify_seal
+from asr.checkpoint.sealed import check_schema, check_version, parse_object, verify_seal
 from asr.config import from_dict, to_dict
 from asr.decode.rescoring import Rescorer, RescoringConfig
 from asr.errors import AsrError, CheckpointError, ConfigError
@@ -96,12 +96,7 @@ def _description(path: Path, content: bytes) -> dict[str, Any]:
             "found another or a damaged file"
         )
     description = parse_object(path, text.encode(errors="replace"))
-    version = description.get("format_version")
-    if isinstance(version, int) and version > _FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: format version {version}; this program reads up to {_FORMAT_VERSION}: "
-            "upgrade asr"
-        )
+    check_version(path, description, _FORMAT_VERSION)
     check_schema(path, description, _SCHEMA)
     verify_seal(path, content, description)
     if not all(isinstance(word, str) for word in description["words"]):

@@ -27,6 +27,15 @@ def verify_seal(path: Path, content: bytes, value: dict[str, Any]) -> None:
     check_digest(path, content.replace(digest, b"", 1), value["sha256"])
 
 
+def check_version(path: Path, value: dict[str, Any], newest: int) -> None:
+    """Raise CheckpointError if what stands in the file `path` is of a format after `newest`."""
+    version = value.get("format_version")
+    if isinstance(version, int) and version > newest:
+        raise CheckpointError(
+            f"{path}: format version {version}; this program reads up to {newest}: upgrade asr"
+        )
+
+
 def check_digest(path: Path, content: bytes, expected: str) -> None:
     """Raise CheckpointError unless the SHA-256 of what stands in the file `path` is `expected`."""
     found = hashlib.sha256(content).hexdigest()

@@ -174,16 +174,17 @@ class DecodingOptions:
         self, recognizer: "Recognizer", tuned: "TunedSettings | None"
     ) -> "Rescorer | None":
         """The second pass: as said here, or as tuned with this very model."""
-        from asr.checkpoint.language_model import load_rescorer
-
         if self.rescore is None:
             return None
+        from asr.checkpoint.language_model import load_rescorer
+
         rescorer = load_rescorer(self.rescore, recognizer.tokens, RESCORE_WEIGHT)
         if self.rescore_weight is not None:
             return rescorer.weighted(self.rescore_weight)
         known = tuned.rescoring if tuned else None
-        same = known is not None and known.lm_sha256 == rescorer.config.lm_sha256
-        return rescorer.weighted(known.weight) if known and same else rescorer
+        if known and known.lm_sha256 == rescorer.config.lm_sha256:
+            return rescorer.weighted(known.weight)
+        return rescorer
 
     def _settings(self, tuned: "TunedSettings | None") -> tuple["SearchConfig", "FusionConfig"]:
         """What is said here, and for the rest what was tuned, or failing that the defaults."""

@@ -14,10 +14,11 @@ from asr.cli.options import (
     Device,
     Threads,
     WordTimestamps,
+    check_folder,
     in_one_line,
     load_recognizer,
 )
-from asr.errors import AsrError, ManifestError
+from asr.errors import ManifestError
 from asr.files import write_json_atomic, write_text_atomic
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def evaluate(
     from asr.scoring.report import render_report, report_json
 
     for output in (json_file, hypotheses_file):
-        if output and not output.absolute().parent.is_dir():
-            raise AsrError(f"{output}: its folder does not exist; create it first")
+        if output:
+            check_folder(output)
     utterances = read_manifest(manifest, require_audio=False)
     if not any(utterance.text.split() for utterance in utterances):
         raise ManifestError(

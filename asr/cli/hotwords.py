@@ -17,7 +17,7 @@ def parse_hotwords(entries: list[str], table: TokenTable) -> dict[str, float]:
     that is no number or too large, a phrase that comes twice and a file without words, TextError
     on a phrase that the table cannot spell, and AsrError if a file cannot be read.
     """
-    from asr.language.hotwords import build_hotwords
+    from asr.language.hotwords import spell_hotword
 
     boosts: dict[str, float] = {}
     for entry in entries:
@@ -26,7 +26,7 @@ def parse_hotwords(entries: list[str], table: TokenTable) -> dict[str, float]:
             if phrase in boosts:
                 raise ConfigError(f"{where}: the hot word {phrase!r} comes twice; keep one of them")
             try:
-                build_hotwords({phrase: boost}, table)
+                spell_hotword(phrase, boost, table)
             except (ConfigError, TextError) as error:
                 raise type(error)(f"{where}: {error}") from error
             boosts[phrase] = boost

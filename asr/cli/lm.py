@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.options import LARGEST_SEED
-from asr.errors import AsrError
+from asr.cli.options import LARGEST_SEED, check_folder
 from asr.files import write_json_atomic
 from asr.language.arpa import LARGEST_ORDER
 
@@ -66,7 +65,7 @@ def train(
     from asr.language.sentences import read_sentences
 
     thresholds = _counts(prune)
-    _check_folder(output)
+    check_folder(output)
     sentences = [sentence for text in texts for sentence in read_sentences(text, characters)]
     result = estimate(sentences, order, thresholds)
     write_arpa(output, result.table)
@@ -117,7 +116,7 @@ def train_neural(
 
     if output.suffix != _NEURAL:
         raise typer.BadParameter(f"--output: expected a name ending in {_NEURAL}, found {output}")
-    _check_folder(output)
+    check_folder(output)
     result = run(
         [sentence for text in texts for sentence in read_sentences(text)],
         read_sentences(dev) if dev else None,
@@ -129,11 +128,6 @@ def train_neural(
         f"sentences  {result.sentences}\nvocabulary {len(result.model.words)}\n"
         f"epoch      {result.epoch}\nperplexity {min(result.perplexities):.4f}"
     )
-
-
-def _check_folder(output: Path) -> None:
-    if not output.absolute().parent.is_dir():
-        raise AsrError(f"{output}: its folder does not exist; create it first")
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr.errors import ConfigError
+from asr.errors import AsrError, ConfigError
 
 if TYPE_CHECKING:
     from asr.recognizer import Recognizer
@@ -43,6 +43,12 @@ def load_recognizer(checkpoint: Path, device: str, threads: int) -> "Recognizer"
     if threads:
         torch.set_num_threads(threads)
     return asr.load(checkpoint, device)
+
+
+def check_folder(output: Path) -> None:
+    """Raise AsrError, before any work is done, if the folder of an output file does not exist."""
+    if not output.absolute().parent.is_dir():
+        raise AsrError(f"{output}: its folder does not exist; create it first")
 
 
 def parse_raw(text: str | None) -> "RawFormat | None":

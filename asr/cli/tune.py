@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
-from asr.cli.options import Checkpoint, Device, Threads, in_one_line, load_recognizer
-from asr.errors import AsrError, ManifestError
+from asr.cli.options import (
+    Checkpoint,
+    Device,
+    Threads,
+    check_folder,
+    in_one_line,
+    load_recognizer,
+)
+from asr.errors import ManifestError
 
 if TYPE_CHECKING:
     from asr.corpus.manifest import Utterance
@@ -72,8 +79,8 @@ def tune(
             f"--plot: expected a name ending in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}, "
             f"found {plot}"
         )
-    if plot and not plot.absolute().parent.is_dir():
-        raise AsrError(f"{plot}: its folder does not exist; create it first")
+    if plot:
+        check_folder(plot)
     utterances = read_manifest(dev_manifest)
     recognizer = load_recognizer(checkpoint, device, threads)
     _warn_if_trained_on(checkpoint, dev_manifest)

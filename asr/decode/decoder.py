@@ -24,7 +24,7 @@ from asr.files import sha256_of
 from asr.language.arpa import MARKS, SPACE
 from asr.language.automaton import read_word_list
 from asr.language.grammar import compile_grammar, read_grammar
-from asr.language.hotwords import build_hotwords
+from asr.language.hotwords import spell_hotword
 from asr.language.ngram import NgramModel, read_arpa
 from asr.text.tokens import TokenTable
 
@@ -159,8 +159,8 @@ def build_decoder(
     of_characters = model is not None and is_of_characters(model, table)
     if of_characters:
         fusion = dataclasses.replace(fusion, character_weight=fusion.lm_weight)
-    if hotwords:
-        build_hotwords(hotwords, table)  # so that what Fusion refuses is the language model
+    for phrase, boost in (hotwords or {}).items():
+        spell_hotword(phrase, boost, table)  # so that what Fusion refuses is the language model
     try:
         knowledge = Fusion(
             table,

@@ -42,26 +42,12 @@ def build_hotwords(phrases: Mapping[str, float], table: TokenTable) -> Hotwords:
 
     A phrase counts each time it occurs as whole words, an utterance's ends counting as spaces, and
     inside another phrase as well. A table without a space does not know words: there a phrase
-    counts wherever it is spelt. Raises TextError on a phrase that the table cannot spell and
-    ConfigError on a boost that is no number of at most `LARGEST_BOOST` in size.
+    counts wherever it is spelt. Raises TextError and ConfigError as `spell_hotword` does.
     """
     space = space_token(table)
     spellings, boosts = [], []
     for phrase, boost in phrases.items():
-        if not abs(boost) <= LARGEST_BOOST:
-            raise ConfigError(
-                f"hot word {phrase!r}: expected a boost from {-LARGEST_BOOST:g} to "
-                f"{LARGEST_BOOST:g}, found {boost}"
-            )
-        text = " ".join(phrase.split())
-        unknown = table.unknown(text)
-        if unknown or not text:
-            found = ", ".join(map(repr, unknown)) or "no characters"
-            raise TextError(
-                f"hot word {phrase!r}: expected characters among the recogniser's "
-                f"{''.join(table.characters)!r}, found {found}; write it as the transcripts do"
-            )
-        spelling = table.encode(text)
+        spelling = spell_hotword(phrase, boost, table)
         spellings.append([space, *spelling, space] if space >= 0 else spelling)
         boosts.append(float(boost))
     trie, ends = spelling_trie(spellings)
@@ -72,6 +58,28 @@ def build_hotwords(phrases: Mapping[str, float], table: TokenTable) -> Hotwords:
     start = max(int(step(trie, 0, space)), 0) if space >= 0 else 0
     gain = float(boost_at.max(initial=0.0) + credit.max(initial=0.0))
     return Hotwords(trie, fail, boost_at, credit, start, gain)
+
+
+def spell_hotword(phrase: str, boost: float, table: TokenTable) -> list[int]:
+    """The tokens of a phrase.
+
+    Raises TextError where the table cannot spell it and ConfigError on a boost that is no number of
+    at most `LARGEST_BOOST` in size.
+    """
+    if not abs(boost) <= LARGEST_BOOST:
+        raise ConfigError(
+            f"hot word {phrase!r}: expected a boost from {-LARGEST_BOOST:g} to "
+            f"{LARGEST_BOOST:g}, found {boost}"
+        )
+    text = " ".join(phrase.split())
+    unknown = table.unknown(text)
+    if unknown or not text:
+        found = ", ".join(map(repr, unknown)) or "no characters"
+        raise TextError(
+            f"hot word {phrase!r}: expected characters among the recogniser's "
+            f"{''.join(table.characters)!r}, found {found}; write it as the transcripts do"
+        )
+    return table.encode(text)
 
 
 def space_token(table: TokenTable) -> int:

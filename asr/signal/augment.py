@@ -104,11 +104,20 @@ def trimmed(waveform: Tensor, frame: int, floor_db: float) -> Tensor:
 
     `frame` is their length in samples; what is left over at the end counts as quiet.
     """
-    energies = waveform[: len(waveform) // frame * frame].view(-1, frame).square().sum(dim=1)
-    if len(energies) == 0:
-        return waveform
+    first, end = loud_extent(waveform, frame, floor_db) or (0, len(waveform))
+    return waveform[first:end]
+
+
+def loud_extent(waveform: Tensor, frame: int, floor_db: float) -> tuple[int, int] | None:
+    """First sample and end of what lies less than `floor_db` below the loudest frame of `(S,)`.
+
+    None where there is no sound, or not even a frame.
+    """
+    energies = waveform[: len(waveform) // frame * frame].view(-1, frame).square().mean(dim=1)
+    if len(energies) == 0 or energies.max() <= 0:
+        return None
     loud = (energies >= energies.max() * 10 ** (-floor_db / 10)).nonzero()
-    return waveform[int(loud[0]) * frame : (int(loud[-1]) + 1) * frame]
+    return int(loud[0]) * frame, (int(loud[-1]) + 1) * frame
 
 
 def coloured(waveform: Tensor, colour_db: float, generator: torch.Generator) -> Tensor:

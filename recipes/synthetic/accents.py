@@ -4,7 +4,7 @@ A voice of eSpeak NG for such a language then says them with its own sounds: an 
 the phonemes that `espeak-ng -v LANGUAGE -q -x WORD` lists.
 """
 
-DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
+from recipes.synthetic.phrases import ONES
 
 _SPELLED = {
     "de": "siro uann tu sri for faif six säwen äit nain",
@@ -22,7 +22,7 @@ _SPELLED = {
 }
 
 ACCENTS = {
-    language: dict(zip(DIGITS, spelled.split(), strict=True))
+    language: dict(zip(ONES, spelled.split(), strict=True))
     for language, spelled in _SPELLED.items()
 }
 """For each language of eSpeak NG, its spelling of some English words."""

@@ -21,8 +21,8 @@ from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError
 from asr.files import write_failure
 from asr.signal import audio
-from recipes.synthetic.accents import ACCENTS, DIGITS
-from recipes.synthetic.phrases import KINDS, Phrase, draw
+from recipes.synthetic.accents import ACCENTS
+from recipes.synthetic.phrases import KINDS, ONES, Phrase, draw
 from recipes.synthetic.render import SAMPLE_RATE, Delivery, Setting, Voice, record, render
 
 SAMPLES = Path(__file__).resolve().parent / "samples"
@@ -216,9 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--output_dir", "-o", type=Path, default=Path("data/synthetic"))
     options = parser.parse_args(arguments)
     if options.command == "train" and options.accents:
-        unknown = set(options.words) - set(DIGITS)
+        unknown = set(options.words) - set(ONES)
         if unknown or not options.words:
-            parser.error(f"--accents: expected --words of {','.join(DIGITS)}")
+            parser.error(f"--accents: expected --words of {','.join(ONES)}")
     folder: Path = options.output_dir
     try:
         if options.command == "samples":

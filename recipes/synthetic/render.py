@@ -14,6 +14,7 @@ from torch import Tensor
 
 from asr.errors import AsrError
 from asr.signal import audio, dsp
+from asr.signal.augment import loud_extent
 from recipes.synthetic import espeak
 from recipes.synthetic.accents import ACCENTS
 
@@ -167,13 +168,11 @@ def trim(waveform: Tensor) -> Tensor:
 
     Raises AsrError if there is nothing but silence.
     """
-    frames = waveform[: len(waveform) // _FRAME * _FRAME].view(-1, _FRAME)
-    energies = frames.pow(2).mean(dim=1)
-    if not len(energies) or energies.max() <= 0:
+    extent = loud_extent(waveform, _FRAME, _SPEECH_FLOOR_DB)
+    if extent is None:
         raise AsrError("the synthesiser returned silence; is it installed whole?")
-    speech = (energies > energies.max() * 10 ** (-_SPEECH_FLOOR_DB / 10)).nonzero()
-    first, last = int(speech[0]) - _EDGE_FRAMES, int(speech[-1]) + 1 + _EDGE_FRAMES
-    return waveform[max(0, first) * _FRAME : last * _FRAME]
+    edge = _EDGE_FRAMES * _FRAME
+    return waveform[max(0, extent[0] - edge) : extent[1] + edge]
 
 
 def record(speech: Tensor, setting: Setting, seed: int) -> Tensor:
