@@ -5,6 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from asr.corpus.manifest import Utterance
+from asr.corpus.recordings import read_utterance
 from asr.decode.align import viterbi_align
 from asr.decode.timing import FrameClock, frame_clock, match, time_words
 from asr.errors import TextError
@@ -28,15 +30,23 @@ class AlignedRecording:
 
 
 def align_recording(
-    recognizer: Recognizer, path: str | Path, text: str, raw: audio.RawFormat | None = None
+    recognizer: Recognizer,
+    recording: str | Path | Utterance,
+    text: str,
+    raw: audio.RawFormat | None = None,
 ) -> AlignedRecording:
-    """Align an audio file of any length with its transcript.
+    """Align an audio file of any length, or an utterance of a manifest, with its transcript.
 
-    White space parts words, however much of it. Raises AudioError on a file that cannot be read,
-    and TextError, naming the file, on a transcript that is empty, that the token table cannot
-    spell, or that is longer than the audio allows.
+    Times count from the beginning of the utterance. White space parts words, however much of it.
+    `raw` describes a headerless file. Raises AudioError on a recording that cannot be read, and
+    TextError, naming the file, on a transcript that is empty, that the token table cannot spell, or
+    that is longer than the audio allows.
     """
-    waveform, _ = audio.read(path, recognizer.sample_rate, raw)
+    path = recording.audio_filepath if isinstance(recording, Utterance) else recording
+    if isinstance(recording, Utterance) and raw is None:
+        waveform, _ = read_utterance(recording, recognizer.sample_rate)
+    else:
+        waveform, _ = audio.read(path, recognizer.sample_rate, raw)
     clock = frame_clock(recognizer.extractor.config, recognizer.model.config)
     duration_seconds = len(waveform) / recognizer.sample_rate
     try:

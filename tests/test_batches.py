@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,15 +14,17 @@ from asr.corpus.batches import (
     Batch,
     DurationBatches,
     Item,
+    Key,
     UtteranceDataset,
     collate,
     make_loader,
 )
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
-from asr.signal.audio import write
+from asr.signal.audio import probe, write
 from asr.signal.augment import AugmentConfig
 from asr.signal.features import FeatureConfig, FeatureExtractor
+from asr.text.tokens import TokenTable
 
 durations_lists = st.lists(st.floats(0.01, 30), min_size=1, max_size=60)
 EXTRACTOR = FeatureExtractor(FeatureConfig(num_mels=20, stack=2))
@@ -31,8 +34,8 @@ AUGMENT = AugmentConfig(gain_db=6.0, noise_chance=0.5)
 def epoch_of(batches: DurationBatches, epoch: int) -> list[list[int]]:
     """Indices of the utterances of each batch."""
     batches.epoch = epoch
-    assert {key[0] for batch in batches for key in batch} <= {epoch}
-    return [[index for _, index in batch] for batch in batches]
+    assert {key.epoch for batch in batches for key in batch} <= {epoch}
+    return [[key.utterance for key in batch] for batch in batches]
 
 
 @given(durations_lists, st.floats(1, 60), st.none() | st.integers(0, 5), st.integers(0, 3))
@@ -72,14 +75,156 @@ def test_batches_are_filled() -> None:
     assert epoch_of(DurationBatches([3.0, 2.0, 2.0, 1.0], 4.0), 0) == [[0], [1, 2], [3]]
 
 
-def test_padding_is_little() -> None:
-    generator = torch.Generator().manual_seed(0)
-    durations = (1 + 9 * torch.rand(500, generator=generator)).tolist()
+def padding_of(batches: DurationBatches) -> float:
+    """Share of the seconds that are padding, as augmented, over three epochs."""
+    real = padded = 0.0
+    for batches.epoch in range(3):
+        for batch in batches:
+            lengths = [batches.durations[key.utterance] / key.speed for key in batch]
+            real += sum(lengths)
+            padded += len(lengths) * max(lengths)
+    return 1 - real / padded
 
-    batches = epoch_of(DurationBatches(durations, 60.0, seed=0), 0)
 
-    padded = sum(len(batch) * max(durations[i] for i in batch) for batch in batches)
-    assert padded < 1.12 * sum(durations)
+@pytest.mark.parametrize("speeds", [(), (0.9, 1.0, 1.1)])
+def test_padding_is_little(speeds: tuple[float, ...]) -> None:
+    durations = np.random.default_rng(0).gamma(4.0, 1.5, 2000).clip(0.5, 25.0)
+
+    assert padding_of(DurationBatches(durations, 60.0, 0, speeds)) < 0.05
+
+
+def test_padding_of_real_speech_is_little(shared_data: Path) -> None:
+    recordings = sorted((shared_data / "an4" / "wav" / "an4_clstk").rglob("*.*"))
+    durations = [probe(path).duration_seconds for path in recordings if path.is_file()]
+    assert len(durations) > 500
+
+    assert padding_of(DurationBatches(durations, 40.0, 0, (0.9, 1.0, 1.1))) < 0.05
+
+
+# --- Speeds
+
+
+@given(durations_lists, st.floats(1, 60), st.integers(0, 5), st.integers(0, 3))
+def test_batches_are_filled_by_what_utterances_last_at_their_speeds(
+    durations: list[float], batch_seconds: float, seed: int, epoch: int
+) -> None:
+    speeds = (0.5, 1.0, 2.0)
+    batches = DurationBatches(durations, batch_seconds, seed, speeds)
+    batches.epoch = epoch
+
+    for batch in batches:
+        lengths = [durations[key.utterance] / key.speed for key in batch]
+        assert len(lengths) * max(lengths) <= batch_seconds or len(lengths) == 1
+        assert {key.speed for key in batch} <= set(speeds)
+
+
+def test_every_speed_is_drawn_about_as_often_and_anew_each_epoch() -> None:
+    batches = DurationBatches([1.0] * 300, 10.0, 0, (0.9, 1.0, 1.1))
+    drawn = []
+    for batches.epoch in (0, 1):
+        drawn.append({key.utterance: key.speed for batch in batches for key in batch})
+        found = list(drawn[-1].values())
+        assert all(70 < found.count(speed) < 130 for speed in (0.9, 1.0, 1.1))
+    assert drawn[0] != drawn[1]
+
+
+def test_without_a_seed_nothing_is_sped_up() -> None:
+    batches = DurationBatches([1.0] * 9, 3.0, None, (0.9, 1.1))
+
+    assert {key.speed for batch in batches for key in batch} == {1.0}
+
+
+# --- Shards
+
+
+@given(
+    groups=st.lists(st.integers(-1, 12), min_size=1, max_size=80),
+    window=st.integers(1, 5),
+    seed=st.integers(0, 5),
+    epoch=st.integers(0, 2),
+)
+def test_shards_are_visited_a_window_at_a_time(
+    groups: list[int], window: int, seed: int, epoch: int
+) -> None:
+    numbers = np.array(groups, np.int32)
+    durations = [1.0 + i % 7 for i in range(len(groups))]
+    batches = DurationBatches(durations, 12.0, seed, (), numbers, window)
+
+    plan = epoch_of(batches, epoch)
+
+    assert sorted(index for batch in plan for index in batch) == list(range(len(groups)))
+    visits = [{groups[index] for index in batch} - {-1} for batch in plan]
+    assert all(len(shards) <= window for shards in visits)
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for place, shards in enumerate(visits):
+        for shard in shards:
+            first.setdefault(shard, place)
+            last[shard] = place
+    open_at = [sum(first[s] <= place <= last[s] for s in first) for place in range(len(plan))]
+    assert max(open_at) <= window
+
+
+def test_shards_come_in_another_order_each_epoch() -> None:
+    groups = np.repeat(np.arange(20, dtype=np.int32), 5)
+    batches = DurationBatches([1.0] * 100, 5.0, 0, (), groups, 1)
+
+    orders = [[groups[batch[0]] for batch in epoch_of(batches, epoch)] for epoch in (0, 1)]
+
+    assert [sorted(order) for order in orders] == [list(range(20))] * 2
+    assert orders[0] != orders[1]
+
+
+def test_batches_of_a_window_are_filled_across_its_shards() -> None:
+    groups = np.repeat(np.arange(4, dtype=np.int32), 2)
+
+    sizes = DurationBatches([1.0] * 8, 4.0, 0, (), groups, 2).counts()
+
+    assert sizes.tolist() == [4, 4]
+
+
+# --- Several processes
+
+
+@given(
+    durations=durations_lists,
+    batch_seconds=st.floats(1, 60),
+    seed=st.none() | st.integers(0, 5),
+    size=st.integers(2, 5),
+    data=st.data(),
+)
+def test_processes_share_each_batch_out(
+    durations: list[float], batch_seconds: float, seed: int | None, size: int, data: st.DataObject
+) -> None:
+    speeds = (0.9, 1.1)
+    whole = DurationBatches(durations, batch_seconds, seed, speeds)
+    start = data.draw(st.integers(0, len(whole)))
+    shares = []
+    for rank in range(size):
+        mine = DurationBatches(durations, batch_seconds, seed, speeds, rank=rank, world_size=size)
+        assert mine.counts().tolist() == whole.counts().tolist()
+        mine.start = start
+        shares.append(list(mine))
+
+    assert {len(share) for share in shares} == {len(whole) - start}
+    for batch, *parts in zip(list(whole)[start:], *shares, strict=True):
+        counted = [part for rank, part in enumerate(parts) if rank < len(batch)]
+        assert sorted(key for part in counted for key in part) == sorted(batch)
+        assert max(map(len, counted)) - min(map(len, counted)) <= 1
+        assert all(part == [batch[0]] for part in parts[len(batch) :])
+
+
+# --- A great many
+
+
+def test_a_million_utterances_are_planned_as_arrays() -> None:
+    durations = np.random.default_rng(0).gamma(4.0, 1.5, 1_000_000)
+    groups = (np.arange(1_000_000) // 2000).astype(np.int32)
+    batches = DurationBatches(durations, 600.0, 0, (0.9, 1.0, 1.1), groups)
+
+    assert int(batches.counts().sum()) == 1_000_000
+    batches.start = len(batches) - 2
+    assert [len(batch) for batch in batches] == batches.counts()[-2:].tolist()
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:
@@ -115,7 +260,7 @@ def test_start_leaves_exactly_the_tail(
 
     assert epoch_of(batches, 2) == whole[batches.start :]
     assert len(batches) == len(whole) - batches.start
-    assert len(batches.batches()) == len(whole)
+    assert batches.counts().tolist() == [len(batch) for batch in whole]
 
 
 def test_no_utterances_make_no_batches() -> None:
@@ -184,24 +329,32 @@ def dataset(
     seed: int = 0,
     views: int = 1,
 ) -> UtteranceDataset:
-    targets = [[1] * len(utterance.text) for utterance in utterances]
-    return UtteranceDataset(utterances, targets, EXTRACTOR, augment, seed, views)
+    tokens = TokenTable(("A",))
+    return UtteranceDataset(utterances, tokens, EXTRACTOR, augment, seed, views)
 
 
 def test_item_without_augmentation_is_the_utterance(utterances: list[Utterance]) -> None:
     plain = dataset(utterances, augment=None)
 
-    name, (features,), target = plain[0, 3]
+    name, (features,), target = plain[Key(0, 3)]
 
     assert name == "u3"
     assert target.tolist() == [1, 1, 1]
-    assert torch.equal(plain[7, 3][1][0], features)
+    assert torch.equal(plain[Key(7, 3)][1][0], features)
     assert len(features) == -(-(1 + 4400 // 160) // 2)
+
+
+def test_an_item_is_played_at_the_speed_of_its_key(utterances: list[Utterance]) -> None:
+    plain = dataset(utterances, AugmentConfig(speeds=(), time_masks=0, frequency_masks=0))
+
+    lengths = [len(plain[Key(0, 3, speed)][1][0]) for speed in (0.5, 1.0, 2.0)]
+
+    assert lengths == [-(-(1 + samples // 160) // 2) for samples in (8800, 4400, 2200)]
 
 
 def test_item_depends_on_seed_epoch_and_index_alone(utterances: list[Utterance]) -> None:
     def features(seed: int, epoch: int) -> Tensor:
-        return dataset(utterances, seed=seed)[epoch, 2][1][0]
+        return dataset(utterances, seed=seed)[Key(epoch, 2)][1][0]
 
     first = features(0, 0)
     torch.rand(3)  # elsewhere, somebody draws
@@ -214,9 +367,9 @@ def test_item_depends_on_seed_epoch_and_index_alone(utterances: list[Utterance])
 def test_views_differ_in_masks_only(utterances: list[Utterance]) -> None:
     masks = AugmentConfig(speeds=(), time_masks=2, frequency_masks=2)
 
-    _, (first, second), _ = dataset(utterances, augment=masks, views=2)[0, 5]
+    _, (first, second), _ = dataset(utterances, augment=masks, views=2)[Key(0, 5)]
 
-    plain = dataset(utterances, augment=None)[0, 5][1][0]
+    plain = dataset(utterances, augment=None)[Key(0, 5)][1][0]
     assert not torch.equal(first, second)
     for view in (first, second):
         kept = view != 0
@@ -224,7 +377,8 @@ def test_views_differ_in_masks_only(utterances: list[Utterance]) -> None:
 
 
 def load(utterances: list[Utterance], workers: int, start: int = 0) -> list[Batch]:
-    batches = DurationBatches([u.duration for u in utterances], 1.0, seed=3)
+    durations = [u.duration for u in utterances]
+    batches = DurationBatches(durations, 1.0, seed=3, speeds=(0.9, 1.0, 1.1))
     batches.epoch, batches.start = 1, start
     return list(make_loader(dataset(utterances, views=2), batches, workers))
 

@@ -1,6 +1,8 @@
 """The question asked before training: can this data be learned from?"""
 
 import itertools
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.corpus.check import check_utterances, minimum_frames
-from asr.corpus.manifest import Utterance
+from asr.corpus.check import check_corpus, minimum_frames
+from asr.corpus.manifest import Corpus, Utterance, write_manifest
 from asr.errors import ManifestError, TextError
 from asr.model.loss import ctc_loss
 from asr.text.tokens import TokenTable
@@ -51,17 +53,23 @@ def test_loss_is_finite_from_minimum_frames_on(target: list[int]) -> None:
         assert short.isinf().all()
 
 
-def test_targets_come_in_order() -> None:
-    utterances = [utterance("a", "AB C"), utterance("b", "AA", duration=0.3)]
+def check(*utterances: Utterance, where: str = "train") -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "some.jsonl")
+        write_manifest(path, utterances)
+        check_corpus(Corpus.open([path], require_audio=False), TABLE, frames, where)
 
-    assert check_utterances(utterances, TABLE, frames, "train") == [[2, 3, 1, 4], [2, 2]]
+
+def test_what_can_be_trained_on_passes() -> None:
+    check(utterance("a", "AB C"), utterance("b", "AA", duration=0.3))
 
 
 def test_characters_outside_the_table_are_listed_by_utterance() -> None:
-    utterances = [utterance("good", "A"), utterance("u1", "A-B?"), utterance("u2", "é")]
-
     with pytest.raises(TextError) as error:
-        check_utterances(utterances, TABLE, frames, "train.jsonl")
+        check(
+            *(utterance("good", "A"), utterance("u1", "A-B?"), utterance("u2", "é")),
+            where="train.jsonl",
+        )
 
     message = str(error.value)
     assert message.startswith("train.jsonl: characters outside the token table ' ABC'")
@@ -70,25 +78,44 @@ def test_characters_outside_the_table_are_listed_by_utterance() -> None:
 
 
 def test_empty_transcripts_are_listed() -> None:
-    utterances = [utterance("good", "A"), utterance("u1", "")]
-
     with pytest.raises(ManifestError, match=r"^dev: empty transcripts in 1 utterance \(u1\)"):
-        check_utterances(utterances, TABLE, frames, "dev")
+        check(utterance("good", "A"), utterance("u1", ""), where="dev")
 
 
 def test_transcripts_too_long_for_their_audio_are_listed_with_the_frames() -> None:
-    utterances = [utterance("good", "AB", 0.2), utterance("u1", "AA", 0.2)]
-
     with pytest.raises(ManifestError) as error:
-        check_utterances(utterances, TABLE, frames, "train")
+        check(utterance("good", "AB", 0.2), utterance("u1", "AA", 0.2))
 
     assert "too long for their audio in 1 utterance (u1: 3 frames needed, 2 in 0.20 s)" in str(
         error.value
     )
 
 
+def test_what_is_wrong_with_the_text_is_said_first() -> None:
+    wrong = [utterance("u1", "AAAA", 0.1), utterance("u2", ""), utterance("u3", "?")]
+    for remaining, message in ((3, "outside"), (2, "empty"), (1, "too long")):
+        with pytest.raises((ManifestError, TextError), match=message):
+            check(*wrong[:remaining])
+
+
 def test_long_lists_are_cut_and_counted() -> None:
     with pytest.raises(ManifestError, match=r"13 utterances \(u0; .*u9; and 3 more\)") as error:
-        check_utterances([utterance(f"u{i}", "") for i in range(13)], TABLE, frames, "train")
+        check(*(utterance(f"u{i}", "") for i in range(13)))
 
     assert "u10" not in str(error.value)
+
+
+@given(st.lists(st.tuples(st.text("AB", min_size=1, max_size=6), st.integers(1, 8)), min_size=1))
+def test_all_that_are_too_long_are_found_in_order(pairs: list[tuple[str, int]]) -> None:
+    long = [
+        f"u{i}"
+        for i, (text, tenths) in enumerate(pairs)
+        if minimum_frames(TABLE.encode(text)) > tenths
+    ]
+    utterances = [utterance(f"u{i}", text, tenths / 10) for i, (text, tenths) in enumerate(pairs)]
+    if not long:
+        check(*utterances)
+        return
+    with pytest.raises(ManifestError, match=f"their audio in {len(long)} utterance") as error:
+        check(*utterances)
+    assert re.findall(r"(u\d+): \d+ frames", str(error.value)) == long[:10]

@@ -401,7 +401,7 @@ def test_what_is_compiled_is_not_part_of_the_real_time_factor(
         events.append("search")
         return [*search(log_probs, config, fusion)]
 
-    def read(*arguments: object) -> object:
+    def read(*arguments: object, **named: object) -> object:
         events.append("read")
         return sound
 
@@ -414,4 +414,5 @@ def test_what_is_compiled_is_not_part_of_the_real_time_factor(
     assert result.hypotheses == {"a": "STOP", "b": "STOP"}
     times = [(t.processing_seconds, t.duration_seconds) for t in result.transcripts.values()]
     worked, duration = map(sum, zip(*times, strict=True))
-    assert result.real_time_factor == pytest.approx(worked / duration)
+    # Reading counts too, which is quick here; compiling would take many times the duration.
+    assert worked / duration <= result.real_time_factor < worked / duration + 1

@@ -1,15 +1,24 @@
-"""Kaldi data folders, and the corpus that comes as one."""
+"""Corpora in the layouts of other tools, and the one that comes as a Kaldi folder."""
 
+import gzip
+import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import soundfile
 import torch
 
-from asr.corpus.importers import read_kaldi
+from asr.corpus.importers import Columns, read_csv, read_kaldi, read_librispeech
+from asr.corpus.lhotse import read_lhotse
 from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.recordings import read_utterance
 from asr.errors import AudioError, ManifestError
 from asr.signal import audio
 from recipes.speechocean762 import prepare
+from tests.support import Command
 
 
 @pytest.fixture
@@ -51,7 +60,20 @@ def test_speakers_may_be_unknown(corpus: Path) -> None:
         ("text", "a ONE\nb TWO\na ONE\n", "line 3: a second line of the key 'a'"),
         ("utt2spk", "a ann\n", "wav.scp and utt2spk"),
         ("wav.scp", "a sph2pipe a.sph |\nb wav/b.wav\n", "a: expected the path of a file"),
-        ("segments", "a a 0.0 0.1\n", "expected whole recordings"),
+        ("segments", "a a 0.0 0.1\n", r"same utterances in segments and text; 1 .*first b"),
+        (
+            "segments",
+            "a c 0 1\nb b 0 0.1\n",
+            "segments: a: expected a recording of wav.scp, found c",
+        ),
+        ("segments", "a a 0 x\nb b 0 0.1\n", "a: expected a recording, a start and an end"),
+        ("segments", "a a 0\nb b 0 0.1\n", "a: expected a recording, a start and an end"),
+        ("segments", "a a 0 0.05 1\nb b 0 0.1\n", "and no channel, found a 0 0.05 1"),
+        ("segments", "a a 0.04 0.04\nb b 0 0.1\n", r"a part of 0\.050 s, found 0\.04 s to 0\.04 s"),
+        ("segments", "a a -0.1 0.04\nb b 0 0.1\n", r"found -0\.1 s to"),
+        ("segments", "a a 0 0.56\nb b 0 0.1\n", r"found 0\.0 s to 0\.56 s"),
+        ("segments", "a a 0.05 0.06\nb b 0 0.1\n", r"found 0\.05 s to"),
+        ("segments", "a a nan 0.04\nb b 0 0.1\n", "found nan s to"),
     ],
 )
 def test_a_folder_that_no_manifest_can_say_is_refused(
@@ -60,6 +82,28 @@ def test_a_folder_that_no_manifest_can_say_is_refused(
     (corpus / "train" / name).write_text(content)
     with pytest.raises(ManifestError, match=message):
         read_kaldi(corpus / "train", corpus)
+
+
+def test_segments_are_parts_of_recordings(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (corpus / "train" / "segments").write_text(
+        "b-1 b 0 0.025\nb-2 b 0.025 -1\na-1 a 0.01 0.06\na-2 a 0.0 0.05\n"
+    )
+    (corpus / "train" / "text").write_text("a-1 ONE\na-2 TWO\nb-1 THREE\nb-2 FOUR\n")
+    (corpus / "train" / "utt2spk").unlink()
+    caplog.set_level(logging.WARNING, "asr.import")
+
+    utterances = read_kaldi(corpus / "train", corpus)
+
+    assert [(u.id, u.audio_filepath.name, u.text, u.offset) for u in utterances] == [
+        ("b-1", "b.wav", "THREE", 0.0),
+        ("b-2", "b.wav", "FOUR", 0.025),
+        ("a-1", "a.wav", "ONE", 0.01),
+        ("a-2", "a.wav", "TWO", 0.0),
+    ]
+    lengths = [len(read_utterance(utterance)[0]) for utterance in utterances]
+    assert lengths == [400, 1200, 640, 800]
+    (message,) = caplog.messages
+    assert "1 segments end after their recordings, by 0.010 s at most" in message
 
 
 def test_text_in_another_encoding_is_refused(corpus: Path) -> None:
@@ -99,3 +143,243 @@ def test_the_real_corpus_is_prepared(
     first = read_manifest(tmp_path / "train.jsonl")[0]
     assert (first.id, first.text, first.speaker) == ("000010011", "WE CALL IT BEAR", "0001")
     assert len(audio.read(first.audio_filepath, 16_000)[0]) == round(first.duration * 16_000)
+
+
+# LibriSpeech
+
+
+@pytest.fixture
+def chapters(tmp_path: Path) -> Path:
+    """Two speakers of two utterances each."""
+    for speaker in ("84", "103"):
+        folder = tmp_path / "libri" / speaker / "7"
+        folder.mkdir(parents=True)
+        lines = []
+        for number in (1, 0):
+            key = f"{speaker}-7-000{number}"
+            audio.write(folder / f"{key}.flac", torch.zeros(1600), 16_000)
+            lines.append(f"{key} SAID {number}\n")
+        (folder / f"{speaker}-7.trans.txt").write_text("".join(lines))
+    return tmp_path / "libri"
+
+
+def test_librispeech_is_read(chapters: Path) -> None:
+    utterances = read_librispeech(chapters)
+
+    assert [u.id for u in utterances] == ["103-7-0000", "103-7-0001", "84-7-0000", "84-7-0001"]
+    path = chapters / "84" / "7" / "84-7-0001.flac"
+    assert utterances[-1] == Utterance("84-7-0001", path, 0.1, "SAID 1", "84")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "84-7-0000.flac").unlink(), "the recordings; 1 stand .*first 84-7-0000"),
+        (lambda f: (f / "84-7.trans.txt").write_text("84-7-0000 A\n"), "first 84-7-0001"),
+        (lambda f: (f / "84-7.trans.txt").write_text("84-7-0000\n"), "expected a key and a value"),
+    ],
+)
+def test_librispeech_with_gaps_is_refused(
+    chapters: Path, change: Callable[[Path], object], message: str
+) -> None:
+    change(chapters / "84" / "7")
+    with pytest.raises(ManifestError, match=message):
+        read_librispeech(chapters)
+
+
+def test_a_folder_without_transcripts_is_no_librispeech(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"expected \*\.trans\.txt files"):
+        read_librispeech(tmp_path)
+
+
+@pytest.mark.slow
+def test_half_of_dev_clean_is_read(shared_data: Path) -> None:
+    utterances = read_librispeech(shared_data / "librispeech-dev-clean-half")
+
+    assert len(utterances) == 1313
+    assert len({u.speaker for u in utterances}) == 20
+    assert sum(len(u.text.split()) for u in utterances) == 26_870
+    assert 2.65 < sum(u.duration for u in utterances) / 3600 < 2.75
+
+
+# Tables
+
+COMMON_VOICE = """client_id\tpath\tsentence\tup_votes
+ann\ta.wav\tHe said "no".\t2
+bob\tb.wav\t"Yes, yes\t2
+"""
+
+
+def test_a_table_of_common_voice_is_read(corpus: Path) -> None:
+    path = corpus / "train.tsv"
+    path.write_text(COMMON_VOICE)
+    columns = Columns("path", "sentence", speaker="client_id")
+
+    assert read_csv(path, columns, corpus / "wav") == [
+        Utterance("a", corpus / "wav" / "a.wav", 0.05, 'He said "no".', "ann"),
+        Utterance("b", corpus / "wav" / "b.wav", 0.1, '"Yes, yes', "bob"),
+    ]
+
+
+def test_cells_of_a_csv_may_be_quoted(corpus: Path) -> None:
+    path = corpus / "train.csv"
+    path.write_bytes(b'\xef\xbb\xbfkey,file,words\r\n7,wav/a.wav,"ONE, ""TWO"""\r\n')
+
+    (utterance,) = read_csv(path, Columns("file", "words", id="key"), corpus)
+
+    assert utterance == Utterance("7", corpus / "wav" / "a.wav", 0.05, 'ONE, "TWO"')
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected the column 'path', found none"),
+        (b"path,text\n", "expected the column 'sentence', found path, text"),
+        (b"path,sentence\na.wav\n", "line 2: expected as many cells .* found fewer"),
+        (b"path,sentence\na.wav,A\na.wav,A,B\n", "line 3: expected as many cells .* found more"),
+        (b'path,sentence\na.wav,"A\n', "cannot read it .*expected a UTF-8 table"),
+        (b"path,sentence\na.wav,\xff\n", "cannot read it"),
+    ],
+)
+def test_malformed_tables_are_refused(corpus: Path, content: bytes, message: str) -> None:
+    path = corpus / "train.csv"
+    path.write_bytes(content)
+    with pytest.raises(ManifestError, match=message):
+        read_csv(path, Columns("path", "sentence"), corpus / "wav")
+
+
+# Lhotse
+
+CUT: dict[str, Any] = {  # as Lhotse 1.33 writes it
+    "id": "c1",
+    "start": 0.0,
+    "duration": 0.1,
+    "channel": 0,
+    "supervisions": [
+        {
+            **{"id": "s1", "recording_id": "r1", "start": 0, "duration": 0.1, "channel": 0},
+            **{"text": "GO", "language": "en", "speaker": "ann"},
+        }
+    ],
+    "recording": {
+        "id": "r1",
+        "sources": [{"type": "file", "channels": [0], "source": "wav/b.wav"}],
+        **{"sampling_rate": 16000, "num_samples": 1600, "duration": 0.1, "channel_ids": [0]},
+    },
+    "type": "MonoCut",
+}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """A cut with other values; `recording__sources__0__type` names a place deep inside."""
+    cut = json.loads(json.dumps(CUT))
+    for key, value in changes.items():
+        *path, last = [int(name) if name.isdigit() else name for name in key.split("__")]
+        place = cut
+        for name in path:
+            place = place[name]
+        place[last] = value
+    return dict(cut)
+
+
+def cuts(folder: Path, *entries: object) -> Path:
+    path = folder / "cuts.jsonl.gz"
+    lines = "\n".join(json.dumps(entry) for entry in entries)
+    path.write_bytes(gzip.compress(f"{lines}\n\n".encode()))
+    return path
+
+
+def test_cuts_are_read(corpus: Path) -> None:
+    part = changed(id="c2", start=0.025, duration=0.05, supervisions__0__duration=0.05)
+    nameless = changed(id="c3", custom={"snr": 3}, features={"type": "fbank"})
+    del nameless["supervisions"][0]["speaker"]
+    head = changed(id="c4", duration=0.05, supervisions__0__duration=0.04)
+
+    utterances = read_lhotse(cuts(corpus, CUT, part, nameless, head), corpus)
+
+    path = corpus / "wav" / "b.wav"
+    assert utterances == [
+        Utterance("c1", path, 0.1, "GO", "ann"),
+        Utterance("c2", path, 0.05, "GO", "ann", offset=0.025),
+        Utterance("c3", path, 0.1, "GO"),
+        Utterance("c4", path, 0.05, "GO", "ann", offset=0.0),
+    ]
+    (corpus / "cuts.jsonl").write_text(json.dumps(CUT))
+    assert read_lhotse(corpus / "cuts.jsonl", corpus) == utterances[:1]
+
+
+SUPERVISION = CUT["supervisions"][0]
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        (changed(type="MixedCut"), "expected 'type' to be 'MonoCut', found 'MixedCut'"),
+        ([CUT], "expected 'type' to be 'MonoCut'"),
+        (3, "expected 'type' to be 'MonoCut'"),
+        (changed(supervisions=[]), "expected one object in 'supervisions', found 0"),
+        (changed(supervisions=[SUPERVISION] * 2), "in 'supervisions', found 2"),
+        (changed(supervisions=[3]), "expected one object in 'supervisions'"),
+        (changed(supervisions=None), "expected 'supervisions' with a list, found None"),
+        (changed(supervisions__0__text=None), "expected 'text' with a str, found None"),
+        (changed(supervisions__0__speaker=3), "expected 'speaker' with a str, found 3"),
+        (changed(supervisions__0__start=-0.01), "expected a supervision within"),
+        (changed(supervisions__0__duration=0.2), "more is in its text than is heard"),
+        (changed(recording=None), "expected 'recording' with a dict, found None"),
+        (changed(recording__transforms=[{"name": "Speed"}]), "an unaltered recording, found .*Spe"),
+        (changed(recording__sources=[]), "expected one object in 'sources', found 0"),
+        (changed(recording__sources__0__type="command"), "to be 'file', found 'command'"),
+        (changed(recording__sources__0__type="url"), "to be 'file', found 'url'"),
+        (changed(recording__sources__0__channels=[0, 1]), r"to be \[0\], found \[0, 1\]"),
+        (changed(recording__sources__0__source="wav/two.wav"), "one channel, found 2 in"),
+        (changed(start=0.05), r"a cut of the 0\.100 s of .*found 0\.05 s to"),
+        (changed(start=True), "expected a number of seconds in 'start', found True"),
+        (changed(duration="1"), "expected a number of seconds in 'duration', found '1'"),
+        (changed(id=7), "expected 'id' with a str, found 7"),
+    ],
+)
+def test_cuts_that_no_manifest_can_say_are_refused(corpus: Path, cut: Any, message: str) -> None:
+    soundfile.write(corpus / "wav" / "two.wav", torch.zeros(1600, 2).numpy(), 16_000)
+    path = cuts(corpus, CUT, cut)
+
+    with pytest.raises(ManifestError, match=message) as error:
+        read_lhotse(path, corpus)
+    assert str(error.value).startswith(f"{path}, line 2: ")
+
+
+@pytest.mark.parametrize("content", [b"{}", gzip.compress(b"{"), gzip.compress(b"{}" * 99)[:-9]])
+def test_files_that_hold_no_cuts_are_refused(corpus: Path, content: bytes) -> None:
+    (corpus / "cuts.jsonl.gz").write_bytes(content)
+    with pytest.raises(ManifestError, match=r"cannot read it .*expected a file of cuts"):
+        read_lhotse(corpus / "cuts.jsonl.gz", corpus)
+
+
+# The command
+
+
+def test_command_writes_manifests(
+    corpus: Path, chapters: Path, asr_command: Command, tmp_path: Path
+) -> None:
+    (corpus / "train.tsv").write_text(COMMON_VOICE)
+    output = tmp_path / "lists" / "train.jsonl"
+    for arguments, count in (
+        (("kaldi", corpus / "train", "--root", corpus), 2),
+        (("lhotse", cuts(corpus, CUT), "--root", corpus), 1),
+        (("librispeech", chapters), 4),
+        (("csv", corpus / "train.tsv", "--root", corpus / "wav"), 2),
+    ):
+        outcome = asr_command("import", *arguments, "-o", output)
+        assert outcome.code == 0, outcome.stderr
+        assert outcome.stdout.startswith(f"{output}: {count} utterances, 0.00 hours, ")
+        assert len(read_manifest(output)) == count
+
+
+def test_repeated_ids_and_empty_lists_are_refused(
+    corpus: Path, asr_command: Command, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    twice = asr_command("import", "lhotse", cuts(corpus, CUT, CUT), "--root", corpus, "-o", output)
+    assert "expected an id of its own for each utterance, found 'c1' twice" in twice.error
+    none = asr_command("import", "lhotse", cuts(corpus), "--root", corpus, "-o", output)
+    assert "expected utterances, found none" in none.error
+    assert not output.exists()

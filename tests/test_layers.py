@@ -16,6 +16,7 @@ from asr.model.layers import (
     NORMS,
     Bidirectional,
     ConvSubsampling,
+    Dropout,
     FrameBatchNorm,
     FusedLayer,
     length_mask,
@@ -61,6 +62,83 @@ def test_frames_turn_around_within_their_length(lengths: list[int], spare: int) 
         assert torch.equal(row[:length], original[:length].flip(0))
         assert torch.equal(row[length:], original[length:])
     assert torch.equal(reverse_frames(turned, counts), frames)
+
+
+@given(lengths_lists, st.integers(0, 3))
+def test_gradient_turns_around_with_the_frames(lengths: list[int], spare: int) -> None:
+    total, counts = max(lengths) + spare, torch.tensor(lengths)
+    frames = noise(len(lengths), total, 2).requires_grad_()
+    weight = noise(len(lengths), total, 2, seed=1)
+
+    (gradient,) = torch.autograd.grad((reverse_frames(frames, counts) * weight).sum(), frames)
+
+    time = torch.arange(total)
+    source = torch.stack([torch.where(time < n, n - 1 - time, time) for n in counts])
+    turned = frames.gather(1, source[:, :, None].expand_as(frames))
+    (expected,) = torch.autograd.grad((turned * weight).sum(), frames)
+    assert torch.equal(gradient, expected)
+
+
+def test_turning_around_can_be_differentiated_twice() -> None:
+    frames = noise(2, 4, 3).double().requires_grad_()
+
+    assert torch.autograd.gradgradcheck(
+        lambda x: reverse_frames(x, torch.tensor([4, 2])).square(), frames
+    )
+
+
+@given(
+    st.floats(0.001, 0.99),
+    st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 7)),
+    st.sampled_from([torch.float32, torch.bfloat16, torch.float64]),
+)
+def test_dropout_takes_values_out_and_scales_the_rest(
+    p: float, shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
+    frames = (3 + noise(*shape).abs()).to(dtype).requires_grad_()
+    kept = round((1 - p) * 2**16)
+
+    output = Dropout(p)(frames)
+
+    (gradient,) = torch.autograd.grad(output.sum(), frames)
+    assert output.dtype == gradient.dtype == dtype
+    scale = torch.tensor(2**16 / kept, dtype=dtype)
+    assert torch.equal(gradient, scale * (output != 0))
+    assert torch.equal(output, frames * gradient)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
+def test_dropout_keeps_the_expectation_and_forgets_its_neighbours(p: float) -> None:
+    torch.manual_seed(0)
+    layer, frames = Dropout(p), torch.ones(40, 50, 64)
+
+    kept = (layer(frames) > 0).double()
+
+    count, spread = frames.numel(), math.sqrt(p * (1 - p))
+    assert abs(layer(frames).mean() - 1) < 4 * spread / (1 - p) / math.sqrt(count)
+    for axis in range(3):  # a number of 64 bits serves four neighbours
+        for distance in (1, 2, 3, 4):
+            near = kept.narrow(axis, 0, kept.shape[axis] - distance)
+            far = kept.narrow(axis, distance, kept.shape[axis] - distance)
+            correlation = float(((near - (1 - p)) * (far - (1 - p))).mean()) / spread**2
+            assert abs(correlation) < 5 / math.sqrt(near.numel())
+    lanes = (layer(torch.ones(1, 1, 2**16)) > 0).double().view(-1, 4).mean(dim=0)
+    assert torch.all((lanes - (1 - p)).abs() < 4 * spread / math.sqrt(2**14))
+
+
+def test_dropout_follows_the_seed_and_leaves_use_alone() -> None:
+    layer, frames = Dropout(0.4), noise(3, 5, 7)
+
+    def drawn() -> Tensor:
+        torch.manual_seed(7)
+        output: Tensor = layer(frames)
+        return output
+
+    assert torch.equal(drawn(), drawn())
+    assert not torch.equal(drawn(), layer(frames))
+    assert layer.eval()(frames) is frames or torch.equal(layer(frames), frames)
+    assert torch.equal(Dropout(0.0).train()(frames), frames)
+    assert not layer.state_dict()
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -255,6 +333,26 @@ def test_subsampling_alone_and_in_a_batch(factor: int, lengths: list[int]) -> No
     for i, length in enumerate(lengths):
         alone = layer(frames[i : i + 1, :length], torch.tensor([length]))[0]
         torch.testing.assert_close(together[i, : len(alone)], alone, atol=1e-6, rtol=1e-5)
+
+
+def test_gradient_of_subsampling_is_that_of_its_definition() -> None:
+    layer, counts = ConvSubsampling(8, 3, 4).double(), torch.tensor([9, 5])
+    real = length_mask(counts, 9)[:, :, None]
+    frames = noise(2, 9, 8).double().requires_grad_()
+    weight = noise(2, 3, 6, seed=1).double() * length_mask(torch.tensor([3, 2]), 3)[:, :, None]
+    inputs = [frames, *layer.parameters()]
+
+    ours = torch.autograd.grad((layer(frames * real, counts) * weight).sum(), inputs)
+
+    total = torch.zeros(())
+    for row, count, row_weight in zip(frames, counts.tolist(), weight, strict=True):
+        plane = row[None, :count]
+        for convolution, stride in zip(layer.convolutions, layer.strides, strict=True):
+            assert isinstance(convolution, nn.Conv2d)
+            plane = convolve(plane, convolution, stride)
+        output = plane.permute(1, 0, 2).flatten(1)
+        total = total + (output * row_weight[: len(output)]).sum()
+    torch.testing.assert_close(ours, torch.autograd.grad(total, inputs))
 
 
 def test_output_lengths_never_fall_as_lengths_grow() -> None:

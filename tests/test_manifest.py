@@ -1,6 +1,9 @@
 """Manifests: a strict reader that says which line is wrong, and a writer it can read back."""
 
+import itertools
 import json
+import multiprocessing
+import os
 import shutil
 import unicodedata
 from pathlib import Path
@@ -10,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+import asr.corpus.present as present
+from asr.corpus.check import minimum_frames
+from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
 from asr.errors import AsrError, ManifestError
+from asr.text.tokens import TokenTable
 
 GOOD: dict[str, Any] = {"id": "u1", "audio_filepath": "u1.wav", "duration": 1.5, "text": "YES"}
 
@@ -120,6 +126,10 @@ def test_manifest_may_be_read_without_its_audio(tmp_path: Path) -> None:
         (line(id="A\ud800"), "'id': half a surrogate pair"),
         (line(speaker="A\udfff"), "'speaker': half a surrogate pair"),
         (line(id="u0"), "the id 'u0' stands already on line 1"),
+        (line(offset=-0.5), r"offset must be 0 or positive seconds, found -0\.5"),
+        (line(offset=float("nan")), "offset must be 0 or positive seconds, found nan"),
+        (line(offset="1"), "'offset' has the wrong type: '1'"),
+        (line(offset=True), "'offset' has the wrong type: True"),
         (line(audio_filepath="gone.wav"), r"no audio file at .*gone\.wav; .*manifest's folder"),
         (line(audio_filepath="."), "no audio file at"),
         (line(audio_filepath=""), "no audio file at"),
@@ -139,6 +149,28 @@ def test_wrong_lines_are_refused_by_number(folder: Path, bad: str, message: str)
     with pytest.raises(ManifestError, match=message) as error:
         read_manifest(path)
 
+    assert str(error.value).startswith(f"{path}, line 2: ")
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("{", "not JSON"),
+        (line(id="u0"), "the id 'u0' stands already on line 1"),
+        (line(audio_filepath="gone.wav"), "no audio file at"),
+        (line(duration=0), "duration must be positive"),
+    ],
+    ids=["json", "id", "audio", "duration"],
+)
+def test_a_corpus_refuses_what_a_manifest_reader_refuses(
+    folder: Path, bad: str, message: str
+) -> None:
+    path = written(folder, line(id="u0"), bad, line(id="u2"))
+
+    with pytest.raises(ManifestError, match=message) as error:
+        Corpus.open([path])
+
+    assert str(error.value) == refusal(path)
     assert str(error.value).startswith(f"{path}, line 2: ")
 
 
@@ -250,3 +282,163 @@ def test_failed_write_keeps_the_old_manifest(folder: Path) -> None:
 
     assert path.read_bytes() == before
     assert sorted(file.name for file in folder.iterdir()) == ["train.jsonl", "u1.wav", "u2.wav"]
+
+
+def test_a_part_of_a_recording_is_told_from_the_whole(folder: Path) -> None:
+    path = written(folder, line(offset=0), line(id="u2", offset=2.5), line(id="u3", offset=None))
+
+    utterances = read_manifest(path)
+
+    assert [utterance.offset for utterance in utterances] == [0.0, 2.5, None]
+    write_manifest(folder / "again.jsonl", utterances)
+    assert read_manifest(folder / "again.jsonl") == utterances
+
+
+@given(
+    st.lists(entries, min_size=1, max_size=6, unique_by=lambda entry: entry[0]),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_a_corpus_agrees_with_its_manifests_line_for_line(
+    tmp_path_factory: pytest.TempPathFactory,
+    entries: list[tuple[str, str, float, str, str | None]],
+    blank: int,
+    mark: bool,
+) -> None:
+    folder = tmp_path_factory.getbasetemp().resolve()
+    paths = [folder / "one.jsonl", folder / "two.jsonl"]
+    for path, half in zip(paths, (entries, entries[: len(entries) // 2 + 1]), strict=True):
+        write_manifest(path, [Utterance(n, folder / f, s, t, p) for n, f, s, t, p in half])
+    content = b"\n" * blank + paths[1].read_bytes().replace(b"\n", b"\r\n")
+    paths[1].write_bytes(b"\xef\xbb\xbf" * mark + content.removesuffix(b"\r\n"))
+
+    corpus = Corpus.open(paths, require_audio=False)
+
+    expected = [utterance for path in paths for utterance in read_manifest(path, False)]
+    assert list(corpus) == expected
+    assert [corpus[i] for i in range(len(corpus))] == expected
+    assert corpus[-1] == expected[-1]
+    assert corpus[1:] == expected[1:]
+    assert corpus.durations.tolist() == [utterance.duration for utterance in expected]
+    assert corpus.characters == {c for utterance in expected for c in utterance.text}
+    assert corpus.groups.tolist() == [-1] * len(expected)
+    if corpus.characters:
+        table = TokenTable(tuple(sorted(corpus.characters)))
+        needed = [minimum_frames(table.encode(utterance.text)) for utterance in expected]
+        assert corpus.labels.tolist() == needed
+
+
+def test_counts_do_not_depend_on_where_texts_are_parted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["AAB", "", "BB", "B", "", "", "CCC", ""]
+    path = written(folder, *(line(id=str(i), text=text) for i, text in enumerate(texts)))
+
+    for chunk in range(1, 10):
+        monkeypatch.setattr("asr.corpus.manifest._CHUNK", chunk)
+        assert Corpus.open([path]).labels.tolist() == [4, 0, 3, 1, 0, 0, 5, 0]
+
+
+def test_ids_may_be_the_same_in_two_manifests(folder: Path) -> None:
+    first = written(folder, line())
+    second = Path(shutil.copy(first, folder / "other.jsonl"))
+
+    corpus = Corpus.open([first, str(second)])
+
+    assert [utterance.id for utterance in corpus] == ["u1", "u1"]
+    assert set(corpus.sha256) == {str(first), str(second)}
+    assert len(set(corpus.sha256.values())) == 1
+
+
+def test_index_beyond_the_corpus(folder: Path) -> None:
+    corpus = Corpus.open([written(folder, line())])
+
+    with pytest.raises(IndexError):
+        corpus[1]
+
+
+@pytest.mark.parametrize("change", ["edited", "removed"])
+def test_a_manifest_that_changes_under_way_is_refused(folder: Path, change: str) -> None:
+    path = written(folder, line(), line(id="u2"))
+    corpus = Corpus.open([path])
+    if change == "edited":
+        path.write_text(line(id="u3") + "\n")
+    else:
+        path.unlink()
+
+    for use in (lambda: corpus[0], lambda: list(corpus)):
+        with pytest.raises(ManifestError, match=r"found it changed|cannot read the manifest"):
+            use()
+
+
+def _first_id(corpus: Corpus) -> str:
+    return corpus[0].id
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_other_processes_read_a_corpus_too(folder: Path, method: str) -> None:
+    corpus = Corpus.open([written(folder, line())])
+
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.apply(_first_id, (corpus,)) == "u1"
+
+
+def test_pipes_are_refused_before_they_are_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.jsonl"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)
+    try:
+        assert "it is a pipe, socket or device" in refusal(path)
+    finally:
+        os.close(writer)
+
+
+@pytest.fixture
+def full_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twenty recordings in two folders, listed rather than asked for, in chunks of three."""
+    monkeypatch.setattr(present, "_FEW", 2)
+    monkeypatch.setattr(present, "_CHUNK", 3)
+    for name, number in itertools.product("ab", range(10)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / f"{number}.wav").touch()
+    return tmp_path
+
+
+def numbered(folder: Path, *names: str) -> Path:
+    return written(folder, *(line(id=str(i), audio_filepath=n) for i, n in enumerate(names)))
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 11)), min_size=1, max_size=30))
+def test_missing_recordings_are_found_in_listed_folders(
+    tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[str, int]]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "listed"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(present, "_FEW", 2)
+        patch.setattr(present, "_CHUNK", 3)
+        for name, number in itertools.product("ab", range(10)):
+            (folder / name).mkdir(exist_ok=True)
+            (folder / name / f"{number}.wav").touch()
+        path = numbered(folder, *(f"{name}/{number}.wav" for name, number in wanted))
+        missing = [i for i, (_, number) in enumerate(wanted, start=1) if number > 9]
+        if missing:
+            assert f"line {missing[0]}: no audio file at" in refusal(path)
+        else:
+            assert len(read_manifest(path)) == len(wanted)
+
+
+def test_links_and_roundabout_paths_are_found_in_listed_folders(full_folder: Path) -> None:
+    (full_folder / "a" / "link.wav").symlink_to(full_folder / "a" / "1.wav")
+    path = numbered(full_folder, *("a/1.wav",) * 5, "a/link.wav", "b/../a/2.wav", "./b//3.wav")
+    assert len(read_manifest(path)) == 8
+
+    (full_folder / "a" / "1.wav").unlink()
+    assert "line 1: no audio file" in refusal(path)
+
+
+def test_folders_stand_for_no_recording(full_folder: Path) -> None:
+    (full_folder / "a" / "folder.wav").mkdir()
+    path = numbered(full_folder, *("a/1.wav",) * 6, "a/folder.wav")
+
+    assert "line 7: no audio file" in refusal(path)

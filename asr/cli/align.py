@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from asr.cli.options import Checkpoint, Device, Raw, Threads, load_recognizer, parse_raw
-from asr.errors import AsrError, TextError
+from asr.errors import AsrError, ManifestError, TextError
 from asr.files import json_text, make_folder, write_text_atomic
 from asr.text.timed import render_ctm, render_textgrid, words_json
 
 if TYPE_CHECKING:
     from asr.alignment import AlignedRecording
+    from asr.corpus.manifest import Utterance
 
 _log = logging.getLogger("asr.align")
 
@@ -46,6 +47,8 @@ class Task(NamedTuple):
     name: str
     audio: Path
     text: str
+    recording: "Path | Utterance"
+    """What is to be read: `audio`, or what a manifest says of it."""
 
 
 def align(
@@ -99,14 +102,14 @@ def align(
     from asr.alignment import align_recording
 
     raw_format = parse_raw(raw)
-    tasks = _tasks(audio, transcript)
+    tasks = _tasks(audio, transcript, raw_format is not None)
     if output_dir:
         make_folder(output_dir)
     recognizer = load_recognizer(checkpoint, device, threads)
     failures = []
     for task in tasks:
         try:
-            aligned = align_recording(recognizer, task.audio, task.text, raw_format)
+            aligned = align_recording(recognizer, task.recording, task.text, raw_format)
             rendered = render(task, aligned, output_format)
             if output_dir:
                 write_text_atomic(output_dir / f"{task.name}{_SUFFIXES[output_format]}", rendered)
@@ -125,11 +128,12 @@ def align(
         raise typer.Exit(1)
 
 
-def _tasks(audio: Path, transcript: str | None) -> Sequence[Task]:
+def _tasks(audio: Path, transcript: str | None, has_raw: bool) -> Sequence[Task]:
     """What is to be aligned with what. Raises ManifestError or TextError."""
     if transcript is not None:
         is_file = transcript.lower().endswith(".txt")
-        return [Task(audio.stem, audio, _read_text(Path(transcript)) if is_file else transcript)]
+        text = _read_text(Path(transcript)) if is_file else transcript
+        return [Task(audio.stem, audio, text, audio)]
     from asr.corpus.manifest import read_manifest
 
     utterances = read_manifest(audio, require_audio=False)
@@ -138,9 +142,12 @@ def _tasks(audio: Path, transcript: str | None) -> Sequence[Task]:
             raise TextError(
                 f"{audio}: the id {utterance.id!r} cannot name a file; give it one without slashes"
             )
-    return [
-        Task(utterance.id, utterance.audio_filepath, utterance.text) for utterance in utterances
-    ]
+        if has_raw and (utterance.offset is not None or utterance.member is not None):
+            raise ManifestError(
+                f"{audio}: {utterance.id}: expected whole headerless files with --raw, found a "
+                "part of a recording or a member of a shard; leave --raw out"
+            )
+    return [Task(u.id, u.audio_filepath, u.text, u) for u in utterances]
 
 
 def _read_text(path: Path) -> str:

@@ -13,8 +13,11 @@ import asr
 from asr.cli.align import align
 from asr.cli.describe import describe
 from asr.cli.evaluate import evaluate
+from asr.cli.import_ import app as import_
 from asr.cli.lm import app as lm
+from asr.cli.runs import runs
 from asr.cli.score import score
+from asr.cli.shard import shard
 from asr.cli.train import train
 from asr.cli.transcribe import transcribe
 from asr.cli.tune import tune
@@ -45,9 +48,10 @@ def common(
     """Train a CTC speech recogniser, transcribe with it, and measure it."""
 
 
-for verb in (transcribe, evaluate, align, score, train, tune, describe):
+for verb in (transcribe, evaluate, align, score, train, runs, tune, shard, describe):
     app.command(verb.__name__)(verb)
 app.add_typer(lm, name="lm")
+app.add_typer(import_, name="import")
 
 
 def main() -> None:

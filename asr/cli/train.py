@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.options import LARGEST_SEED, Threads
+from asr.cli.options import LARGEST_SEED, Device, Threads
 
 
 def train(
@@ -33,7 +33,21 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the output folder.")
     ] = False,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")] = "cpu",
+    accept_changed_data: Annotated[
+        bool,
+        typer.Option(
+            "--accept_changed_data", help="Resume even though the manifests have been edited."
+        ),
+    ] = False,
+    find_batch: Annotated[
+        bool,
+        typer.Option(
+            "--find_batch",
+            "--find-batch",
+            help="Do not train: find the largest optim.batch_seconds that fits this machine.",
+        ),
+    ] = False,
+    device: Device = "cpu",
     threads: Threads = 0,
 ) -> None:
     """Train a recogniser; the run's folder holds logs, curves and, at the end, a checkpoint."""
@@ -47,6 +61,8 @@ def train(
         settings=settings or [],
         seed=seed,
         resume=resume,
+        accept_changed_data=accept_changed_data,
+        only_find_batch=find_batch,
         device=device,
         threads=threads,
     )

@@ -1,17 +1,28 @@
-"""Utterances to batches: length buckets by duration, audio to padded features."""
+"""Utterances to batches: a plan of each epoch by duration, audio to padded features.
 
+The plan depends on the seed and the epoch alone. It can be entered at any batch, and is the same
+for any number of processes: each takes its share of the utterances of every batch.
+"""
+
+import contextlib
 import signal
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from asr.corpus.check import minimum_frames
 from asr.corpus.manifest import Utterance
+from asr.corpus.recordings import read_utterance
 from asr.errors import AsrError
-from asr.signal import audio
 from asr.signal.augment import (
     AugmentConfig,
     augment_waveform,
@@ -19,9 +30,19 @@ from asr.signal.augment import (
     warp_features,
 )
 from asr.signal.features import FeatureExtractor
+from asr.text.tokens import TokenTable
 
-Key = tuple[int, int]
-"""Epoch and index of an utterance: all that its random augmentation depends on, with the seed."""
+_JITTER = 0.1
+"""How far lengths are moved before sorting, so that utterances meet others in another epoch."""
+
+
+class Key(NamedTuple):
+    """What the augmentation of an utterance depends on, with the seed."""
+
+    epoch: int
+    utterance: int
+    """Its place in the corpus."""
+    speed: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,7 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         tensors = (self.features, self.feature_lengths, self.targets, self.target_lengths)
-        return Batch(self.ids, *(tensor.to(device) for tensor in tensors))
+        return Batch(self.ids, *(tensor.to(device, non_blocking=True) for tensor in tensors))
 
 
 Item = tuple[str, list[Tensor], Tensor]
@@ -53,34 +74,36 @@ Item = tuple[str, list[Tensor], Tensor]
 class UtteranceDataset(Dataset[Item]):
     """Features and targets of utterances; with `augment`, `views` differently masked ones each.
 
-    `least_seconds` is the time that each target needs: augmentation leaves as much.
+    `seconds_per_frame` is the time of an output frame of the encoder at the fastest speed:
+    augmentation leaves an utterance the frames that its target needs.
     """
 
     def __init__(
         self,
         utterances: Sequence[Utterance],
-        targets: Sequence[Sequence[int]],
+        tokens: TokenTable,
         extractor: FeatureExtractor,
         augment: AugmentConfig | None = None,
         seed: int = 0,
         views: int = 1,
-        least_seconds: Sequence[float] | None = None,
+        seconds_per_frame: float = 0.0,
     ) -> None:
         self.utterances = utterances
-        self.targets = targets
+        self.tokens = tokens
         self.extractor = extractor
         self.augment = augment
         self.seed = seed
         self.views = views
-        self.least_seconds = least_seconds or [0.0] * len(utterances)
+        self.seconds_per_frame = seconds_per_frame
 
     def __getitem__(self, key: Key) -> Item:
-        epoch, index = key
-        utterance = self.utterances[index]
-        sample_rate = self.extractor.config.sample_rate
-        waveform, _ = audio.read(utterance.audio_filepath, sample_rate)
-        views = self._views(waveform, epoch, index)
-        return utterance.id, views, torch.tensor(self.targets[index], dtype=torch.long)
+        utterance = self.utterances[key.utterance]
+        target = self.tokens.encode(utterance.text)
+        waveform, _ = read_utterance(utterance, self.extractor.config.sample_rate)
+        # Two frames more, for rounding.
+        least_seconds = (minimum_frames(target) + 2) * self.seconds_per_frame
+        views = self._views(waveform, key, least_seconds)
+        return utterance.id, views, torch.tensor(target, dtype=torch.long)
 
     def __getitems__(self, keys: Sequence[Key]) -> list[Item] | AsrError:
         """The items of a batch, or what stands in its way, for `BatchLoader` to raise."""
@@ -89,20 +112,33 @@ class UtteranceDataset(Dataset[Item]):
         except AsrError as error:
             return error
 
-    def _views(self, waveform: Tensor, epoch: int, index: int) -> list[Tensor]:
+    def _views(self, waveform: Tensor, key: Key, least_seconds: float) -> list[Tensor]:
         augment = self.augment
         if augment is None:
             return [self.extractor(waveform)]
-        seed = (self.seed * 1_000_003 + epoch) * 1_000_003 + index
-        generator = torch.Generator().manual_seed(seed % 2**63)  # as large as it takes
+        generator = seeded(self.seed, key.epoch, key.utterance)
         sample_rate = self.extractor.config.sample_rate
-        least_seconds = self.least_seconds[index]
-        waveform = augment_waveform(waveform, sample_rate, augment, generator, least_seconds)
+        waveform = augment_waveform(
+            waveform, sample_rate, augment, generator, key.speed, least_seconds
+        )
         frames = warp_features(self.extractor.frames(waveform), augment, generator)
         return [
             self.extractor.stacked(mask_features(frames, augment, generator))
             for _ in range(self.views)
         ]
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """A generator of its own for each tuple of numbers."""
+    return torch.Generator().manual_seed(mixed(*numbers))
+
+
+def mixed(*numbers: int) -> int:
+    """One seed of several numbers, as large as torch takes."""
+    seed = 0
+    for number in numbers:
+        seed = seed * 1_000_003 + number
+    return seed % 2**63
 
 
 def collate(items: Sequence[Item]) -> Batch:
@@ -123,52 +159,140 @@ def collate(items: Sequence[Item]) -> Batch:
 class DurationBatches(Sampler[list[Key]]):
     """Batches of utterances of like length, each of at most `batch_seconds` with its padding.
 
-    With a seed, lengths are jittered by a tenth before sorting and the batches come in random
-    order, both anew each epoch; without one, the batches are the same each time, longest first.
-    An utterance longer than `batch_seconds` makes a batch of its own. `start` leaves out that
-    many batches of the epoch, as when an interrupted run goes on.
+    With a seed, each utterance gets one of `speeds`, lengths are jittered a little before sorting
+    and the batches come in random order, all anew each epoch; without one, the batches are the same
+    each time, longest first. An utterance longer than `batch_seconds` makes a batch of its own.
+    `start` leaves out that many batches of the epoch, as when an interrupted run goes on.
+
+    `groups` numbers the shard in which each utterance lies, -1 for none. Shards come in random
+    order and `window` of them at a time, so that few have to be at hand at once.
+
+    Process `rank` of `world_size` takes every `world_size`-th utterance of each batch, so that all
+    take equally many steps. One that would go empty-handed takes the batch's first, which its loss
+    then must not count (`counts`).
     """
 
     def __init__(
-        self, durations: Sequence[float], batch_seconds: float, seed: int | None = None
+        self,
+        durations: Sequence[float] | npt.NDArray[np.float64],
+        batch_seconds: float,
+        seed: int | None = None,
+        speeds: Sequence[float] = (),
+        groups: npt.NDArray[np.int32] | None = None,
+        window: int = 8,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        self.durations = durations
+        self.durations = np.asarray(durations, dtype=np.float64)
         self.batch_seconds = batch_seconds
         self.seed = seed
+        self.speeds = tuple(speeds) if seed is not None and speeds else (1.0,)
+        self.groups = groups
+        self.window = window
+        self.rank, self.world_size = rank, world_size
         self.epoch = 0
         self.start = 0
+        self._planned: tuple[int, _Plan] | None = None
 
-    def batches(self) -> list[list[Key]]:
-        """Every batch of the current epoch, whatever `start`."""
-        lengths = torch.tensor(self.durations, dtype=torch.float64)
-        generator = torch.Generator()
-        if self.seed is not None:
-            generator.manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
-            lengths = lengths * (1 + 0.1 * torch.rand(len(lengths), generator=generator))
-        batches: list[list[Key]] = []
-        batch: list[Key] = []
-        longest = 0.0
-        for index in lengths.argsort(descending=True, stable=True).tolist():
-            longest = max(longest, self.durations[index])
-            if batch and longest * (len(batch) + 1) > self.batch_seconds:
-                batches.append(batch)
-                batch, longest = [], self.durations[index]
-            batch.append((self.epoch, index))
-        if batch:
-            batches.append(batch)
+    def plan(self) -> "_Plan":
+        """The current epoch, whatever `start` and `rank`."""
+        if self._planned is None or self._planned[0] != self.epoch:
+            self._planned = self.epoch, self._make_plan()
+        return self._planned[1]
+
+    def _make_plan(self) -> "_Plan":
+        count = len(self.durations)
         if self.seed is None:
-            return batches
-        return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+            order, sizes = fill_batches(self.durations, self.durations, self.batch_seconds)
+            return _Plan(order, sizes, np.ones(count))
+        generator = np.random.default_rng(mixed(self.seed, self.epoch))
+        speeds = np.asarray(self.speeds)[generator.integers(len(self.speeds), size=count)]
+        lengths = self.durations / speeds
+        by_length = lengths * (1 + _JITTER * generator.random(count))
+        orders, all_sizes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+        for members in self._windows(generator):
+            order, sizes = fill_batches(lengths[members], by_length[members], self.batch_seconds)
+            order, sizes = shuffle_batches(members[order], sizes, generator)
+            orders.append(order)
+            all_sizes.append(sizes)
+        return _Plan(np.concatenate(orders), np.concatenate(all_sizes), speeds)
+
+    def _windows(self, generator: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+        """Indices of the utterances that are batched together, window after window."""
+        if self.groups is None or not len(self.groups) or self.groups.max() < 0:
+            yield np.arange(len(self.durations))
+            return
+        shards = np.unique(self.groups[self.groups >= 0])
+        places = np.empty(int(shards.max()) + 1, dtype=np.int64)
+        places[shards] = generator.permutation(len(shards)) // self.window
+        windows = -(-len(shards) // self.window)
+        # A recording in a file of its own may come at any time.
+        anywhere = generator.integers(windows, size=len(self.groups))
+        window_of = np.where(self.groups >= 0, places[self.groups.clip(0)], anywhere)
+        for number in range(windows):
+            yield np.flatnonzero(window_of == number)
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Utterances in each batch of the epoch, all processes together."""
+        return self.plan().sizes
 
     def __iter__(self) -> Iterator[list[Key]]:
-        return iter(self.batches()[self.start :])
+        plan = self.plan()
+        ends = plan.sizes.cumsum()
+        for size, end in zip(plan.sizes[self.start :], ends[self.start :], strict=True):
+            first = end - size
+            mine = plan.order[first + self.rank : end : self.world_size]
+            mine = mine if len(mine) else plan.order[first : first + 1]
+            yield [Key(self.epoch, int(i), float(plan.speeds[i])) for i in mine]
 
     def __len__(self) -> int:
-        return len(self.batches()) - self.start
+        return len(self.plan().sizes) - self.start
+
+
+@dataclass(frozen=True)
+class _Plan:
+    order: npt.NDArray[np.int64]
+    """Every utterance, batch after batch."""
+    sizes: npt.NDArray[np.int64]
+    """Utterances in each batch."""
+    speeds: npt.NDArray[np.float64]
+    """Of each utterance."""
+
+
+def fill_batches(
+    lengths: npt.NDArray[np.float64], by_length: npt.NDArray[np.float64], batch_seconds: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """An order from the greatest `by_length` down, and the sizes of the batches that it fills."""
+    order = np.argsort(-by_length, kind="stable")
+    sizes: list[int] = []
+    size, longest = 0, 0.0
+    for length in lengths[order].tolist():
+        longest = max(longest, length)
+        if size and longest * (size + 1) > batch_seconds:
+            sizes.append(size)
+            size, longest = 0, length
+        size += 1
+    if size:
+        sizes.append(size)
+    return order, np.asarray(sizes, dtype=np.int64)
+
+
+def shuffle_batches(
+    order: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], generator: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Whole batches in random order."""
+    if not len(sizes):
+        return order, sizes
+    permutation = generator.permutation(len(sizes))
+    batches = np.split(order, sizes.cumsum()[:-1])
+    return np.concatenate([batches[i] for i in permutation]), sizes[permutation]
 
 
 def make_loader(
-    dataset: UtteranceDataset, batches: DurationBatches, workers: int = 0
+    dataset: UtteranceDataset,
+    batches: DurationBatches,
+    workers: int = 0,
+    pin_memory: bool = False,
 ) -> "BatchLoader":
     """A loader that computes features in the background when `workers` is above 0."""
     return BatchLoader(
@@ -176,10 +300,10 @@ def make_loader(
         batch_sampler=batches,
         collate_fn=_collate_or_pass_on,
         num_workers=workers,
+        pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_leave_interrupts_to_the_parent,
-        # Its own, or each start of an epoch would draw from the generator that dropout draws
-        # from, and an epoch that is resumed starts twice.
+        worker_init_fn=_prepare_worker,
+        # Its own, or each start of an epoch would draw from the global generator.
         generator=torch.Generator(),
     )
 
@@ -187,19 +311,53 @@ def make_loader(
 class BatchLoader(DataLoader[Batch]):
     """Batches in order. Raises AudioError, as it was, on a recording that cannot be read.
 
-    Raised in a background worker, an error would arrive as the text of a traceback.
+    Raised in a background worker, an error would arrive as the text of a traceback. Raises AsrError
+    if a worker dies.
     """
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        for batch in super().__iter__():
+        with _signals_of_workers_left_alone():
+            batches = super().__iter__()
+        while True:
+            try:
+                batch = next(batches, None)
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise AsrError(
+                    f"a process that reads recordings has died ({str(error).splitlines()[0]}); "
+                    "most often the memory was used up: lower optim.workers or "
+                    "optim.batch_seconds, and go on with --resume"
+                ) from error
+            if batch is None:
+                return
             if isinstance(batch, AsrError):
                 raise batch
             yield batch
+
+
+@contextlib.contextmanager
+def _signals_of_workers_left_alone() -> Iterator[None]:
+    """Put back what handles the end of a child process.
+
+    torch would raise an error from there, wherever the program then is: within a training step,
+    which would be left half done. Waiting for the next batch notices a dead worker as well.
+    """
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
 
 
 def _collate_or_pass_on(items: Sequence[Item] | AsrError) -> Batch | AsrError:
     return items if isinstance(items, AsrError) else collate(items)
 
 
-def _leave_interrupts_to_the_parent(_: int) -> None:
+def _prepare_worker(_: int) -> None:
+    """Interrupts are for the parent; one thread, or the workers would crowd out the training."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)

@@ -1,13 +1,19 @@
 """Is this data trainable? Asked once, before any time is spent, and answered by name."""
 
+import bisect
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
-from asr.corpus.manifest import Utterance
+import numpy as np
+
+from asr.corpus.manifest import Corpus
 from asr.errors import ManifestError, TextError
 from asr.text.tokens import TokenTable
 
 _SHOWN = 10
+
+T = TypeVar("T")
 
 
 def minimum_frames(target: Sequence[int]) -> int:
@@ -16,50 +22,64 @@ def minimum_frames(target: Sequence[int]) -> int:
     return len(target) + repeats
 
 
-def check_utterances(
-    utterances: Sequence[Utterance],
-    tokens: TokenTable,
-    num_frames: Callable[[float], int],
-    where: str,
-) -> list[list[int]]:
-    """Encode every transcript, or say which utterances stand in the way.
+def check_corpus(
+    corpus: Corpus, tokens: TokenTable, num_frames: Callable[[float], int], where: str
+) -> None:
+    """Say which utterances of a corpus stand in the way of training.
 
-    `num_frames` gives the encoder's output frames T' for a duration in seconds. Raises TextError
-    on characters outside the table, and ManifestError on empty transcripts and on transcripts
-    that need more frames than their audio has (T' < U + repeats), with the ids.
+    `num_frames` gives the encoder's output frames T' for a duration in seconds, the longer the
+    more. Utterances are looked at one by one only where something is wrong. Raises TextError on
+    characters outside the table, and ManifestError on empty transcripts and on transcripts that
+    need more frames than their audio has (T' < U + repeats), with the ids.
     """
-    targets: list[list[int]] = []
-    wrong_text, empty, too_long = [], [], []
-    for utterance in utterances:
-        unknown = tokens.unknown(utterance.text)
-        if unknown:
-            wrong_text.append(f"{utterance.id}: {''.join(unknown)!r}")
-            continue
-        target = tokens.encode(utterance.text)
-        targets.append(target)
-        available, needed = num_frames(utterance.duration), minimum_frames(target)
-        if not target:
-            empty.append(utterance.id)
-        elif available < needed:
-            too_long.append(
-                f"{utterance.id}: {needed} frames needed, {available} in {utterance.duration:.2f} s"
-            )
-    if wrong_text:
+    if corpus.characters - set(tokens.characters):
+        unknown = ((u.id, tokens.unknown(u.text)) for u in corpus)
+        wrong = [f"{key}: {''.join(characters)!r}" for key, characters in unknown if characters]
         raise TextError(
             f"{where}: characters outside the token table {''.join(tokens.characters)!r} in "
-            f"{_listing(wrong_text)}; correct the transcripts or add the characters to training"
+            f"{_listing(wrong)}; correct the transcripts or add the characters to training"
         )
+    empty = np.flatnonzero(corpus.labels == 0).tolist()
     if empty:
-        raise ManifestError(f"{where}: empty transcripts in {_listing(empty)}; remove or fill them")
+        raise ManifestError(
+            f"{where}: empty transcripts in {_listing(empty, lambda i: corpus[i].id)}; remove or "
+            "fill them"
+        )
+
+    def frames_of(i: int) -> str:
+        seconds = float(corpus.durations[i])
+        needed, available = corpus.labels[i], num_frames(seconds)
+        return f"{corpus[i].id}: {needed} frames needed, {available} in {seconds:.2f} s"
+
+    too_long = _too_long(corpus, num_frames)
     if too_long:
         raise ManifestError(
-            f"{where}: transcripts too long for their audio in {_listing(too_long)}; check that "
-            "text and recording belong together, or lower the subsampling"
+            f"{where}: transcripts too long for their audio in {_listing(too_long, frames_of)}; "
+            "check that text and recording belong together, or lower the subsampling"
         )
-    return targets
 
 
-def _listing(items: Sequence[str]) -> str:
+def _too_long(corpus: Corpus, num_frames: Callable[[float], int]) -> list[int]:
+    """Utterances whose labels need more frames than there are.
+
+    Of all that need as many frames the shortest is asked about first; a search among the durations
+    of the others finds how many are too short.
+    """
+    order = np.lexsort((corpus.durations, corpus.labels))
+    labels = corpus.labels[order]
+    starts = np.flatnonzero(np.diff(labels, prepend=-1)).tolist()
+    found: list[int] = []
+    for start, end in pairwise([*starts, len(order)]):
+        needed = int(labels[start])
+        group = order[start:end].tolist()
+        first = bisect.bisect_left(
+            group, needed, key=lambda i: num_frames(float(corpus.durations[i]))
+        )
+        found += group[:first]
+    return sorted(found)
+
+
+def _listing(items: Sequence[T], say: Callable[[T], str] = str) -> str:
     more = f"; and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
     noun = "utterance" if len(items) == 1 else "utterances"
-    return f"{len(items)} {noun} ({'; '.join(items[:_SHOWN])}{more})"
+    return f"{len(items)} {noun} ({'; '.join(map(say, items[:_SHOWN]))}{more})"

@@ -1,42 +1,214 @@
-"""Corpora in the layouts of other tools, read as utterances that a manifest can hold."""
+"""Corpora in the layouts of other tools, read as utterances that a manifest can hold.
 
-from collections.abc import Iterable
+Lhotse's cuts are read in `asr.corpus.lhotse`.
+"""
+
+import csv
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
-from asr.signal.audio import probe
+from asr.signal.audio import SUFFIXES, probe
+
+_log = logging.getLogger("asr.import")
+
+_MAX_OVERSHOOT_SECONDS = 0.5
+"""How far a segment may end beyond its recording, as in Kaldi's extract-segments."""
 
 
 def read_kaldi(folder: Path, root: Path) -> list[Utterance]:
-    """The utterances of a Kaldi data folder, in the order of its `wav.scp`.
+    """The utterances of a Kaldi data folder, in the order of its `segments` or `wav.scp`.
 
     Paths in `wav.scp` are relative to `root`. `text` states the transcripts, `utt2spk`, if there,
-    the speakers. Raises ManifestError if a file is missing or malformed, if they do not name the
-    same utterances, and on what a manifest cannot say: recordings made by a command, and segments
-    of recordings. Raises AudioError if a recording cannot be read.
+    the speakers. `segments`, if there, says which parts of the recordings are utterances; one that
+    ends up to half a second after its recording ends with it, as in Kaldi, and the log says how
+    many do. Raises ManifestError if a file is missing or malformed, if they do not name the same
+    utterances, and on what a manifest cannot say: recordings made by a command, and channels.
+    Raises AudioError if a recording cannot be read.
     """
-    if (folder / "segments").exists():
-        raise ManifestError(
-            f"{folder / 'segments'}: expected whole recordings; cut them into one file an utterance"
-        )
     paths, texts = _read_table(folder / "wav.scp"), _read_table(folder / "text")
-    _check_names(paths, texts, folder, "text")
-    speakers: dict[str, str] = {}
-    if (folder / "utt2spk").exists():
-        speakers = _read_table(folder / "utt2spk")
-        _check_names(paths, speakers, folder, "utt2spk")
-    utterances = []
     for key, name in paths.items():
         if name.endswith("|"):
             raise ManifestError(
                 f"{folder / 'wav.scp'}: {key}: expected the path of a file, found a command, "
                 f"{name[:80]!r}; run it and name its output"
             )
-        path = root / name
-        seconds = probe(path).duration_seconds
-        utterances.append(Utterance(key, path, seconds, texts[key], speakers.get(key)))
+    list_name = "segments" if (folder / "segments").exists() else "wav.scp"
+    listed = _read_table(folder / list_name)
+    _check_names(listed, texts, folder, (list_name, "text"))
+    speakers: dict[str, str] = {}
+    if (folder / "utt2spk").exists():
+        speakers = _read_table(folder / "utt2spk")
+        _check_names(listed, speakers, folder, (list_name, "utt2spk"))
+    if list_name == "segments":
+        segments = _Segments(folder / list_name, paths, root)
+        utterances = [
+            segments.utterance(k, v, texts[k], speakers.get(k)) for k, v in listed.items()
+        ]
+        segments.say()
+        return utterances
+    return [
+        Utterance(key, root / name, _seconds(root / name), texts[key], speakers.get(key))
+        for key, name in paths.items()
+    ]
+
+
+def read_librispeech(folder: Path) -> list[Utterance]:
+    """The utterances below a folder in LibriSpeech's layout, in the order of their ids.
+
+    Beside each `*.trans.txt`, whose lines are an id and what is said, lie the recordings: FLAC as
+    published, or any other audio under the same names. The first part of an id is the speaker.
+    Raises ManifestError if there are none or if they do not match, AudioError if a recording cannot
+    be read.
+    """
+    lists = sorted(folder.rglob("*.trans.txt"))
+    if not lists:
+        raise ManifestError(
+            f"{folder}: expected *.trans.txt files in it or below, found none; name the folder "
+            "that LibriSpeech was unpacked to, or a part of it"
+        )
+    utterances = []
+    for path in lists:
+        texts = _read_table(path)
+        recordings = {p.stem: p for p in path.parent.iterdir() if p.suffix.lower() in SUFFIXES}
+        _check_names(texts, recordings, path.parent, (path.name, "the recordings"))
+        for key in sorted(texts):
+            recording = recordings[key]
+            speaker = key.partition("-")[0]
+            utterances.append(Utterance(key, recording, _seconds(recording), texts[key], speaker))
     return utterances
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns of a table; Common Voice's are `path`, `sentence`, `client_id`."""
+
+    audio: str
+    text: str
+    id: str | None = None
+    """None: the audio's path without its suffix."""
+    speaker: str | None = None
+
+
+def read_csv(path: Path, columns: Columns, root: Path) -> list[Utterance]:
+    """The utterances of a table with a line of names first, in order.
+
+    Cells are parted by tabs, without quotes, in a `.tsv` file, and by commas otherwise. Audio paths
+    are relative to `root`. Raises ManifestError, with the line, on a table that cannot be read,
+    lacks a column or has a line of more or fewer cells; AudioError if a recording cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            tabs = path.suffix.lower() == ".tsv"
+            rows = csv.DictReader(
+                file,
+                delimiter="\t" if tabs else ",",
+                quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
+                strict=True,
+            )
+            wanted = [c for c in (columns.audio, columns.text, columns.id, columns.speaker) if c]
+            _check_columns(path, wanted, rows.fieldnames or [])
+            return [_row(path, rows.line_num, row, columns, root) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(
+            f"{path}: cannot read it ({error}); expected a UTF-8 table with the names of its "
+            "columns in the first line"
+        ) from error
+
+
+def check_ids(utterances: Iterable[Utterance], where: Path) -> None:
+    """Raises ManifestError if there are none, or two have one id."""
+    seen: set[str] = set()
+    for utterance in utterances:
+        if utterance.id in seen:
+            raise ManifestError(
+                f"{where}: expected an id of its own for each utterance, found {utterance.id!r} "
+                "twice; mend the list or choose another column"
+            )
+        seen.add(utterance.id)
+    if not seen:
+        raise ManifestError(f"{where}: expected utterances, found none")
+
+
+class _Segments:
+    """Parts of recordings, by the lines of a Kaldi `segments` file."""
+
+    def __init__(self, path: Path, recordings: Mapping[str, str], root: Path) -> None:
+        self.path, self.recordings, self.root = path, recordings, root
+        self.cut, self.longest_cut = 0, 0.0
+
+    def utterance(self, key: str, line: str, text: str, speaker: str | None) -> Utterance:
+        """The part that a line `recording start end` names; an end of -1 is the recording's."""
+        fields = line.split()
+        try:
+            recording, start, end = fields[0], *map(float, fields[1:])
+        except ValueError:
+            expected = "a recording, a start and an end in seconds, and no channel"
+            raise self._wrong(key, expected, line[:80]) from None
+        if recording not in self.recordings:
+            raise self._wrong(key, "a recording of wav.scp", recording)
+        path = self.root / self.recordings[recording]
+        whole = _seconds(path)
+        end = whole if end == -1 else end
+        if not 0 <= start < end <= whole + _MAX_OVERSHOOT_SECONDS or start >= whole:
+            raise self._wrong(key, f"a part of {whole:.3f} s", f"{start} s to {end} s")
+        if end > whole:
+            self.cut, self.longest_cut = self.cut + 1, max(self.longest_cut, end - whole)
+            end = whole
+        return Utterance(key, path, end - start, text, speaker, offset=start)
+
+    def say(self) -> None:
+        """Tell how many segments were shortened."""
+        if self.cut:
+            _log.warning(
+                "%s: %d segments end after their recordings, by %.3f s at most; they end with them",
+                self.path,
+                self.cut,
+                self.longest_cut,
+            )
+
+    def _wrong(self, key: str, expected: str, found: str) -> ManifestError:
+        return ManifestError(
+            f"{self.path}: {key}: expected {expected}, found {found}; mend the line or leave the "
+            "utterance out"
+        )
+
+
+@lru_cache(maxsize=1 << 12)
+def _seconds(path: Path) -> float:
+    return probe(path).duration_seconds
+
+
+def _check_columns(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise ManifestError(
+            f"{path}: expected the column {missing[0]!r}, found {', '.join(found)[:200] or 'none'};"
+            " name the columns by options"
+        )
+
+
+def _row(
+    path: Path, line: int, row: Mapping[str | None, object], columns: Columns, root: Path
+) -> Utterance:
+    if None in row or None in row.values():
+        raise ManifestError(
+            f"{path}, line {line}: expected as many cells as in the first line, found "
+            f"{'more' if None in row else 'fewer'}; mend the line"
+        )
+    name = str(row[columns.audio])
+    recording = root / name
+    return Utterance(
+        id=str(row[columns.id]) if columns.id else str(Path(name).with_suffix("")),
+        audio_filepath=recording,
+        duration=_seconds(recording),
+        text=str(row[columns.text]),
+        speaker=str(row[columns.speaker]) if columns.speaker else None,
+    )
 
 
 def _read_table(path: Path) -> dict[str, str]:
@@ -62,10 +234,12 @@ def _read_table(path: Path) -> dict[str, str]:
     return table
 
 
-def _check_names(paths: Iterable[str], others: Iterable[str], folder: Path, name: str) -> None:
-    odd = sorted(set(paths) ^ set(others))
+def _check_names(
+    names: Iterable[str], others: Iterable[str], folder: Path, lists: tuple[str, str]
+) -> None:
+    odd = sorted(set(names) ^ set(others))
     if odd:
         raise ManifestError(
-            f"{folder}: expected the same utterances in wav.scp and {name}; {len(odd)} stand in "
-            f"one of them alone (first {odd[0]})"
+            f"{folder}: expected the same utterances in {lists[0]} and {lists[1]}; {len(odd)} stand"
+            f" in one of them alone (first {odd[0]})"
         )

@@ -9,7 +9,14 @@ from typing import Literal
 from torch import Tensor, nn
 
 from asr.errors import ConfigError
-from asr.model.layers import NORMS, Bidirectional, ConvSubsampling, length_mask
+from asr.model.layers import (
+    NORMS,
+    Bidirectional,
+    ConvSubsampling,
+    Dropout,
+    framewise,
+    length_mask,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class AcousticModel(nn.Module):
             size = self.subsampling.output_size
         self.projection = nn.Linear(size, config.projection)
         self.projection_norm = norm(config.projection)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         sizes = [config.projection] + [2 * config.hidden] * (config.layers - 1)
         self.layers = nn.ModuleList(
             Bidirectional(config.cell, size, config.hidden) for size in sizes
@@ -87,8 +94,8 @@ class AcousticModel(nn.Module):
         if self.subsampling is not None:
             frames = self.subsampling(frames, lengths)
             lengths = self.subsampling.output_lengths(lengths)
-        frames = self.projection_norm(self.projection(frames), lengths)
+        frames = self.projection_norm(framewise(self.projection, frames), lengths)
         for layer, norm in zip(self.layers, self.norms, strict=True):
             frames = norm(layer(self.dropout(frames), lengths), lengths)
-        logits = self.output(self.dropout(frames))
+        logits = framewise(self.output, self.dropout(frames)).contiguous()
         return logits.float().log_softmax(dim=2), lengths

@@ -3,9 +3,16 @@
 Padding never reaches a real frame: convolutions see zeros beyond each length, the backward
 direction starts at each utterance's own last frame, and normalisation counts real frames only.
 So an utterance gives the same output alone and in any batch.
+
+Frames are `(N, T, H)` throughout but lie in memory a frame of the whole batch at a time, as the
+recurrent kernels read and write them: what works frame by frame goes through `framewise`, and
+nothing is copied on the way from one recurrent layer to the next.
 """
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asr.model.cells import FUSED_CELLS
@@ -16,12 +23,60 @@ def length_mask(lengths: Tensor, num_frames: int) -> Tensor:
     return torch.arange(num_frames, device=lengths.device) < lengths[:, None]
 
 
+def framewise(layer: nn.Module, frames: Tensor) -> Tensor:
+    """What `layer` makes of each frame of `(N, T, H)`, laid in memory as the frames are best."""
+    output: Tensor = layer(frames.transpose(0, 1)).transpose(0, 1)
+    return output
+
+
 def reverse_frames(frames: Tensor, lengths: Tensor) -> Tensor:
     """Turn `(N, T, H)` around in time within each length; padding stays where it is."""
-    time = torch.arange(frames.shape[1], device=frames.device)
-    mirrored = lengths[:, None] - 1 - time
-    index = torch.where(mirrored >= 0, mirrored, time)
-    return frames.gather(1, index[:, :, None].expand_as(frames))
+    utterances, total, _ = frames.shape
+    time = torch.arange(total, device=frames.device)[:, None]
+    mirrored = lengths - 1 - time
+    source = torch.where(mirrored >= 0, mirrored, time) * utterances
+    source = source + torch.arange(utterances, device=frames.device)
+    rows = frames.transpose(0, 1).flatten(0, 1)
+    turned: Tensor = _OwnInverse.apply(rows, source.flatten())  # type: ignore[no-untyped-call]
+    return turned.view(total, utterances, -1).transpose(0, 1)
+
+
+class _OwnInverse(torch.autograd.Function):
+    """Rows put in an order that, applied twice, changes nothing: so backward is forward.
+
+    The gradient of a general selection has to add rows up, at several times the cost.
+    """
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor, order: Tensor) -> Tensor:
+        context.save_for_backward(order)
+        return rows.index_select(0, order)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (order,) = context.saved_tensors
+        return gradient.index_select(0, order), None
+
+
+class Dropout(nn.Dropout):
+    """Each value 0 with probability p, else divided by 1 - p (Srivastava et al. 2014).
+
+    On a CPU, where drawing is what dropout costs, four values share a random number of 64 bits:
+    p is rounded to a multiple of 2^-16, and the scale goes by the rounded one, so that the
+    expectation is exact.
+    """
+
+    STEPS = 2**16
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """`(N, T, H)` to `(N, T, H)`."""
+        if not self.training or self.p == 0 or frames.device.type != "cpu":
+            return F.dropout(frames, self.p, self.training)
+        kept = max(1, round((1 - self.p) * self.STEPS))
+        quarters = torch.empty(-(-frames.numel() // 4), dtype=torch.int64)
+        draws = quarters.random_(-(2**63), None).view(torch.int16)[: frames.numel()]
+        mask = (draws < kept - self.STEPS // 2).to(frames.dtype).mul_(self.STEPS / kept)
+        return frames * mask.view_as(frames.transpose(0, 1)).transpose(0, 1)
 
 
 class FusedLayer(nn.Module):
@@ -63,7 +118,8 @@ class Bidirectional(nn.Module):
         """The past in the first H outputs of each frame, the future in the last H."""
         past = self.forward_layer(frames)
         future = self.backward_layer(reverse_frames(frames, lengths))
-        return torch.cat([past, reverse_frames(future, lengths)], dim=2)
+        both = past.transpose(0, 1), reverse_frames(future, lengths).transpose(0, 1)
+        return torch.cat(both, dim=2).transpose(0, 1)
 
 
 class FrameBatchNorm(nn.Module):
@@ -90,8 +146,7 @@ class FrameLayerNorm(nn.Module):
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """`(N, T, H)` to `(N, T, H)`."""
-        normalised: Tensor = self.norm(frames)
-        return normalised
+        return framewise(self.norm, frames)
 
 
 class NoNorm(nn.Module):
@@ -142,9 +197,12 @@ class ConvSubsampling(nn.Module):
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Channels of one frame lie side by side: `(N, T', channels * F / 4)`."""
-        planes = frames.unsqueeze(1)
-        for convolution, stride in zip(self.convolutions, self.strides, strict=True):
-            lengths = (lengths + stride - 1) // stride
-            planes = torch.relu(convolution(planes))
-            planes = planes * length_mask(lengths, planes.shape[2])[:, None, :, None]
-        return planes.transpose(1, 2).flatten(2)
+        first, second = self.convolutions
+        planes = first(frames.unsqueeze(1)).contiguous(memory_format=torch.channels_last)
+        lengths = (lengths + self.strides[0] - 1) // self.strides[0]
+        mask = length_mask(lengths, planes.shape[2])[:, None, :, None]
+        # In place: these planes are the largest tensors of a step.
+        planes = planes.mul_(mask.to(planes.dtype)).relu_()
+        planes = second(planes).relu_()
+        output: Tensor = planes.permute(2, 0, 1, 3).flatten(2).transpose(0, 1)
+        return output

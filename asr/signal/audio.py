@@ -14,11 +14,11 @@ from torch import Tensor
 
 from asr.errors import AudioError, ConfigError
 from asr.files import atomic_write
-from asr.signal.decoding import DEFAULT_LIMITS, AudioInfo, Limits, RawFormat, open_audio
+from asr.signal.decoding import DEFAULT_LIMITS, AudioInfo, Limits, Part, RawFormat, open_audio
 from asr.signal.headers import UNKNOWN_FRAMES, refusal
 
-__all__ = ["SUFFIXES", "AudioInfo", "Limits", "RawFormat"]
-__all__ += ["blocks", "find_audio", "probe", "read", "write"]
+__all__ = ["SUFFIXES", "AudioInfo", "Limits", "Part", "RawFormat"]
+__all__ += ["blocks", "encode", "find_audio", "probe", "read", "write"]
 
 SUFFIXES = frozenset(
     ".wav .wave .rf64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .sph .nist".split()
@@ -46,8 +46,13 @@ def read(
     sample_rate: int | None = None,
     raw: RawFormat | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    part: Part | None = None,
+    content: bytes | None = None,
 ) -> tuple[Tensor, int]:
-    """A whole file as `(S,)` float32, and its sample rate in Hz.
+    """A file as `(S,)` float32, and its sample rate in Hz.
+
+    All of it, or with `part` the samples from an offset on, for a duration, both in seconds. If the
+    file's bytes are given as `content`, `path` only names them in messages.
 
     Channels are averaged, and the audio is resampled if `sample_rate` is given; the log (logger
     `asr.audio`) says so once for each number of channels and each rate. Full scale is 1; float
@@ -55,10 +60,11 @@ def read(
     the file whatever it contains.
 
     Raises AudioError on a file that is missing, no regular file, not audio, empty, truncated or
-    damaged, holds NaN or infinity, or breaks `limits`; ConfigError on a rate that is not positive.
+    damaged, holds NaN or infinity, is shorter than `part` asks, or breaks `limits`; ConfigError on
+    a rate that is not positive.
     """
-    with open_audio(Path(path), raw, limits) as source:
-        pieces, rate = source.waveform(sample_rate)
+    with open_audio(Path(path), raw, limits, content) as source:
+        pieces, rate = source.waveform(sample_rate, part)
         return torch.cat(list(pieces)), rate
 
 
@@ -92,10 +98,18 @@ def blocks(
 def write(path: Path | str, waveform: Tensor, sample_rate: int) -> None:
     """Write a `(S,)` waveform in [-1, 1] as 16-bit WAV or FLAC, by the suffix, whole or not at all.
 
-    Raises AudioError on another suffix, and on samples that are not finite or would be clipped;
-    AsrError if the file cannot be written.
+    Raises AudioError as `encode` does, and AsrError if the file cannot be written.
     """
-    path = Path(path)
+    content = encode(Path(path), waveform, sample_rate)
+    with atomic_write(path) as temporary:  # in one piece, so that a full disk is an OSError
+        temporary.write_bytes(content)
+
+
+def encode(path: Path, waveform: Tensor, sample_rate: int) -> bytes:
+    """The content of the file that `write` would write.
+
+    Raises AudioError on another suffix, and on samples that are not finite or would be clipped.
+    """
     if path.suffix.lower() not in (".wav", ".flac"):
         raise refusal(path, "a name ending in .wav or .flac", repr(path.suffix), "rename it")
     peak = float(waveform.abs().max()) if waveform.numel() else 0.0
@@ -110,8 +124,7 @@ def write(path: Path | str, waveform: Tensor, sample_rate: int) -> None:
     except soundfile.SoundFileError as error:
         found = f"{sample_rate} Hz ({error})"
         raise refusal(path, "a sample rate that the format has", found, "resample it") from error
-    with atomic_write(path) as temporary:  # in one piece, so that a full disk is an OSError
-        temporary.write_bytes(encoded.getvalue())
+    return encoded.getvalue()
 
 
 def find_audio(arguments: Sequence[Path | str]) -> list[Path]:

@@ -18,7 +18,8 @@ class AugmentConfig:
     """How far training utterances are bent; zeros and empty lists switch a change off."""
 
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
-    """Playing speeds drawn from with equal chance (Ko et al. 2015)."""
+    """Playing speeds drawn from with equal chance (Ko et al. 2015), by the plan of the batches,
+    which puts together what then is of like length."""
     trim_chance: float = 0.0
     """The share of utterances that lose the quiet at both ends, as some corpora are cut."""
     trim_floor_db: tuple[float, float] = (15.0, 50.0)
@@ -77,6 +78,7 @@ def augment_waveform(
     sample_rate: int,
     config: AugmentConfig,
     generator: torch.Generator,
+    speed: float = 1.0,
     least_seconds: float = 0.0,
 ) -> Tensor:
     """Change ends, speed, colour, background and loudness of `(S,)` at a rate in Hz.
@@ -86,9 +88,7 @@ def augment_waveform(
     if config.trim_chance > 0 and _uniform(0, 1, generator) < config.trim_chance:
         speech = trimmed(waveform, sample_rate // 100, _uniform(*config.trim_floor_db, generator))
         waveform = speech if len(speech) >= least_seconds * sample_rate else waveform
-    if config.speeds:
-        choice = int(torch.randint(len(config.speeds), (), generator=generator))
-        waveform = dsp.speed(waveform, config.speeds[choice])
+    waveform = dsp.speed(waveform, speed)
     if config.colour_db > 0:
         waveform = coloured(waveform, config.colour_db, generator)
     if config.noise_chance > 0 and _uniform(0, 1, generator) < config.noise_chance:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,13 @@ _RAW_SAMPLE_BYTES = {
 }
 _BLOCK_VALUES = 1 << 18
 """Samples of all channels that are decoded at a time: one MiB."""
+
+
+_EXACT_SEEK = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF", "AU", "NIST")
+"""Where a decoder that jumps gives the samples that one going straight on gives."""
+
+Part = tuple[float, float]
+"""Offset and duration in seconds."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,9 @@ class Source:
     info: AudioInfo
     limits: Limits
 
-    def waveform(self, sample_rate: int | None) -> tuple[Iterator[Tensor], int]:
+    def waveform(
+        self, sample_rate: int | None, part: Part | None = None
+    ) -> tuple[Iterator[Tensor], int]:
         """The mono `(S,)` pieces at the rate asked for (the file's own if None), and that rate."""
         own_rate = self.info.sample_rate
         rate = own_rate if sample_rate is None else sample_rate
@@ -131,29 +140,60 @@ class Source:
             raise ConfigError(f"sample_rate: expected a positive number of Hz, found {rate}")
         if rate != own_rate:
             say_once(f"audio at {own_rate} Hz is resampled to {rate} Hz")
-        return resample_stream(self.blocks(), own_rate, rate), rate
+        return resample_stream(self.blocks(part), own_rate, rate), rate
 
-    def blocks(self) -> Iterator[Tensor]:
+    def blocks(self, part: Part | None = None) -> Iterator[Tensor]:
         """Decode block by block, channels averaged, `(S,)` at the file's own rate."""
         info = self.info
         if info.channels > 1:
             say_once(f"audio of {info.channels} channels is averaged to one")
+        start, end = self._span(part)
         buffer = np.empty((max(1, _BLOCK_VALUES // info.channels), info.channels), np.float32)
         longest = int(self.limits.max_duration_seconds * info.sample_rate)
-        total = 0
-        while len(block := self._decode(buffer, total)):
+        total = self._skip(start)
+        while total < end and len(block := self._decode(buffer[: end - total], total)):
+            before, total = total, total + len(block)
+            if total > longest:
+                raise _too_long(info.path, self.limits, f"more than {longest} frames")
+            block = block[max(0, start - before) :]
             with np.errstate(all="ignore"):  # infinities of both signs; refused just below
                 mono = block[:, 0].copy() if info.channels == 1 else block.mean(axis=1)
             if not np.isfinite(mono).all():
-                at = total + int(np.flatnonzero(~np.isfinite(mono))[0])
+                at = total - len(mono) + int(np.flatnonzero(~np.isfinite(mono))[0])
                 remedy = "the recording is damaged; make or get it again"
                 raise refusal(info.path, "finite samples", f"NaN or infinity at frame {at}", remedy)
-            total += len(block)
-            if total > longest:
-                raise _too_long(info.path, self.limits, f"more than {longest} frames")
-            yield torch.from_numpy(mono)
-        if total == 0 or total < info.frames < UNKNOWN_FRAMES:
+            if len(mono):
+                yield torch.from_numpy(mono)
+        expected = info.frames if part is None else end
+        if total == 0 or total < expected < UNKNOWN_FRAMES:
             raise self._damaged(total, "the audio ends there")
+
+    def _span(self, part: Part | None) -> tuple[int, int]:
+        """First frame of a part, and the one after its last."""
+        info = self.info
+        if part is None:
+            return 0, UNKNOWN_FRAMES
+        offset, duration = part
+        start = round(offset * info.sample_rate)
+        end = start + max(1, round(duration * info.sample_rate))
+        if end > info.frames + 1:  # both ends are rounded
+            raise refusal(
+                info.path,
+                f"a part from {offset:.6g} s to {offset + duration:.6g} s",
+                f"a recording of {info.duration_seconds:.6g} s",
+                "correct offset and duration, or name the right recording",
+            )
+        return start, min(end, info.frames)
+
+    def _skip(self, start: int) -> int:
+        """Go towards the first frame of a part as far as that is exact; where that is."""
+        info = self.info
+        if start == 0 or info.container not in _EXACT_SEEK or info.frames >= UNKNOWN_FRAMES:
+            return 0
+        try:
+            return int(self.decoder.seek(start))
+        except soundfile.SoundFileError as error:
+            raise self._damaged(0, str(error)) from error
 
     def _decode(self, buffer: npt.NDArray[np.float32], done: int) -> Any:
         try:
@@ -172,19 +212,20 @@ class Source:
 
 
 @contextmanager
-def open_audio(path: Path, raw: RawFormat | None, limits: Limits) -> Iterator[Source]:
-    """Open a file and check its header. Raises AudioError as `asr.signal.audio.read` does."""
-    size = _file_size(path)
+def open_audio(
+    path: Path, raw: RawFormat | None, limits: Limits, content: bytes | None = None
+) -> Iterator[Source]:
+    """Open a file and check its header. Raises AudioError as `asr.signal.audio.read` does.
+
+    With its `content`, the path only names it.
+    """
+    size = _file_size(path, content)
     options: dict[str, Any] = {}
     if raw is not None:
         options = {"format": "RAW", "samplerate": raw.sample_rate, "channels": raw.channels}
         options |= {"subtype": raw.subtype, "endian": raw.endian}
         _check_raw_size(path, raw, size)
-    try:
-        file = _File(io.FileIO(path))
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    with file:
+    with _opened(path, content) as file:
         try:
             decoder = _Decoder(file, **options)
         except soundfile.SoundFileError as error:
@@ -192,11 +233,27 @@ def open_audio(path: Path, raw: RawFormat | None, limits: Limits) -> Iterator[So
             remedy = "state its raw format" if path.suffix.lower() == ".raw" else _CONVERT
             raise refusal(path, _KINDS, f"something else ({cause})", remedy) from error
         with decoder:
-            yield Source(decoder, _inspect(path, decoder, limits), limits)
+            with _opened(path, content) as another:  # the decoder's place in its own is kept
+                info = _inspect(path, another, decoder, limits)
+            yield Source(decoder, info, limits)
 
 
-def _file_size(path: Path) -> int:
+def _opened(path: Path, content: bytes | None) -> _File:
     try:
+        # BytesIO is no RawIOBase by its types, but has all that is asked of one.
+        return _File(
+            io.FileIO(path) if content is None else cast(io.RawIOBase, io.BytesIO(content))
+        )
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _file_size(path: Path, content: bytes | None) -> int:
+    if content:
+        return len(content)
+    try:
+        if content is not None:
+            raise refusal(path, _KINDS, "an empty file (0 bytes)", "get the file again")
         status = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise _unreadable(path, error) from error
@@ -228,7 +285,7 @@ def _check_raw_size(path: Path, raw: RawFormat, size: int) -> None:
         )
 
 
-def _inspect(path: Path, decoder: _Decoder, limits: Limits) -> AudioInfo:
+def _inspect(path: Path, file: BinaryIO, decoder: _Decoder, limits: Limits) -> AudioInfo:
     """Hold the header against the limits and against the file's bytes."""
     rate, channels, container = decoder.samplerate, decoder.channels, decoder.format
     if container not in _CONTAINERS:
@@ -243,7 +300,7 @@ def _inspect(path: Path, decoder: _Decoder, limits: Limits) -> AudioInfo:
     if channels > limits.max_channels:
         found = f"{channels} in its header"
         raise refusal(path, f"at most {limits.max_channels} channels", found, _CONVERT)
-    frames = check_length(path, container, decoder.frames)
+    frames = check_length(path, file, container, decoder.frames)
     if frames == 0:
         remedy = "nothing was recorded, or the recording broke off before its header was finished"
         raise refusal(path, "at least one frame of audio", "none (0 frames)", remedy)

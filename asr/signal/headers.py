@@ -42,28 +42,29 @@ def refusal(path: Path, expected: str, found: str, remedy: str) -> AudioError:
     return AudioError(f"{path}: expected {expected}, found {found}; {remedy}")
 
 
-def check_length(path: Path, container: str, frames: int) -> int:
+def check_length(path: Path, file: BinaryIO, container: str, frames: int) -> int:
     """Compare a file's declared length with its bytes before anything is decoded.
 
-    `frames` is libsndfile's count. Returns the count to expect from decoding, `UNKNOWN_FRAMES` or
-    more where the file does not state it. Raises AudioError on a file that declares more than its
-    bytes can hold, or that holds more than libsndfile would read.
+    `file` is read wherever it likes, `path` names it. `frames` is libsndfile's count. Returns the
+    count to expect from decoding, `UNKNOWN_FRAMES` or more where the file does not state it. Raises
+    AudioError on a file that declares more than its bytes can hold, or that holds more than
+    libsndfile would read.
     """
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if container in _PARSERS:
-            _check_payload(path, _PARSERS[container](file), size)
-        elif container == "MP3":
-            return _check_mpeg(path, file, frames)
-        elif container == "OGG":
-            _check_ogg(path, file, size)
-        if container in ("OGG", "FLAC") and size * _MAX_FRAMES_PER_BYTE < frames < UNKNOWN_FRAMES:
-            raise refusal(
-                path,
-                f"at most {size * _MAX_FRAMES_PER_BYTE} frames in {size} bytes",
-                f"a header that declares {frames}",
-                "the header is damaged; get the file again",
-            )
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if container in _PARSERS:
+        _check_payload(path, _PARSERS[container](file), size)
+    elif container == "MP3":
+        return _check_mpeg(path, file, frames)
+    elif container == "OGG":
+        _check_ogg(path, file, size)
+    if container in ("OGG", "FLAC") and size * _MAX_FRAMES_PER_BYTE < frames < UNKNOWN_FRAMES:
+        raise refusal(
+            path,
+            f"at most {size * _MAX_FRAMES_PER_BYTE} frames in {size} bytes",
+            f"a header that declares {frames}",
+            "the header is damaged; get the file again",
+        )
     return frames
 
 

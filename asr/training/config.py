@@ -15,10 +15,16 @@ class DataConfig:
 
     train: tuple[str, ...] = ()
     dev: str = ""
+    shard_window: int = 8
+    """Tar shards from which batches are drawn at a time."""
     licence: str = ""
     """Of the training data, for the model card."""
     description: str = ""
     """What the training data is, for the model card."""
+
+    def __post_init__(self) -> None:
+        if self.shard_window < 1:
+            raise ConfigError(f"data.shard_window: expected at least 1, found {self.shard_window}")
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class OptimConfig:
 
     epochs: int = 60
     batch_seconds: float = 60.0
-    """Audio in a batch, padding counted."""
+    """Audio in a batch, padding counted; several processes share each batch out."""
     peak_rate: float = 2e-3
     warmup_epochs: float = 4.0
     weight_decay: float = 0.01
@@ -40,14 +46,25 @@ class OptimConfig:
     """Stop after this many epochs without a better validation CER; 0 runs to the end."""
     average: int = 5
     """The best epochs whose weights are averaged at the end."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 products where the processor multiplies them natively."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the products; weights, norms and loss stay in float32. auto: bfloat16 where the processor
+    multiplies it natively. float16 comes with loss scaling, for GPUs without bfloat16."""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """What to do with a batch whose loss or gradient is not a finite number."""
     workers: int = 1
     """Processes that read and augment audio beside the training step; 0 for none."""
+    save_minutes: float = 10.0
+    """Time between two saved states within an epoch; the end of an epoch is always saved."""
+    keep_states: int = 2
+    """The newest states that are kept, to fall back on should the last be torn."""
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_seconds <= 0 or self.peak_rate <= 0 or self.average < 1:
             raise ConfigError("optim: epochs, batch_seconds, peak_rate and average must be above 0")
+        if min(self.workers, self.save_minutes) < 0 or self.keep_states < 1:
+            raise ConfigError(
+                "optim: expected workers and save_minutes of 0 or more, keep_states of at least 1"
+            )
 
 
 @dataclass(frozen=True)

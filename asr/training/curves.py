@@ -1,26 +1,99 @@
-"""Learning curves as a picture."""
+"""Learning curves as a picture: of one run, or of several on the same axes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from asr.files import atomic_write
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def draw_curves(history: Sequence[dict[str, float]], path: Path) -> None:
+_NAN = float("nan")
+_LOSS = "CTC loss (nats an utterance)"
+_PANELS = ("train_loss", "dev_loss", "dev_wer", "dev_cer")
+_STYLES = ("-", "--", ":", "-.")
+"""Ten colours with the first, then ten with the second: 40 runs look each their own way."""
+
+
+def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw loss and error rates over epochs as a PNG."""
     from matplotlib.figure import Figure  # slow to import, and only training draws
 
-    epochs = [metrics["epoch"] for metrics in history]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     losses, errors = figure.subplots(1, 2)
-    losses.plot(epochs, [m["train_loss"] for m in history], label="training (augmented)")
-    losses.plot(epochs, [m["dev_loss"] for m in history], label="validation")
-    losses.set(xlabel="epoch", ylabel="CTC loss (nats an utterance)", yscale="log")
-    errors.plot(epochs, [100 * m["dev_wer"] for m in history], label="word errors")
-    errors.plot(epochs, [100 * m["dev_cer"] for m in history], label="character errors")
+    _plot(losses, history, "train_loss", "training (augmented)")
+    _plot(losses, history, "dev_loss", "validation")
+    losses.set(xlabel="epoch", ylabel=_LOSS)
+    _read_logarithms(losses)
+    _plot(errors, history, "dev_wer", "word errors")
+    _plot(errors, history, "dev_cer", "character errors")
     errors.set(xlabel="epoch", ylabel="validation, greedy (%)", ylim=(0, 105))
     for axes in (losses, errors):
         axes.grid(alpha=0.3)
         axes.legend()
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110)
+
+
+def draw_comparison(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+    """Draw losses and error rates of several runs over epochs, a line a run; keys are their labels.
+
+    The suffix of `path` is the format: .pdf, .png or .svg. Error rates are on a logarithmic axis,
+    which keeps runs apart after they have learnt most; a rate of nought falls off its lower edge.
+    Raises AsrError if the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(1, min(4, 140 // (12 + max(map(len, histories), default=0))))  # of the legend
+    rows = -(-len(histories) // columns)
+    figure = Figure(figsize=(11, 7.5 + 0.2 * rows), layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True)
+    for place, (label, history) in enumerate(histories.items()):
+        color, style = f"C{place % 10}", _STYLES[place // 10 % len(_STYLES)]
+        for axes, name in zip(panels.flat, _PANELS, strict=True):
+            _plot(axes, history, name, label, color, style)
+    panels[0, 0].set(title="training loss (augmented)", ylabel=_LOSS)
+    panels[0, 1].set(title="validation loss")
+    panels[1, 0].set(xlabel="epoch", ylabel="errors, greedy (%)", title="validation WER")
+    panels[1, 1].set(xlabel="epoch", title="validation CER")
+    for axes in panels.flat:
+        _read_logarithms(axes)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, fontsize="small", frameon=False
+    )
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _plot(
+    axes: "Axes",
+    history: Sequence[Mapping[str, float]],
+    name: str,
+    label: str,
+    color: str | None = None,
+    style: str = "-",
+) -> None:
+    """A line over epochs, rates in percent; a gap where the metric was not noted."""
+    epochs = [metrics["epoch"] for metrics in history]
+    scale = 1 if name.endswith("loss") else 100
+    values = [scale * metrics.get(name, _NAN) for metrics in history]
+    marker = "o" if len(history) == 1 else ""  # one point makes no line
+    axes.plot(epochs, values, color=color, linestyle=style, marker=marker, label=label)
+
+
+def _read_logarithms(axes: "Axes") -> None:
+    """A logarithmic axis with its figures written out."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+    drawn = np.concatenate([np.zeros(1), *(line.get_ydata() for line in axes.lines)])
+    if bool(((drawn > 0) & np.isfinite(drawn)).any()):  # else there is nothing to take logs of
+        axes.set_yscale("log", nonpositive="clip")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)

@@ -3,11 +3,13 @@
 A recipe's train.py is `main(CONFIG)` with one `Config` literal; its flags are those of `asr train`.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +18,12 @@ import typer
 
 from asr.config import from_dict, override
 from asr.errors import AsrError, ConfigError
-from asr.files import make_folder
+from asr.files import make_folder, write_failure
 from asr.model.device import torch_device
 from asr.training.config import Config
+from asr.training.find_batch import find_batch, render
 from asr.training.loop import Interrupted, train
-from asr.training.state import STATE_FILE
+from asr.training.state import state_files
 
 _log = logging.getLogger("asr.training")
 
@@ -34,15 +37,17 @@ def run_training(
     settings: Sequence[str] = (),
     seed: int | None = None,
     resume: bool = False,
+    accept_changed_data: bool = False,
+    only_find_batch: bool = False,
     device: str = "cpu",
     threads: int = 0,
-) -> Path:
-    """Gather the settings, train, and return the checkpoint's folder.
+) -> None:
+    """Gather the settings, and train; or find the largest batch, print it, and stop.
 
     `base`, or the JSON of `config_file`, or with `resume` the run's own settings, is changed by
     the manifests, `settings` and `seed` given. Raises SystemExit(130) when interrupted.
     """
-    if resume and not (output_dir / STATE_FILE).exists():
+    if resume and not state_files(output_dir):
         raise ConfigError(f"{output_dir}: nothing to resume; start the run without --resume")
     source = output_dir / "config.json" if resume and config_file is None else config_file
     config = read_config(source) if source else base or Config()
@@ -55,22 +60,54 @@ def run_training(
     if seed is not None:
         config = dataclasses.replace(config, seed=seed)
     config = override(config, settings)
-    if not config.data.train or not config.data.dev:
+    if not (only_find_batch or (config.data.train and config.data.dev)):
         raise ConfigError("expected at least one --train manifest and a --dev manifest")
     if threads:
         torch.set_num_threads(threads)
-    make_folder(output_dir)
-    log_file = logging.FileHandler(output_dir / "train.log", encoding="utf-8")
-    log_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logging.getLogger("asr").addHandler(log_file)
+    if only_find_batch:
+        typer.echo(render(find_batch(config, torch_device(device), threads)))
+        return
+    with log_file(output_dir):
+        try:
+            train(config, output_dir, torch_device(device), resume, accept_changed_data)
+        except Interrupted as interruption:
+            _log.info("%s", interruption)
+            raise SystemExit(130) from None
+
+
+@contextlib.contextmanager
+def log_file(folder: Path) -> Iterator[None]:
+    """Keep the log in the run's folder too; of several processes, the first one's alone."""
+    logger = logging.getLogger("asr")
+    if os.environ.get("RANK", "0") != "0":
+        logger.setLevel(logging.ERROR)
+        yield
+        return
+    make_folder(folder)
     try:
-        return train(config, output_dir, torch_device(device), resume)
-    except Interrupted as interruption:
-        _log.info("%s", interruption)
-        raise SystemExit(130) from None
+        handler = _LogFile(folder / "train.log", encoding="utf-8")
+    except OSError as error:
+        raise AsrError(write_failure(folder / "train.log", error)) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
     finally:
-        logging.getLogger("asr").removeHandler(log_file)
-        log_file.close()
+        logger.removeHandler(handler)
+        with contextlib.suppress(OSError):  # has been said
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that says it once when it cannot be written, and then is silent."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        logging.getLogger("asr").removeHandler(self)
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        _log.warning("%s; until then, without it", write_failure(Path(self.baseFilename), error))
 
 
 def read_config(path: Path) -> Config:
@@ -93,8 +130,15 @@ def main(config: Config) -> None:
             list[str] | None,
             typer.Option("--set", help="Change one setting, e.g. encoder.hidden=256; repeatable."),
         ] = None,
-        seed: Annotated[int | None, typer.Option("--seed")] = None,
+        seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
         resume: Annotated[bool, typer.Option("--resume", help="Go on with the run.")] = False,
+        accept_changed_data: Annotated[
+            bool, typer.Option("--accept_changed_data", help="Resume though manifests changed.")
+        ] = False,
+        find_batch: Annotated[
+            bool,
+            typer.Option("--find_batch", "--find-batch", help="Only find the largest batch."),
+        ] = False,
         device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")] = "cpu",
         threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
     ) -> None:
@@ -104,6 +148,8 @@ def main(config: Config) -> None:
             settings=settings or [],
             seed=seed,
             resume=resume,
+            accept_changed_data=accept_changed_data,
+            only_find_batch=find_batch,
             device=device,
             threads=threads,
         )

@@ -11,9 +11,11 @@ from torch import Tensor
 from asr.checkpoint.bundle import save_bundle
 from asr.config import to_dict
 from asr.decode.greedy import greedy_search_batch
-from asr.files import atomic_write, sha256_of, write_text_atomic
+from asr.errors import AsrError, CheckpointError
+from asr.files import atomic_write, make_folder, sha256_of
 from asr.model.loss import ctc_loss
 from asr.scoring.wer import score
+from asr.training.record import record_samples, record_transcripts
 from asr.training.setup import Run
 from asr.training.state import Progress, average_weights
 
@@ -24,32 +26,29 @@ _log = logging.getLogger("asr.training")
 
 
 @torch.no_grad()
-def validate(run: Run) -> dict[str, float]:
-    """Loss, WER and CER of greedy search on the validation manifest, in float32 as in use."""
+def validate(run: Run, epoch: int | None = None) -> dict[str, float]:
+    """Loss, WER and CER of greedy search on the validation manifest, in float32 as in use.
+
+    Each process takes its share. The transcripts are kept; those of an `epoch` as samples too.
+    """
     run.model.eval()
-    hypotheses: dict[str, str] = {}
-    loss = 0.0
+    mine: dict[str, tuple[str, float]] = {}
     for cpu_batch in run.dev_loader:
         batch = cpu_batch.to(run.device)
         log_probs, lengths = run.model(batch.features, batch.feature_lengths)
-        loss += float(ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths).sum())
+        losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths).tolist()
         found = greedy_search_batch(log_probs, lengths)
-        hypotheses |= {
-            i: run.tokens.decode(hypothesis.tokens)
-            for i, hypothesis in zip(batch.ids, found, strict=True)
-        }
-    write_hypotheses_sample(run, hypotheses)
+        for i, hypothesis, loss in zip(batch.ids, found, losses, strict=True):
+            mine[i] = run.tokens.decode(hypothesis.tokens), loss
+    everything = {i: pair for share in run.group.gather(mine) for i, pair in share.items()}
+    hypotheses = {i: text for i, (text, _) in everything.items()}
+    if run.group.writes:
+        record_transcripts(run.folder, run.references, hypotheses)
+        if epoch is not None:
+            record_samples(run.folder, epoch, run.references, hypotheses)
     result = score(run.references, hypotheses)
-    return {"dev_loss": loss / len(hypotheses), "dev_wer": result.wer, "dev_cer": result.cer}
-
-
-def write_hypotheses_sample(run: Run, hypotheses: dict[str, str]) -> None:
-    """Keep the validation transcripts of the newest epoch beside their references."""
-    lines = [
-        f"{i}\n  reference  {run.references[i]}\n  hypothesis {hypotheses[i]}\n"
-        for i in sorted(hypotheses)
-    ]
-    write_text_atomic(run.folder / "dev_transcripts.txt", "".join(lines))
+    loss = sum(everything[i][1] for i in sorted(everything)) / len(everything)
+    return {"dev_loss": loss, "dev_wer": result.wer, "dev_cer": result.cer}
 
 
 def best_epochs(progress: Progress, count: int) -> list[int]:
@@ -70,15 +69,16 @@ def keep_best_weights(run: Run, progress: Progress) -> None:
     """Write this epoch's weights if it is among the best."""
     if progress.epoch in best_epochs(progress, run.config.optim.average):
         file = weights_file(run, progress.epoch)
-        file.parent.mkdir(exist_ok=True)
+        make_folder(file.parent)
         with atomic_write(file) as temporary:
             safetensors.torch.save_file(run.model.state_dict(), temporary)
+        progress.weights[str(progress.epoch)] = sha256_of(file)
 
 
 def drop_other_weights(run: Run, progress: Progress) -> None:
-    """Remove the weights of epochs that are no longer among the best."""
+    """Remove the weights of epochs that are no longer among the best, and what a kill left half."""
     best = {weights_file(run, epoch) for epoch in best_epochs(progress, run.config.optim.average)}
-    for file in set((run.folder / "weights").glob("epoch-*.safetensors")) - best:
+    for file in set((run.folder / "weights").iterdir()) - best:
         file.unlink()
 
 
@@ -93,19 +93,45 @@ def out_of_patience(run: Run, progress: Progress) -> bool:
     return True
 
 
+def kept_weights(run: Run, progress: Progress) -> dict[int, dict[str, Tensor]]:
+    """The weights of the best epochs, best first; those that are not whole are said and left out.
+
+    Raises CheckpointError if none is.
+    """
+    found = {}
+    for epoch in best_epochs(progress, run.config.optim.average):
+        file = weights_file(run, epoch)
+        try:
+            if sha256_of(file) != progress.weights[str(epoch)]:
+                raise CheckpointError(
+                    f"{file}: torn or changed: its content is not what was written"
+                )
+            found[epoch] = safetensors.torch.load_file(file)
+        except AsrError as error:
+            _log.warning("%s; the average does without epoch %d", error, epoch)
+    if not found:
+        raise CheckpointError(f"{run.folder / 'weights'}: no weights of the best epochs are whole")
+    return found
+
+
 def finish(run: Run, progress: Progress) -> Path:
     """Average the best epochs and write the checkpoint.
 
     The mean is the steadier choice where validation cannot tell it from the best epoch; only if its
     CER is more than a tenth worse (epochs far apart, early in training) is the best epoch taken.
     """
-    epochs = best_epochs(progress, run.config.optim.average)
-    states = [safetensors.torch.load_file(weights_file(run, epoch)) for epoch in epochs]
-    best, mean = f"epoch {epochs[0]}", f"mean of epochs {epochs}"
-    candidates = {best: as_stored(states[0]), mean: as_stored(average_weights(states))}
+    candidates = {}
+    if run.group.writes:
+        kept = kept_weights(run, progress)
+        epochs, states = list(kept), list(kept.values())
+        candidates[f"epoch {epochs[0]}"] = as_stored(states[0])
+        candidates[f"mean of epochs {epochs}"] = as_stored(average_weights(states))
+    best, mean = names = run.group.from_first(list(candidates))
     results = {}
-    for name, weights in candidates.items():
-        run.model.load_state_dict(weights)
+    for name in names:
+        if run.group.writes:
+            run.model.load_state_dict(candidates[name])
+        run.group.share(run.model)
         results[name] = validate(run)
         _log.info(
             "%s: dev WER %.2f %%, CER %.2f %%",
@@ -115,15 +141,29 @@ def finish(run: Run, progress: Progress) -> Path:
         )
     chosen = mean if results[mean]["dev_cer"] <= 1.1 * results[best]["dev_cer"] else best
     checkpoint = run.folder / "checkpoint"
+    if run.group.writes:
+        write_checkpoint(run, progress, checkpoint, candidates[chosen], chosen, results[chosen])
+    return checkpoint
+
+
+def write_checkpoint(
+    run: Run,
+    progress: Progress,
+    checkpoint: Path,
+    weights: dict[str, Tensor],
+    chosen: str,
+    result: dict[str, float],
+) -> None:
+    """Write the checkpoint, with all that tells how it came about."""
     config = run.config
     save_bundle(
         checkpoint,
         features=to_dict(config.features),
         encoder=to_dict(config.encoder),
         tokens=run.tokens.characters,
-        weights=candidates[chosen],
+        weights=weights,
         metrics={
-            "dev": {name.removeprefix("dev_"): value for name, value in results[chosen].items()},
+            "dev": {name.removeprefix("dev_"): value for name, value in result.items()},
             "weights": chosen,
             "epochs": progress.epoch,
             "training_seconds": sum(
@@ -135,19 +175,18 @@ def finish(run: Run, progress: Progress) -> Path:
         training={
             "data": asdict(config.data),
             "licence": config.data.licence,
-            "manifest_sha256": {
-                str(p): sha256_of(p) for p in (*config.data.train, config.data.dev)
-            },
+            "manifest_sha256": run.manifests,
             "augment": to_dict(config.augment),
             "optim": to_dict(config.optim),
             "threads": torch.get_num_threads(),
+            "processes": run.group.size,
             "init_from": config.init_from,
         },
         dtype=STORED,
     )
-    run.writer.close()
+    if run.writer is not None:
+        run.writer.close()
     _log.info("checkpoint written to %s", checkpoint)
-    return checkpoint
 
 
 def as_stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,9 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
@@ -11,15 +13,17 @@ from torch.utils.tensorboard import SummaryWriter
 from asr.checkpoint.bundle import Bundle, load_bundle
 from asr.config import to_dict
 from asr.corpus.batches import Batch, DurationBatches, UtteranceDataset, make_loader
-from asr.corpus.check import check_utterances, minimum_frames
-from asr.corpus.manifest import Utterance, read_manifest
-from asr.errors import ConfigError
+from asr.corpus.check import check_corpus
+from asr.corpus.manifest import Corpus
+from asr.errors import CheckpointError, ConfigError
 from asr.files import make_folder
 from asr.model.acoustic import AcousticModel
 from asr.signal.features import FeatureExtractor
 from asr.text.tokens import TokenTable
 from asr.training.config import Config
-from asr.training.state import STATE_FILE
+from asr.training.distributed import Group
+from asr.training.resume import check_resumable
+from asr.training.state import Progress, load_state, save_state, state_files
 
 _log = logging.getLogger("asr.training")
 
@@ -31,33 +35,47 @@ class Run:
     config: Config
     folder: Path
     device: torch.device
+    group: Group
     tokens: TokenTable
     model: AcousticModel
+    network: torch.nn.Module
+    """The model, its gradients averaged over the processes."""
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     train_batches: DurationBatches
     train_loader: DataLoader[Batch]
     dev_loader: DataLoader[Batch]
     references: dict[str, str]
-    writer: SummaryWriter
+    manifests: dict[str, str]
+    """SHA-256 of each manifest, by its path."""
+    writer: SummaryWriter | None
+
+    @property
+    def views(self) -> int:
+        """How often an utterance stands in its batch."""
+        return 2 if self.config.optim.consistency else 1
 
 
-def prepare(config: Config, folder: Path, device: torch.device, resume: bool) -> Run:
-    """Read and check the data, build the model and its optimizer."""
-    if (folder / STATE_FILE).exists() and not resume:
-        raise ConfigError(
-            f"{folder}: a run stands here already; add --resume or name another folder"
-        )
-    make_folder(folder)
+def prepare(
+    config: Config,
+    folder: Path,
+    device: torch.device,
+    group: Group,
+    resume: bool,
+    accept_changed_data: bool = False,
+) -> tuple[Run, Progress]:
+    """Read and check the data, build the model and its optimizer, restore the state to resume."""
+    state = find_state(folder, group, resume)
     torch.manual_seed(config.seed)
-    train_set = [u for path in config.data.train for u in read_manifest(path)]
-    dev_set = read_manifest(config.data.dev)
-    warn_of_overlap(train_set, dev_set)
-    tokens = TokenTable.from_texts(u.text for u in train_set)
-    extractor = FeatureExtractor(config.features)
+    train_set, dev_set = Corpus.open(config.data.train), Corpus.open([config.data.dev])
+    manifests = {**train_set.sha256, **dev_set.sha256}
+    same_plan = state is None or check_resumable(
+        state, config, manifests, group.size, accept_changed_data
+    )
+    tokens = TokenTable.from_texts(state["tokens"] if state else train_set.characters)
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
-    train_targets = _check(config, model, tokens, train_set, "training data")
-    dev_targets = _check(config, model, tokens, dev_set, config.data.dev)
-    if config.init_from and not resume:
+    check_data(config, model, tokens, train_set, dev_set)
+    if config.init_from and state is None:
         start_from(load_bundle(config.init_from), config, model, tokens)
     model.to(device)
     optimizer = torch.optim.AdamW(
@@ -65,55 +83,157 @@ def prepare(config: Config, folder: Path, device: torch.device, resume: bool) ->
         config.optim.peak_rate,
         (0.9, 0.98),
         weight_decay=config.optim.weight_decay,
+        fused=True,
     )
+    scaled = autocast_type(config, device) is torch.float16
+    scaler = torch.amp.GradScaler(device.type, enabled=scaled)
+    progress = Progress()
+    if state is not None:
+        progress = restore(state, folder, model, optimizer, scaler)
+        if progress.totals and not same_plan:
+            _log.info("epoch %d begins anew: its batches are others now", progress.epoch + 1)
+            progress.batch, progress.totals = 0, {}
+        _log.info("resuming at epoch %d, batch %d", progress.epoch + 1, progress.batch)
+    batches, train_loader, dev_loader = make_loaders(
+        config, tokens, train_set, dev_set, device, group
+    )
+    describe(config, device, group, train_set, dev_set, tokens, model)
+    writer = None
+    if group.writes:
+        writer = SummaryWriter(str(folder / "tensorboard"), purge_step=progress.step + 1)
+    run = Run(
+        *(config, folder, device, group, tokens, model, group.parallel(model), optimizer, scaler),
+        *(batches, train_loader, dev_loader, {u.id: u.text for u in dev_set}, manifests, writer),
+    )
+    return run, progress
+
+
+def find_state(folder: Path, group: Group, resume: bool) -> dict[str, Any] | None:
+    """The state to go on from, as the first process finds it; None for a new run."""
+    state = None
+    if group.writes:
+        stands = bool(state_files(folder))
+        if stands and not (resume or group.restarts):
+            raise ConfigError(
+                f"{folder}: a run stands here already; add --resume or name another folder"
+            )
+        make_folder(folder)
+        if stands or resume:
+            state = load_state(folder)
+    return group.from_first(state)
+
+
+def restore(
+    state: dict[str, Any],
+    folder: Path,
+    model: AcousticModel,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> Progress:
+    """Bring model, optimizer and scale to where `keep_state` left them."""
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        if scaler.is_enabled() and state["scaler"]:
+            scaler.load_state_dict(state["scaler"])
+        return Progress(**state["progress"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder}: cannot resume from this state ({' '.join(str(error).split())[:200]}); "
+            "start anew in another folder"
+        ) from error
+
+
+def keep_state(run: Run, progress: Progress) -> None:
+    """Write all that the run needs to go on from here."""
+    if not run.group.writes:
+        return
+    state = {
+        "progress": vars(progress),
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "config": to_dict(run.config),
+        "manifests": run.manifests,
+        "tokens": list(run.tokens.characters),
+        "world_size": run.group.size,
+    }
+    save_state(run.folder, progress.step, state, run.config.optim.keep_states)
+    if run.writer is not None:
+        run.writer.flush()  # a resumed run goes on from this step
+
+
+def make_loaders(
+    config: Config,
+    tokens: TokenTable,
+    train_set: Corpus,
+    dev_set: Corpus,
+    device: torch.device,
+    group: Group,
+) -> tuple[DurationBatches, DataLoader[Batch], DataLoader[Batch]]:
+    """The plan of the training batches, and what reads them and the validation batches."""
+    extractor, optim = FeatureExtractor(config.features), config.optim
     batches = DurationBatches(
-        [u.duration for u in train_set], config.optim.batch_seconds, config.seed
+        train_set.durations,
+        optim.batch_seconds,
+        config.seed,
+        config.augment.speeds,
+        train_set.groups,
+        config.data.shard_window,
+        group.rank,
+        group.size,
     )
-    views = 2 if config.optim.consistency else 1
     dataset = UtteranceDataset(
         train_set,
-        train_targets,
+        tokens,
         extractor,
         config.augment,
         config.seed,
-        views,
-        [_seconds_needed(config, target) for target in train_targets],
+        2 if optim.consistency else 1,
+        config.features.frame_seconds * config.encoder.subsampling * _fastest(config),
     )
-    dev_batches = DurationBatches([u.duration for u in dev_set], config.optim.batch_seconds)
-    dev_dataset = UtteranceDataset(dev_set, dev_targets, extractor)
+    dev_batches = DurationBatches(
+        dev_set.durations, optim.batch_seconds, rank=group.rank, world_size=group.size
+    )
+    on_gpu = device.type == "cuda"
+    return (
+        batches,
+        make_loader(dataset, batches, optim.workers, on_gpu),
+        make_loader(UtteranceDataset(dev_set, tokens, extractor), dev_batches, 0, on_gpu),
+    )
+
+
+def describe(
+    config: Config,
+    device: torch.device,
+    group: Group,
+    train_set: Corpus,
+    dev_set: Corpus,
+    tokens: TokenTable,
+    model: AcousticModel,
+) -> None:
+    """Tell the log what is about to be trained on what."""
+    dtype = autocast_type(config, device) or torch.float32
     _log.info(
-        "%d utterances (%.2f h) to learn from, %d to validate on, %d tokens, %.2f M parameters, %s",
+        "%d utterances (%.2f h) to learn from, %d to validate on, %d tokens, %.2f M parameters, "
+        "%s on %s%s",
         len(train_set),
-        sum(u.duration for u in train_set) / 3600,
+        float(train_set.durations.sum()) / 3600,
         len(dev_set),
         len(tokens),
         sum(p.numel() for p in model.parameters()) / 1e6,
-        "bfloat16" if uses_bfloat16(config, device) else "float32",
-    )
-    return Run(
-        config,
-        folder,
+        str(dtype).removeprefix("torch."),
         device,
-        tokens,
-        model,
-        optimizer,
-        batches,
-        make_loader(dataset, batches, config.optim.workers),
-        make_loader(dev_dataset, dev_batches),
-        {u.id: u.text for u in dev_set},
-        SummaryWriter(str(folder / "tensorboard")),
+        f", {group.size} processes" if group.size > 1 else "",
     )
-
-
-def warn_of_overlap(train_set: list[Utterance], dev_set: list[Utterance]) -> None:
-    """Say so when recordings are both trained on and validated on."""
-    known = {u.audio_filepath for u in train_set}
-    shared = sum(u.audio_filepath in known for u in dev_set)
-    if shared:
+    budget = config.optim.batch_seconds
+    if float(train_set.durations.sum()) < budget:
+        _log.info("all of it fits one batch of %g s: an epoch is one step", budget)
+    alone = int((train_set.durations > budget).sum())
+    if alone:
         _log.warning(
-            "%d of the %d validation recordings are also trained on: their error rate will flatter",
-            shared,
-            len(dev_set),
+            "%d utterances are longer than optim.batch_seconds=%g: each makes a batch of its own",
+            *(alone, budget),
         )
 
 
@@ -138,36 +258,51 @@ def start_from(bundle: Bundle, config: Config, model: AcousticModel, tokens: Tok
     model.load_state_dict(weights, strict=False)
 
 
-def _check(
-    config: Config,
-    model: AcousticModel,
-    tokens: TokenTable,
-    utterances: list[Utterance],
-    where: str,
-) -> list[list[int]]:
+def check_data(
+    config: Config, model: AcousticModel, tokens: TokenTable, train_set: Corpus, dev_set: Corpus
+) -> None:
+    """Refuse what cannot be learnt from, and say so when dev is also trained on."""
+
     def num_frames(duration: float) -> int:
         frames = int(duration / _fastest(config) / config.features.frame_seconds)
         return int(model.output_lengths(torch.tensor(frames)))
 
-    return check_utterances(utterances, tokens, num_frames, where)
+    check_corpus(train_set, tokens, num_frames, "training data")
+    check_corpus(dev_set, tokens, num_frames, config.data.dev)
+    warn_of_overlap(train_set, dev_set)
+
+
+def warn_of_overlap(train_set: Corpus, dev_set: Corpus) -> None:
+    """Say so when recordings are both trained on and validated on."""
+    shared = int(np.isin(dev_set.recordings, train_set.recordings).sum())
+    if shared:
+        _log.warning(
+            "%d of the %d validation recordings are also trained on: their error rate will flatter",
+            shared,
+            len(dev_set),
+        )
 
 
 def _fastest(config: Config) -> float:
     return max((1.0, *config.augment.speeds))
 
 
-def _seconds_needed(config: Config, target: list[int]) -> float:
-    """What a target needs at the fastest speed, and two frames for rounding."""
-    frame_seconds = config.features.frame_seconds * config.encoder.subsampling
-    return (minimum_frames(target) + 2) * frame_seconds * _fastest(config)
+def autocast_type(config: Config, device: torch.device) -> torch.dtype | None:
+    """The type of the products; None for float32 (weights, norms and loss are always that)."""
+    chosen = config.optim.precision
+    if chosen == "float32":
+        return None
+    if chosen == "float16":
+        return torch.float16
+    if chosen == "bfloat16" or multiplies_bfloat16(device):
+        return torch.bfloat16
+    return None
 
 
-def uses_bfloat16(config: Config, device: torch.device) -> bool:
-    """Whether matrix products run in bfloat16 (weights, norms and loss stay in float32)."""
-    if config.optim.precision != "auto":
-        return config.optim.precision == "bfloat16"
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 natively."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities: dict[str, object] = getattr(
         torch.cpu, "get_capabilities", dict
     )()  # older torch has none

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from asr.corpus.manifest import Utterance
+from asr.corpus.recordings import read_utterance
 from asr.decode.align import viterbi_align
 from asr.decode.confidence import VOTERS, word_confidences
 from asr.decode.decoder import Decoder
@@ -22,7 +23,6 @@ from asr.files import sha256_of
 from asr.recognizer import Recognizer
 from asr.scoring.calibration import correct_words
 from asr.scoring.wer import align, character_errors, word_errors
-from asr.signal import audio
 from asr.text.tokens import TokenTable
 
 
@@ -66,7 +66,7 @@ def emissions_of(
         )
     emissions, seconds = [], 0.0
     for utterance in utterances:
-        waveform, _ = audio.read(utterance.audio_filepath, recognizer.sample_rate)
+        waveform, _ = read_utterance(utterance, recognizer.sample_rate)
         seconds += len(waveform) / recognizer.sample_rate
         emissions.append(recognizer.log_probs(waveform))
         advance()

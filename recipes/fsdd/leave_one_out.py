@@ -18,7 +18,7 @@ from asr.corpus.manifest import read_manifest
 from asr.evaluation import evaluate
 from asr.files import write_json_atomic
 from asr.training.run import run_training
-from asr.training.state import STATE_FILE
+from asr.training.state import state_files
 from recipes.fsdd.train import CONFIG
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -49,7 +49,7 @@ def leave_one_out(
                 train_manifests=[str(data / "train.jsonl"), *(also or [])],
                 dev_manifest=str(data / "dev.jsonl"),
                 settings=[*start, *(settings or [])],
-                resume=(run / STATE_FILE).exists(),
+                resume=bool(state_files(run)),
                 threads=threads,
             )
         test = read_manifest(data / "test.jsonl")

@@ -1,0 +1,90 @@
+"""`asr import`: corpora in the layouts of other tools, as manifests."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from asr.corpus.manifest import Utterance
+
+app = typer.Typer(
+    help="Write a manifest of a corpus in another tool's layout.", no_args_is_help=True
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="The manifest to write (*.jsonl).")]
+Root = Annotated[
+    Path, typer.Option("--root", help="The folder that the paths of recordings are relative to.")
+]
+
+
+@app.command()
+def kaldi(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="With wav.scp, text, maybe segments, utt2spk.")
+    ],
+    output: Output,
+    root: Root = Path(),
+) -> None:
+    """A Kaldi data folder."""
+    from asr.corpus.importers import read_kaldi
+
+    _write(output, read_kaldi(folder, root), folder)
+
+
+@app.command()
+def lhotse(
+    cuts: Annotated[
+        Path, typer.Argument(metavar="CUTS", help="*.jsonl or *.jsonl.gz of MonoCuts.")
+    ],
+    output: Output,
+    root: Root = Path(),
+) -> None:
+    """Lhotse's cuts of recordings in files, one supervision each."""
+    from asr.corpus.lhotse import read_lhotse
+
+    _write(output, read_lhotse(cuts, root), cuts)
+
+
+@app.command()
+def librispeech(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With *.trans.txt at any depth.")],
+    output: Output,
+) -> None:
+    """LibriSpeech, or a part of it."""
+    from asr.corpus.importers import read_librispeech
+
+    _write(output, read_librispeech(folder), folder)
+
+
+@app.command(name="csv")
+def table(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="*.csv, or *.tsv parted by tabs.")],
+    output: Output,
+    audio_column: Annotated[str, typer.Option(help="Paths of the recordings.")] = "path",
+    text_column: Annotated[str, typer.Option(help="What is said.")] = "sentence",
+    id_column: Annotated[
+        str | None, typer.Option(help="Ids; without it, the paths less their suffixes.")
+    ] = None,
+    speaker_column: Annotated[
+        str | None, typer.Option(help="Speakers, as Common Voice's client_id.")
+    ] = None,
+    root: Root = Path(),
+) -> None:
+    """A table with the names of its columns in the first line, such as Common Voice's."""
+    from asr.corpus.importers import Columns, read_csv
+
+    columns = Columns(audio_column, text_column, id_column, speaker_column)
+    _write(output, read_csv(file, columns, root), file)
+
+
+def _write(output: Path, utterances: "Sequence[Utterance]", source: Path) -> None:
+    from asr.corpus.importers import check_ids
+    from asr.corpus.manifest import write_manifest
+
+    check_ids(utterances, source)
+    write_manifest(output, utterances)
+    hours = sum(utterance.duration for utterance in utterances) / 3600
+    speakers = len({utterance.speaker for utterance in utterances} - {None})
+    typer.echo(f"{output}: {len(utterances)} utterances, {hours:.2f} hours, {speakers} speakers")

@@ -1,0 +1,73 @@
+"""The waveform of an utterance, wherever it lies: in a file, in a part of one, in a shard."""
+
+import functools
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from torch import Tensor
+
+from asr.corpus.fetch import open_shard_copy
+from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.tar import MANIFEST_FILE, Member, Shard, bytes_of, check_members, refusal
+from asr.signal import audio
+
+
+def read_utterance(utterance: Utterance, sample_rate: int | None = None) -> tuple[Tensor, int]:
+    """The waveform `(S,)` float32 of an utterance, and its sample rate in Hz.
+
+    A part of a recording is cut out at the recording's own rate. Resampled if `sample_rate` is
+    given. Raises AudioError as `audio.read` does, and on a shard that is missing, truncated or
+    not the one that was written; AsrError if a shard cannot be copied from its URL to the disk.
+    """
+    if utterance.member is not None:
+        content = read_member(utterance.member)
+        return audio.read(utterance.audio_filepath, sample_rate, content=content)
+    part = None if utterance.offset is None else (utterance.offset, utterance.duration)
+    return audio.read(utterance.audio_filepath, sample_rate, part=part)
+
+
+def read_member(member: Member) -> bytes:
+    """The bytes of a recording in a shard. Raises as `read_utterance` does."""
+    shard = member.shard
+    with _opened(shard) as file:
+        status = os.fstat(file.fileno())
+        if status.st_size != shard.num_bytes:
+            found = f"{status.st_size}: it is truncated or another one"
+            raise refusal(shard, f"{shard.num_bytes} bytes", found)
+        # The time of a copy is that of its last use.
+        seen = (status.st_ino, 0 if shard.is_remote else status.st_mtime_ns)
+        if _checked.get(shard) != seen:
+            check_members(file, shard, functools.partial(_names_in_manifest, shard))
+            _checked[shard] = seen
+        return bytes_of(file, member)
+
+
+_checked: dict[Shard, tuple[int, int]] = {}
+"""Shards whose members this process has checked, and which file it was; once is enough."""
+
+
+def _names_in_manifest(shard: Shard) -> set[str]:
+    """The members that the manifest beside a shard names."""
+    members = {
+        utterance.member
+        for utterance in read_manifest(Path(shard.location).parent / MANIFEST_FILE, False)
+    }
+    return {member.name for member in members if member and member.shard == shard}
+
+
+@contextmanager
+def _opened(shard: Shard) -> Iterator[BinaryIO]:
+    if shard.is_remote:
+        with open_shard_copy(shard.location, shard.num_bytes, shard.sha256) as file:
+            yield file
+        return
+    try:
+        file = io.FileIO(shard.location)
+    except (OSError, ValueError) as error:
+        raise refusal(shard, "a shard", getattr(error, "strerror", None) or str(error)) from error
+    with io.BufferedReader(file) as buffered:
+        yield buffered

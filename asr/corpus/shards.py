@@ -1,0 +1,176 @@
+"""A corpus packed into tar files of some hundred megabytes, for disks and networks that are slow
+with many small files.
+
+Members are `NAME.flac` (or whatever the recording's suffix is: its bytes are kept) and `NAME.json`,
+its entry, in the order given: the layout of webdataset. NAME is the id with each character but
+letters, digits, `_`, `-` and `~` written as in URLs (`%2F`), and cut short with its SHA-256 at the
+end where it is long; no two ids share one. A part of a longer recording is cut out as 16-bit FLAC.
+Same utterances, same bytes: members have no times and no owners.
+"""
+
+import hashlib
+import io
+import itertools
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from asr.corpus.entries import Entry
+from asr.corpus.manifest import Utterance, shard_keys
+from asr.corpus.recordings import read_member, read_utterance
+from asr.corpus.tar import INDEX_FILE, MANIFEST_FILE, Listing, Member, Shard, write_index
+from asr.errors import AsrError, AudioError
+from asr.files import atomic_write, make_folder, sha256_of, utf8
+from asr.signal import audio
+
+_LONGEST_STEM = 80
+"""The plain tar header takes names of 100 bytes."""
+_OTHER_SUFFIX = ".audio"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """An utterance as its two members."""
+
+    name: str
+    recording: bytes
+    entry: Entry
+
+    @property
+    def described(self) -> bytes:
+        """The content of the second member."""
+        return utf8(json.dumps(self.entry, ensure_ascii=False), self.name)
+
+
+def write_shards(
+    utterances: Iterable[Utterance],
+    folder: Path,
+    shard_bytes: int,
+    advance: Callable[[], object] = lambda: None,
+) -> list[Shard]:
+    """Write shards of at most `shard_bytes`, `shards.json` and `manifest.jsonl` to an empty folder.
+
+    A recording larger than that has a shard of its own. `advance` is called after each utterance.
+    Raises AudioError on a recording that cannot be read, and AsrError on a folder with other files
+    or that cannot be written; nothing is left there then. Until `manifest.jsonl` stands there, last
+    of all, nothing is a corpus, whatever a process that was killed has left.
+    """
+    make_folder(folder)
+    found = sorted(path.name for path in folder.iterdir())
+    if found:
+        raise AsrError(
+            f"{folder}: expected an empty folder, found {len(found)} files there, first "
+            f"{found[0]!r}; name another folder, or remove what is left of an earlier attempt"
+        )
+    shards: list[Shard] = []
+    try:
+        with atomic_write(folder / MANIFEST_FILE) as path, path.open("wb") as manifest:
+            records = map(_record, utterances)
+            for number, of_shard in itertools.groupby(records, key=_Filling(shard_bytes)):
+                name = f"shard-{number:06d}.tar"
+                with atomic_write(folder / name) as temporary:
+                    shard, members = _write_shard(temporary, name, of_shard, advance)
+                shards.append(shard)
+                for entry, member in members:
+                    line = json.dumps(entry | shard_keys(member), ensure_ascii=False)
+                    manifest.write(utf8(f"{line}\n", path))
+            write_index(folder, shards)
+    except BaseException:
+        for name in (*(shard.location for shard in shards), INDEX_FILE):
+            with suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
+        raise
+    return shards
+
+
+def member_stem(key: str) -> str:
+    """The name of an utterance's members before their suffixes, by its id."""
+    stem = quote(key, safe="").replace(".", "%2E")  # a dot would end webdataset's key
+    if len(stem) <= _LONGEST_STEM:
+        return stem
+    # No id is written with %- otherwise.
+    return f"{stem[:40]}%-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+class _Filling:
+    """Numbers of shards for records that come in order."""
+
+    def __init__(self, shard_bytes: int) -> None:
+        self._limit, self._filled, self._number = shard_bytes, 0, 0
+
+    def __call__(self, record: _Record) -> int:
+        size = sum(
+            tarfile.BLOCKSIZE * (1 + -(-len(content) // tarfile.BLOCKSIZE))
+            for content in (record.recording, record.described)
+        )
+        if self._filled and self._filled + size > self._limit:
+            self._number, self._filled = self._number + 1, 0
+        self._filled += size
+        return self._number
+
+
+def _record(utterance: Utterance) -> _Record:
+    stem = member_stem(utterance.id)
+    if utterance.member is not None:
+        suffix, recording = Path(utterance.member.name).suffix, read_member(utterance.member)
+    elif utterance.offset is not None:
+        suffix = ".flac"
+        recording = audio.encode(Path(f"{stem}.flac"), *read_utterance(utterance))
+    else:
+        suffix, recording = utterance.audio_filepath.suffix.lower(), _whole_file(utterance)
+    if suffix not in audio.SUFFIXES:
+        suffix = _OTHER_SUFFIX
+    entry: Entry = {
+        "id": utterance.id,
+        "audio_filepath": f"{stem}{suffix}",
+        "duration": round(utterance.duration, 6),
+        "text": utterance.text,
+    }
+    if utterance.speaker is not None:
+        entry["speaker"] = utterance.speaker
+    return _Record(f"{stem}{suffix}", recording, entry)
+
+
+def _whole_file(utterance: Utterance) -> bytes:
+    path = utterance.audio_filepath
+    audio.probe(path)  # what cannot be read is refused now
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AudioError(
+            f"{path}: expected a readable audio file, found {error.strerror or error}; check the "
+            "path and its permissions"
+        ) from error
+
+
+def _write_shard(
+    path: Path, name: str, records: Iterator[_Record], advance: Callable[[], object]
+) -> tuple[Shard, list[tuple[Entry, Member]]]:
+    listing, places = Listing(), []
+    with (
+        path.open("wb") as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        for record in records:
+            stem = record.name.partition(".")[0]
+            for member, content in (
+                (record.name, record.recording),
+                (f"{stem}.json", record.described),
+            ):
+                start = file.tell() + tarfile.BLOCKSIZE
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+                listing.add(member, start, len(content))
+                if member == record.name:
+                    places.append((record.entry, start, len(content)))
+            advance()
+    shard = Shard(name, path.stat().st_size, sha256_of(path), listing.count, listing.digest())
+    return shard, [
+        (entry, Member(shard, entry["audio_filepath"], start, size))
+        for entry, start, size in places
+    ]

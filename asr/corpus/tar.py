@@ -1,0 +1,171 @@
+"""What a shard is: a tar file that `shards.json`, beside the manifest, describes.
+
+The layout is that of webdataset: `NAME.flac`, the recording, followed by `NAME.json`, its entry.
+`shards.json` states of each shard its bytes, their SHA-256, and a digest of the list of members, so
+that a file that is not the one written is refused however it came about.
+"""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Set
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from asr.corpus.entries import is_plain_name
+from asr.errors import AsrError, AudioError, ManifestError
+from asr.files import write_json_atomic
+
+MANIFEST_FILE, INDEX_FILE = "manifest.jsonl", "shards.json"
+"""What `asr shard` writes beside the shards."""
+_VERSION = 1
+_REMEDY = "get it again, or make the shards anew with `asr shard`"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A tar file of recordings, as `shards.json` describes it."""
+
+    location: str
+    """Path or URL."""
+    num_bytes: int
+    sha256: str
+    members: int
+    listing: str
+    """SHA-256 of names, places and sizes of the members, as `Listing` computes it."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is to be fetched before it can be read."""
+        return is_url(self.location)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where in a shard a recording lies."""
+
+    shard: Shard
+    name: str
+    start_byte: int
+    num_bytes: int
+
+
+def is_url(location: str) -> bool:
+    """Whether a location is a URL for fsspec rather than a path."""
+    return "://" in location
+
+
+class Listing:
+    """The digest of the members of a shard in order, and their number."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, name: str, start_byte: int, num_bytes: int) -> None:
+        """Take in a member: its name, and where its bytes lie in the tar file."""
+        self.count += 1
+        self._hash.update(f"{name}\t{start_byte}\t{num_bytes}\n".encode())
+
+    def digest(self) -> str:
+        """In hexadecimal."""
+        return self._hash.hexdigest()
+
+
+def write_index(folder: Path, shards: Iterable[Shard]) -> None:
+    """Write `shards.json`; the locations of the shards are names in `folder`."""
+    described = {
+        shard.location: {
+            "num_bytes": shard.num_bytes,
+            "sha256": shard.sha256,
+            "members": shard.members,
+            "listing": shard.listing,
+        }
+        for shard in shards
+    }
+    write_json_atomic(folder / INDEX_FILE, {"version": _VERSION, "shards": described})
+
+
+def read_index(text: str, where: str) -> dict[str, Shard]:
+    """The shards of a `shards.json`, by name. Raises ManifestError if it is malformed."""
+    try:
+        content = json.loads(text)
+        if content["version"] != _VERSION:
+            raise ManifestError(
+                f"{where}: expected version {_VERSION}, found {content['version']!r}; use the asr "
+                "that wrote it, or make the shards anew"
+            )
+        return {str(name): _shard(str(name), fields) for name, fields in content["shards"].items()}
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise ManifestError(
+            f"{where}: expected what `asr shard` writes, found something else "
+            f"({type(error).__name__}: {error}); {_REMEDY}"
+        ) from error
+
+
+def _shard(name: str, fields: Any) -> Shard:
+    num_bytes, members = fields["num_bytes"], fields["members"]
+    sha256, listing = fields["sha256"], fields["listing"]
+    if type(num_bytes) is not int or type(members) is not int:
+        raise TypeError(f"{name}: num_bytes and members must be integers")
+    for digest in (sha256, listing):
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise ValueError(f"{name}: {digest[:80]!r} is no SHA-256")
+    return Shard(name, num_bytes, sha256, members, listing)
+
+
+def check_members(file: BinaryIO, shard: Shard, known: Callable[[], Set[str]]) -> None:
+    """Hold the members of an open shard against what was written.
+
+    `known` gives the names that the manifest has, to tell which one is foreign. Raises AudioError
+    on a file that is no tar or breaks off, on links and devices, on absolute and `..` names, and on
+    members that were not written there.
+    """
+    listing, names = Listing(), []
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            for info in archive:
+                if not info.isreg():
+                    raise refusal(shard, "regular files", f"a link or device, {info.name[:80]!r}")
+                if not is_plain_name(info.name):
+                    raise refusal(shard, "plain names of members", f"{info.name[:80]!r}")
+                listing.add(info.name, info.offset_data, info.size)
+                names.append(info.name)
+    except (tarfile.TarError, OSError, ValueError) as error:
+        raise refusal(shard, "a whole tar file", f"damage ({error})") from error
+    if (listing.count, listing.digest()) == (shard.members, shard.listing):
+        return
+    expected, stems = f"the {shard.members} members that {INDEX_FILE} tells of", set[str]()
+    with suppress(AsrError):
+        stems = {name.partition(".")[0] for name in known()}
+    foreign = [name for name in names if stems and name.partition(".")[0] not in stems]
+    if foreign:
+        raise refusal(shard, expected, f"{len(foreign)} foreign ones, first {foreign[0][:80]!r}")
+    raise refusal(shard, expected, f"{listing.count} of other names, places or sizes")
+
+
+def bytes_of(file: BinaryIO, member: Member) -> bytes:
+    """The content of a member of an open shard.
+
+    Raises AudioError if its header does not stand before it, or tells of another name or size.
+    """
+    expected = f"{member.name} of {member.num_bytes} bytes at byte {member.start_byte}"
+    end = member.shard.num_bytes - member.num_bytes
+    if not tarfile.BLOCKSIZE <= member.start_byte <= end:
+        raise refusal(member.shard, expected, f"a shard of {member.shard.num_bytes} bytes")
+    file.seek(member.start_byte - tarfile.BLOCKSIZE)
+    try:
+        info = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+    except tarfile.TarError as error:
+        raise refusal(member.shard, expected, f"no member there ({error})") from error
+    if not info.isreg() or (info.name, info.size) != (member.name, member.num_bytes):
+        found = f"{info.name[:80]} of {info.size} bytes"
+        raise refusal(member.shard, expected, found)
+    return file.read(member.num_bytes)
+
+
+def refusal(shard: Shard, expected: str, found: str) -> AudioError:
+    """The one form of messages on shards."""
+    return AudioError(f"{shard.location}: expected {expected}, found {found}; {_REMEDY}")

@@ -1,0 +1,589 @@
+"""The largest batch: the search over machines made up here, memory limits, and real trials."""
+
+import dataclasses
+import io
+import json
+import logging
+import math
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.config import from_dict, to_dict
+from asr.corpus.batches import DurationBatches
+from asr.corpus.manifest import Corpus
+from asr.errors import AsrError, ConfigError
+from asr.model.acoustic import EncoderConfig
+from asr.signal.augment import AugmentConfig
+from asr.signal.features import FeatureConfig, FeatureExtractor
+from asr.training import Config, DataConfig, OptimConfig, find_batch, memory, trial
+from asr.training.find_batch import SAFE_SHARE, Findings, Trial, affordable, render, search
+from asr.training.trial import Lengths, Measured, Request, Shape, random_batch, run_trial
+from recipes.tones.prepare import prepare
+from tests.support import run_python
+
+CPU = torch.device("cpu")
+GB = 10**9
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Memory and speed by a formula, and which batches were tried."""
+
+    intercept: int
+    slope: int
+    available: int
+    fixed: int = 0
+    fails_from: int = 10**9
+    failure: str = "killed"
+    slow_from: int = 10**9
+    throughput: Callable[[int], float] = float
+    tried: list[int] = dataclasses.field(default_factory=list)
+
+    def __call__(self, utterances: int) -> Trial:
+        self.tried.append(utterances)
+        tried = Trial(utterances, 2.0 * utterances)
+        if utterances >= self.slow_from:
+            return dataclasses.replace(tried, failure="too slow", out_of_time=True)
+        if utterances >= self.fails_from:
+            return dataclasses.replace(tried, failure=self.failure)
+        return dataclasses.replace(
+            tried,
+            peak_bytes=self.peak(utterances),
+            fixed_bytes=self.fixed,
+            available_bytes=self.available,
+            throughput=self.throughput(utterances),
+        )
+
+    def peak(self, utterances: int) -> int:
+        return self.intercept + self.slope * utterances
+
+    def most_that_fit(self) -> int:
+        return math.floor((SAFE_SHARE * self.available - self.intercept) / self.slope)
+
+
+def largest(trials: list[Trial]) -> int:
+    return max((t.utterances for t in trials if t.fits), default=0)
+
+
+sizes = st.integers(1, 50 * GB)
+
+
+@given(sizes, sizes, sizes, st.floats(0, 1), st.integers(1, 10_000))
+def test_linear_memory_is_never_exceeded(
+    intercept: int, slope: int, available: int, known: float, most: int
+) -> None:
+    machine = Machine(intercept, slope, available, fixed=int(known * intercept))
+
+    search(machine, most)
+
+    limit = SAFE_SHARE * available * (1 + 1e-9)
+    assert all(machine.peak(utterances) <= limit for utterances in machine.tried[1:])
+    assert max(machine.tried) <= most
+    assert len(set(machine.tried)) == len(machine.tried) < 20
+
+
+@given(sizes, sizes, st.integers(1, 200 * GB), st.integers(1, 10_000))
+def test_linear_memory_is_used_up(intercept: int, slope: int, room: int, most: int) -> None:
+    available = math.ceil((intercept + slope + room) / SAFE_SHARE)
+    machine = Machine(intercept, slope, available, fixed=intercept)
+
+    trials, reason = search(machine, most)
+
+    best = min(most, machine.most_that_fit())
+    assert largest(trials) * 1.05 >= best - 1
+    assert ("all the training data" in reason) == (largest(trials) == most)
+
+
+@given(st.integers(2, 5000), st.integers(2, 5000))
+def test_a_trial_that_fails_is_closed_in_on(fails_from: int, most: int) -> None:
+    machine = Machine(GB, 1, 100 * GB, fails_from=fails_from)
+
+    trials, reason = search(machine, most)
+
+    if fails_from > most:
+        assert largest(trials) == most
+        return
+    assert reason == "killed"
+    doubled = 2 ** int(math.log2(fails_from - 1))
+    assert doubled <= largest(trials) < fails_from
+    assert fails_from - largest(trials) <= max(1, doubled / 8 + 1, 0.06 * doubled)
+
+
+def test_the_steepest_line_counts() -> None:
+    wavering = [
+        Trial(n, 0, peak, 1 * GB, 10 * GB) for n, peak in ((4, 3 * GB), (8, 4 * GB), (16, 5 * GB))
+    ]
+
+    # From the fixed gigabyte 4 in 16, from 3 GB 2 in 12, from 4 GB 1 in 8; 2 are left.
+    assert affordable(wavering, 1000) == 16 + 8
+    assert affordable(wavering, 20) == 20
+
+
+def test_memory_that_does_not_grow_sets_no_limit() -> None:
+    flat = Trial(4, 0, 3 * GB, 3 * GB, 10 * GB)
+
+    assert affordable([flat], 77) == 77
+
+
+def test_first_trial_that_does_not_fit_is_the_last() -> None:
+    assert search(Machine(8 * GB, 1, 10 * GB), 100)[0] == [Machine(8 * GB, 1, 10 * GB)(1)]
+    assert search(Machine(1, 1, 10 * GB, fails_from=1), 100)[1] == "killed"
+
+
+def test_search_ends_when_nothing_gets_faster() -> None:
+    machine = Machine(GB, 1, 100 * GB, throughput=lambda n: min(n, 4) * 10.0)
+
+    trials, reason = search(machine, 10_000)
+
+    assert machine.tried == [1, 2, 4, 8, 16]
+    assert reason == "throughput has stopped growing"
+    assert Findings(tuple(trials), reason, None).fastest.utterances == 4
+
+
+def test_search_does_not_end_among_the_smallest_batches() -> None:
+    machine = Machine(GB, 1, 100 * GB, throughput=lambda n: 5.0)
+
+    search(machine, 10_000)
+
+    assert machine.tried == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(("slow_from", "tried"), [(8, [1, 2, 4, 8]), (1, [1])])
+def test_search_ends_when_time_is_up(slow_from: int, tried: list[int]) -> None:
+    machine = Machine(GB, 1, 100 * GB, slow_from=slow_from)
+
+    _, reason = search(machine, 10_000)
+
+    assert machine.tried == tried
+    assert reason == "too slow"
+
+
+def test_refinement_ends_when_time_is_up() -> None:
+    # 45 would be safe by the line; 32 fit, 45 take too long.
+    machine = Machine(GB, GB, math.ceil(46.5 * GB / SAFE_SHARE), fixed=GB, slow_from=40)
+
+    search(machine, 10_000)
+
+    assert machine.tried == [1, 2, 4, 8, 16, 32, 45]
+
+
+def test_a_batch_measured_to_take_too_much_is_closed_in_on() -> None:
+    class Jump(Machine):
+        def peak(self, utterances: int) -> int:
+            return utterances if utterances < 100 else 99 * GB
+
+    machine = Jump(0, 1, 100 * GB)
+
+    trials, reason = search(machine, 10_000)
+
+    assert machine.tried[:8] == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert largest(trials) == 96
+    assert "70%" in reason
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    """Files under a folder."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text + "\n", encoding="utf-8")
+    return root
+
+
+MEMINFO = {"proc/meminfo": "MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable:    8000 kB"}
+V2 = "sys/fs/cgroup/"
+V1 = "sys/fs/cgroup/memory/"
+UNLIMITED = "9223372036854771712"
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({}, 8_192_000),
+        ({"proc/self/cgroup": "0::/a/b", V2 + "a/b/memory.max": "max"}, 8_192_000),
+        ({"proc/self/cgroup": "0::/a/b", V2 + "a/b/memory.max": "5000"}, 5000),
+        (
+            {
+                "proc/self/cgroup": "0::/a/b",
+                V2 + "a/b/memory.max": "max",
+                V2 + "a/b/memory.current": "1",
+                V2 + "a/memory.max": "5000",
+                V2 + "a/memory.current": "2000",
+                V2 + "a/memory.stat": "anon 1500\ninactive_file 400\nactive_file 50",
+            },
+            3400,
+        ),
+        ({V2 + "memory.max": "7000", V2 + "memory.current": "6500"}, 500),
+        ({"proc/self/cgroup": "0::/", V2 + "memory.max": "9", V2 + "memory.current": "20"}, 0),
+        ({V2 + "memory.max": "7000", V2 + "memory.high": "6000"}, 6000),
+        (
+            {
+                "proc/self/cgroup": "8:pids:/\n4:cpu,memory:/docker/x\n0::/",
+                V1 + "docker/x/memory.limit_in_bytes": "10000",
+                V1 + "docker/x/memory.usage_in_bytes": "4000",
+                V1 + "docker/x/memory.stat": "inactive_file 1\ntotal_inactive_file 1000",
+                V1 + "memory.limit_in_bytes": UNLIMITED,
+                V1 + "memory.usage_in_bytes": "123",
+            },
+            7000,
+        ),
+        # Inside a container the path is the host's, and what is mounted is its own cgroup.
+        ({"proc/self/cgroup": "4:memory:/gone", V1 + "memory.limit_in_bytes": "3000"}, 3000),
+    ],
+)
+def test_free_memory_honours_cgroups(tmp_path: Path, files: dict[str, str], free: int) -> None:
+    assert memory.free_memory(tree(tmp_path, MEMINFO | files)) == free
+
+
+def test_free_memory_without_proc_is_the_machine(tmp_path: Path) -> None:
+    assert memory.free_memory(tmp_path) > 64 * 2**20
+    assert memory.free_memory(tree(tmp_path, {"proc/meminfo": "MemTotal: 5 kB"})) > 64 * 2**20
+
+
+def test_memory_of_this_process() -> None:
+    peak = memory.peak_bytes(CPU)
+
+    assert 50e6 < peak < 50e9
+    assert memory.available_bytes(CPU) >= peak
+
+
+def test_memory_of_a_gpu_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (7, 80))
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 5)
+    gpu = torch.device("cuda")
+
+    assert (memory.available_bytes(gpu), memory.peak_bytes(gpu)) == (7, 5)
+
+
+@pytest.mark.parametrize(("hard", "limit"), [(resource.RLIM_INFINITY, 100), (200, 100), (50, 50)])
+def test_limit_stays_below_the_one_that_is_set(
+    monkeypatch: pytest.MonkeyPatch, hard: int, limit: int
+) -> None:
+    calls: list[tuple[int, tuple[int, int]]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (60, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda *call: calls.append(call))
+
+    memory.limit_memory(100)
+
+    assert calls == [(resource.RLIMIT_DATA, (limit, hard))]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds to the limit")
+def test_limited_memory_fails_and_does_not_kill() -> None:
+    code = "from asr.training.memory import limit_memory\nlimit_memory(2**30)\nbytearray(2**31)"
+
+    done = run_python("-c", code)
+
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "MemoryError")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few utterances of tones."""
+    folder = tmp_path_factory.mktemp("corpus")
+    prepare(folder, seed=0, counts={"train": 2, "dev": 1})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(corpus: Path) -> Config:
+    """As small as can be."""
+    return Config(
+        data=DataConfig(train=(str(corpus / "train.jsonl"),), dev=str(corpus / "dev.jsonl")),
+        features=FeatureConfig(sample_rate=8000, num_mels=16, high_hz=3800.0),
+        augment=AugmentConfig(speeds=(0.8, 1.0)),
+        encoder=EncoderConfig(layers=1, hidden=8, projection=8, convolution_channels=2),
+        optim=OptimConfig(consistency=0.2, workers=1),
+    )
+
+
+def requested(config: Config, utterances: int = 2, frames: int = 50) -> Request:
+    shape = Shape((frames,) * utterances, (5,) * utterances)
+    return Request(config, 4, "cpu", 1, shape, shape, Shape((30,), (3,)))
+
+
+def test_request_survives_json(config: Config) -> None:
+    request = requested(config)
+
+    assert from_dict(Request, json.loads(json.dumps(to_dict(request)))) == request
+
+
+durations = st.lists(st.floats(0.2, 20), min_size=1, max_size=60)
+
+
+@given(durations, st.integers(1, 10), st.integers(0, 3))
+def test_no_batch_of_an_epoch_is_fuller(seconds: list[float], utterances: int, epoch: int) -> None:
+    slowest = 0.8
+    longest = max(seconds) / slowest
+    batches = DurationBatches(seconds, utterances * longest, seed=1, speeds=(slowest, 1.0, 1.2))
+    batches.epoch = epoch
+
+    for batch in batches:
+        padded = len(batch) * max(seconds[key.utterance] / key.speed for key in batch)
+        assert padded <= utterances * longest * (1 + 1e-9)
+
+
+def test_lengths_are_those_of_the_features(corpus: Path, config: Config) -> None:
+    paths = [corpus / "train.jsonl", corpus / "dev.jsonl"]
+    lengths = Lengths.of([Corpus.open([path]) for path in paths], speed=0.8)
+    features = dataclasses.replace(config.features, stack=3)
+
+    shape = lengths.shape(slice(0, 3), features)
+
+    corpus_of_both = Corpus.open(paths)
+    order = sorted(range(3), key=lambda i: -corpus_of_both.durations[i])
+    extractor = FeatureExtractor(features)
+    for i, frames, labels in zip(order, shape.frames, shape.labels, strict=True):
+        samples = math.ceil(corpus_of_both.durations[i] / 0.8 * 8000)
+        assert frames == len(extractor(torch.zeros(samples)))
+        assert labels == corpus_of_both.labels[i]
+
+
+def test_batches_of_lengths() -> None:
+    lengths = Lengths((6.0, 5.0, 1.0, 1.0, 1.0), (1, 1, 1, 1, 1))
+
+    assert lengths.batch(17.9) == slice(0, 2)
+    assert lengths.batch(0.1 * 3 * 60) == slice(0, 3)  # 18.000000000000004
+    assert lengths.batch(5.0) == slice(0, 1)
+    assert lengths.middle() == 1
+    assert lengths.batch(11.0, lengths.middle()) == slice(1, 3)
+    assert Lengths((), ()).batch(5.0) == slice(0, 0)
+    assert Lengths((), ()).shape(slice(0, 0), FeatureConfig()) == Shape((), ())
+
+
+def test_random_batch_has_the_shape_asked_for() -> None:
+    batch = random_batch(Shape((7, 5), (3, 4)), num_features=6, num_tokens=4, views=2)
+
+    assert batch.features.shape == (4, 7, 6)
+    assert batch.feature_lengths.tolist() == [7, 5, 7, 5]
+    assert batch.target_lengths.tolist() == [3, 4, 3, 4]
+    assert batch.targets.tolist() == [[1, 2, 3, 1]] * 4
+    assert random_batch(Shape((7,), (3,)), 6, 2).targets.tolist() == [[1, 1, 1]]
+
+
+def test_trial_measures(config: Config) -> None:
+    measured = trial.measure(requested(config), CPU)
+
+    assert measured.step_seconds > 0
+    assert measured.available_bytes > 0
+    assert measured.peak_bytes >= memory.peak_bytes(CPU)  # and a worker's
+    no_workers = dataclasses.replace(config.optim, workers=0, consistency=0.0)
+    plain = dataclasses.replace(
+        requested(dataclasses.replace(config, optim=no_workers)), dev=Shape((), ())
+    )
+    assert trial.measure(plain, CPU).peak_bytes <= memory.peak_bytes(CPU)
+
+
+def test_slow_steps_are_timed_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[float] = []
+
+    def slow(*_: object) -> float:
+        steps.append(11.0)
+        return 11.0
+
+    monkeypatch.setattr(trial, "train_step", slow)
+
+    assert trial.measure(requested(config), CPU).step_seconds == 11.0
+    assert len(steps) == 3
+
+
+def test_program_reads_and_writes_json(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(trial, "limit_memory", limits.append)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(to_dict(requested(config)))))
+
+    trial.main()
+
+    assert from_dict(Measured, json.loads(capsys.readouterr().out)).step_seconds > 0
+    assert limits[0] > 50e6
+
+
+def pretend_python(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Have trials run by a shell script."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\n{program}\n", encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+
+
+def test_trial_beyond_a_memory_limit_fails_and_says_so(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_python(tmp_path, monkeypatch, f'ulimit -v 3000000\nexec "{sys.executable}" "$@"')
+
+    found = run_trial(requested(config, 100, 1_000_000), 60)  # 6.4 GB of features
+
+    assert isinstance(found, str)
+    assert "allocate" in found
+
+
+@pytest.mark.parametrize(
+    ("program", "failure"),
+    [
+        ("kill -9 $$", "its process was killed, as the system does when memory runs out"),
+        ("exit 3", "its process ended with 3"),
+        ("echo a >&2; echo torch.OutOfMemoryError: no >&2; exit 1", "torch.OutOfMemoryError: no"),
+    ],
+)
+def test_trial_that_dies_is_a_failed_one(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, failure: str
+) -> None:
+    pretend_python(tmp_path, monkeypatch, f"cat >/dev/null\n{program}")
+
+    assert run_trial(requested(config), 60) == failure
+
+
+def test_trial_without_time(config: Config) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_trial(requested(config), -1.0)
+
+
+def test_find_batch_for_real(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "asr.training")
+    one = dataclasses.replace(config.data, train=(config.data.dev,))
+
+    findings = find_batch.find_batch(dataclasses.replace(config, data=one), CPU, threads=1)
+
+    (only,) = findings.trials
+    assert only.batch_seconds == pytest.approx(Corpus.open(one.train)[0].duration / 0.8)
+    assert 100e6 < only.fixed_bytes <= only.peak_bytes < 10e9
+    assert only.throughput > 0
+    assert findings.reason == "it holds all the training data already"
+    assert findings.memory_seconds is None
+    assert "s, 1 utterance: " in caplog.messages[0]
+
+
+@pytest.mark.slow
+def test_larger_batches_take_more_memory_for_real(config: Config, tmp_path: Path) -> None:
+    prepare(tmp_path, counts={"train": 64})
+    data = DataConfig(train=(str(tmp_path / "train.jsonl"),))
+    wide = EncoderConfig(layers=1, hidden=64)
+
+    findings = find_batch.find_batch(dataclasses.replace(config, data=data, encoder=wide), CPU, 1)
+
+    assert len(findings.trials) >= 3
+    assert findings.largest.peak_bytes > findings.trials[0].peak_bytes
+    assert render(findings).count(" GB  ") == len(findings.trials)
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, *outcomes: Measured | str | None) -> list[Request]:
+    """Trials end as told, in order, the last for ever; None: out of time."""
+    requests: list[Request] = []
+
+    def answer(request: Request, seconds: float) -> Measured | str:
+        requests.append(request)
+        outcome = outcomes[min(len(requests), len(outcomes)) - 1]
+        if outcome is None:
+            raise subprocess.TimeoutExpired("python", seconds)
+        return outcome
+
+    monkeypatch.setattr(find_batch, "run_trial", answer)
+    return requests
+
+
+def test_trials_are_of_the_longest_utterances(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = fake(monkeypatch, Measured(GB, GB, 9 * GB, 1.0))
+
+    find_batch.find_batch(config, CPU, threads=3)
+
+    first = requests[0]
+    texts = {c for u in Corpus.open(config.data.train) for c in u.text}
+    seconds = sorted((u.duration / 0.8 for u in Corpus.open(config.data.train)), reverse=True)
+    assert (first.device, first.threads, first.num_tokens) == ("cpu", 3, len(texts) + 1)
+    assert first.fullest.frames == (1 + math.ceil(8000 * seconds[0]) // 80,)
+    assert len(requests[1].fullest.frames) == 2
+    assert len(first.dev.frames) == 1
+
+
+def test_without_validation_data_none_is_tried(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = fake(monkeypatch, Measured(GB, GB, 9 * GB, 1.0))
+    data = dataclasses.replace(config.data, dev="")
+
+    find_batch.find_batch(dataclasses.replace(config, data=data), CPU)
+
+    assert requests[0].dev == Shape((), ())
+
+
+def test_no_training_data(config: Config) -> None:
+    with pytest.raises(ConfigError, match="at least one --train manifest, found none"):
+        find_batch.find_batch(Config(), CPU)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (Measured(8 * GB, GB, 9 * GB, 1.0), "it takes 8.00 GB, more than 70% of the 9.00 GB"),
+        ("out of memory", "out of memory"),
+        (None, r"time was up \(60 s a trial, 180 s in all\)"),
+    ],
+)
+def test_longest_utterance_that_does_not_fit_is_named(
+    config: Config,
+    corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: Measured | str | None,
+    said: str,
+) -> None:
+    fake(monkeypatch, outcome)
+    name = max(Corpus.open(config.data.train), key=lambda u: u.duration).id
+
+    with pytest.raises(AsrError, match=rf"train.jsonl: .*'{name}' of .*at speed 0.8.*: {said}"):
+        find_batch.find_batch(config, CPU)
+
+    plain = dataclasses.replace(config, augment=AugmentConfig(speeds=()))
+    with pytest.raises(AsrError, match=rf"'{name}' of \d\.\d s, the longest: {said}"):
+        find_batch.find_batch(plain, CPU)
+
+
+def test_time_that_is_up_leaves_what_memory_would_allow(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(monkeypatch, Measured(GB, GB, 9 * GB, 1.0), None)
+
+    findings = find_batch.find_batch(config, CPU)
+
+    assert findings.memory_seconds == pytest.approx(2 * findings.trials[0].batch_seconds)
+    assert "No larger one: time was up (60 s a trial" in render(findings)
+
+
+def test_report() -> None:
+    trials = (
+        Trial(1, 6.96, 2 * GB, GB, 10 * GB, 40.0),
+        Trial(2, 13.92, 3 * GB, GB, 11 * GB, 96.0),
+        Trial(8, 55.68, failure="killed"),
+        Trial(4, 27.84, 5 * GB, GB, 10 * GB, 100.0),
+        Trial(6, 41.76, 8 * GB, GB, 10 * GB, 120.0),
+    )
+
+    assert render(Findings(trials, "killed", 30.0)).splitlines() == [
+        "batch_seconds  utterances  peak memory  hours of audio an hour",
+        "          6.9           1      2.00 GB                      40",
+        "         13.9           2      3.00 GB                      96",
+        "         27.8           4      5.00 GB                     100",
+        "         41.7           6      8.00 GB                     120  (more than is safe)",
+        "         55.6           8  failed: killed",
+        "",
+        "Safe is 70% of the 10.00 GB available: 7.00 GB.",
+        "Largest batch tried that is safe: 27.8 s. No larger one: killed.",
+        "Memory alone would allow about 30 s, by the line through the trials; that was not tried.",
+        "Smallest that is as fast as any, within 5 %: 13.9 s.",
+        "Set `--set optim.batch_seconds=13.9`, or less: learning may want smaller batches, hence "
+        "more steps an epoch, than memory and speed allow.",
+        "Of several processes (torchrun) each takes its share of a batch: on as many machines or "
+        "GPUs like this one, multiply the seconds by their number.",
+    ]
+    assert "alone" not in render(Findings(trials, "killed", 20.0))
+    assert "alone" not in render(Findings(trials, "killed", None))
