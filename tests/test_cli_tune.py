@@ -11,6 +11,7 @@ from asr.checkpoint.bundle import load_bundle
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.decode.decoder import tuned_settings
 from recipes.an4.language import prepare_language
+from recipes.tones.prepare import COUNTS
 from tests.support import Command, Tones
 
 
@@ -31,7 +32,7 @@ def lm(tones: Tones, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = prepare_language(folder, order=2)
     words = (folder / "words.txt").read_text().split()
     assert words == sorted(set(words))
-    assert (folder / "train.txt").read_text().count("\n") == result.sentences == 300
+    assert (folder / "train.txt").read_text().count("\n") == result.sentences == COUNTS["train"]
     return folder / "lm.arpa.gz"
 
 

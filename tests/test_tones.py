@@ -72,7 +72,14 @@ def test_the_checkpoint_says_what_it_is(tones: Tones) -> None:
 
 def test_the_run_leaves_its_records(tones: Tones) -> None:
     names = {path.name for path in tones.run.iterdir()}
-    assert {"config.json", "train.log", "metrics.jsonl", "curves.png", "starts.jsonl", "states"} <= names
+    assert {
+        "config.json",
+        "train.log",
+        "metrics.jsonl",
+        "curves.png",
+        "starts.jsonl",
+        "states",
+    } <= names
     history = [json.loads(line) for line in (tones.run / "metrics.jsonl").read_text().splitlines()]
     assert [metrics["epoch"] for metrics in history] == list(range(1, len(history) + 1))
     assert history[-1]["train_loss"] < history[0]["train_loss"] / 10

@@ -32,7 +32,7 @@ from asr.signal.augment import (
 from asr.signal.features import FeatureExtractor
 from asr.text.tokens import TokenTable
 
-_JITTER = 0.1
+_JITTER = 0.05
 """How far lengths are moved before sorting, so that utterances meet others in another epoch."""
 
 

@@ -106,22 +106,23 @@ def joined(device: torch.device) -> Iterator[Group]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
-    start = count_start(store, rank, size)
-    store = PrefixStore(f"start {start}", store)
-    dist.init_process_group(backend, timeout=_PATIENCE, rank=rank, world_size=size, store=store)
-    restarts = max(start - 1, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
     try:
+        store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+        start = count_start(store, rank, size)
+        store = PrefixStore(f"start {start}", store)
+        dist.init_process_group(backend, timeout=_PATIENCE, rank=rank, world_size=size, store=store)
+        restarts = max(start - 1, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
         yield Group(rank, size, restarts)
     except RuntimeError as error:
         if not lost_connection(error):
             raise
         raise AsrError(
-            f"process {rank} of {size}: another process of this run has ended or "
-            f"cannot be reached ({' '.join(str(error).split())[:160]}); its own message says why"
+            f"process {os.environ.get('RANK', '0')} of {size}: another process of this run has "
+            f"ended or cannot be reached ({' '.join(str(error).split())[:160]}); its own message says why"
         ) from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def count_start(store: Store, rank: int, size: int) -> int:

@@ -153,7 +153,9 @@ def train_step(
         # Gradients are averaged over the processes: each mean counts by its share of utterances.
         share = len(batch.ids) / run.views / total * run.group.size if counted else 0.0
         norm = update(run, objective * share)
-        finite = math.isfinite(norm) or run.scaler.is_enabled()
+        # A scale that has come down to 1 has nothing left to lower: the gradient itself is wrong.
+        scaling = run.scaler.is_enabled() and run.scaler.get_scale() >= 1
+        finite = math.isfinite(norm) or scaling
     if finite:
         for name, value in zip(SUMS, sums, strict=True):
             progress.totals[name] += value

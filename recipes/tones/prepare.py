@@ -20,7 +20,7 @@ from asr.files import make_folder
 from asr.signal.audio import write
 
 SAMPLE_RATE = 8000
-COUNTS = {"train": 300, "dev": 30, "test": 100}
+COUNTS = {"train": 450, "dev": 30, "test": 100}
 TONES = {
     "A": (350.0,),
     "B": (450.0,),
