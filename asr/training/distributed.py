@@ -116,9 +116,10 @@ def joined(device: torch.device) -> Iterator[Group]:
     except RuntimeError as error:
         if not lost_connection(error):
             raise
+        rank_name = os.environ.get("RANK", "0")
         raise AsrError(
-            f"process {os.environ.get('RANK', '0')} of {size}: another process of this run has "
-            f"ended or cannot be reached ({' '.join(str(error).split())[:160]}); its own message says why"
+            f"process {rank_name} of {size}: another process of this run has ended or cannot be "
+            f"reached ({' '.join(str(error).split())[:160]}); its own message says why"
         ) from error
     finally:
         if dist.is_initialized():

@@ -29,7 +29,7 @@ from asr.text.tokens import BLANK
 from asr.training.config import Config
 from asr.training.curves import draw_curves
 from asr.training.distributed import joined, local_device
-from asr.training.memory import keep_freed_memory
+from asr.training.memory import settle_memory
 from asr.training.record import record_start
 from asr.training.schedule import learning_rate
 from asr.training.selection import (
@@ -65,7 +65,7 @@ def train(
     utterances), on a disk that is full or a process that died, keeping the state, and Interrupted
     after saving the state on Ctrl-C.
     """
-    keep_freed_memory()
+    settle_memory()
     device = local_device(device)
     with joined(device) as group:
         run, progress = prepare(config, folder, device, group, resume, accept_changed_data)

@@ -30,16 +30,18 @@ def peak_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def keep_freed_memory() -> None:
-    """Let the C library keep what a training step frees for the next one (glibc only).
+def settle_memory() -> None:
+    """Let the libraries below keep what each training step needs anew, and no more.
 
-    Else tens of MB go back to the system and come anew, page by page, in every step: a tenth of its
-    time.
+    glibc gives tens of MB back to the system after every step, which come again page by page: a
+    tenth of the step's time. oneDNN keeps 1024 kernels, a MB each, of batch shapes that hardly ever
+    come again: it keeps as many as a step needs. Must be called before the first step.
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
+    if hasattr(libc, "mallopt"):  # other C libraries do without
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
