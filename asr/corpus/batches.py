@@ -284,8 +284,11 @@ def shuffle_batches(
     if not len(sizes):
         return order, sizes
     permutation = generator.permutation(len(sizes))
-    batches = np.split(order, sizes.cumsum()[:-1])
-    return np.concatenate([batches[i] for i in permutation]), sizes[permutation]
+    shuffled = sizes[permutation]
+    begins = (sizes.cumsum() - sizes)[permutation]
+    # Each place of the new order, counted from where its batch begins in the old one.
+    within = np.arange(len(order)) - np.repeat(shuffled.cumsum() - shuffled, shuffled)
+    return order[np.repeat(begins, shuffled) + within], shuffled
 
 
 def make_loader(

@@ -13,11 +13,13 @@ A manifest may also be at a URL that fsspec can open, if its recordings lie in s
 """
 
 import bisect
+import gc
 import json
 import os
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -68,8 +70,9 @@ class Corpus(Sequence[Utterance]):
         """Of each manifest, by its path as given, the digest of the file."""
         for path in paths:
             source = Source(path)
-            for start, entry in source.entries(require_audio):
-                columns.add(start, entry, source)
+            with _collector_at_rest():
+                for start, entry in source.entries(require_audio):
+                    columns.add(start, entry, source)
             self._sources.append(source)
             self._ends.append(len(columns.starts))
             self.sha256[str(path)] = source.sha256()
@@ -115,6 +118,22 @@ class Corpus(Sequence[Utterance]):
                 yield _utterance(parse_entry(line, f"{source.name}, line {number}"), source)
 
 
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Millions of small objects come and go here, none of them in a circle.
+
+    To look for circles among all that torch holds, again and again, would take a twentieth of the
+    time.
+    """
+    worked = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if worked:
+            gc.enable()
+
+
 class _Columns:
     """Some numbers of each utterance."""
 
@@ -127,13 +146,13 @@ class _Columns:
         self._occurs = np.zeros(sys.maxunicode + 1, np.bool_)
 
     def add(self, start: int, entry: Entry, source: Source) -> None:
-        group = -1
-        if entry.get("shard") is not None:
-            group = self.shards.setdefault(source.shards[entry["shard"]], len(self.shards))
+        group, shard = -1, entry.get("shard")
+        if shard is not None:
+            group = self.shards.setdefault(source.shards[shard], len(self.shards))
         self.starts.append(start)
         self.durations.append(entry["duration"])
         self.groups.append(group)
-        place = source.folder, entry.get("shard"), entry["audio_filepath"], entry.get("offset")
+        place = source.folder, shard, entry["audio_filepath"], entry.get("offset")
         self.recordings.append(hash(place))
         self._texts.append(entry["text"])
         if len(self._texts) == _CHUNK:

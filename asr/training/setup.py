@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
@@ -274,7 +273,8 @@ def check_data(
 
 def warn_of_overlap(train_set: Corpus, dev_set: Corpus) -> None:
     """Say so when recordings are both trained on and validated on."""
-    shared = int(np.isin(dev_set.recordings, train_set.recordings).sum())
+    both = set(dev_set.recordings.tolist()).intersection(train_set.recordings.tolist())
+    shared = sum(recording in both for recording in dev_set.recordings.tolist())
     if shared:
         _log.warning(
             "%d of the %d validation recordings are also trained on: their error rate will flatter",
