@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from asr.cli.options import PICTURES
 from asr.corpus.manifest import Utterance
 from asr.decode.beam import SearchConfig
 from asr.decode.decoder import Decoder
@@ -33,7 +34,7 @@ from asr.tuning.choice import (
     plateau_middle,
     tune,
 )
-from asr.tuning.report import PICTURES, draw_trials, frontier, render_trials
+from asr.tuning.report import draw_trials, frontier, render_trials
 from tests.oracles import log_softmax
 
 TABLE = TokenTable(tuple(" ABCDEN"))

@@ -30,6 +30,9 @@ Raw = Annotated[
     typer.Option("--raw", help="Read headerless files as RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]]."),
 ]
 
+PICTURES = (".pdf", ".png", ".svg")
+"""The suffixes of pictures that can be drawn."""
+
 LARGEST_SEED = 2**63 - 1
 """What a signed number of 64 bits can hold, which is how torch keeps a seed."""
 
@@ -49,6 +52,15 @@ def check_folder(output: Path) -> None:
     """Raise AsrError, before any work is done, if the folder of an output file does not exist."""
     if not output.absolute().parent.is_dir():
         raise AsrError(f"{output}: its folder does not exist; create it first")
+
+
+def check_picture(plot: Path) -> None:
+    """Raise BadParameter if a picture cannot be drawn in the format that its suffix says."""
+    if plot.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(
+            f"--plot: expected a name ending in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}, "
+            f"found {plot}"
+        )
 
 
 def parse_raw(text: str | None) -> "RawFormat | None":

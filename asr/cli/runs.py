@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr.cli.options import check_folder
+from asr.cli.options import check_folder, check_picture
 from asr.errors import AsrError
 from asr.files import write_json_atomic
+from asr.scoring.report import printable
 
 if TYPE_CHECKING:
     from asr.training.story import RunStory
@@ -58,13 +59,9 @@ def runs(
     checkpoint's.
     """
     from asr.training.curves import draw_comparison
-    from asr.tuning.report import PICTURES
 
-    if plot and plot.suffix.lower() not in PICTURES:
-        raise typer.BadParameter(
-            f"--plot: expected a name ending in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}, "
-            f"found {plot}"
-        )
+    if plot:
+        check_picture(plot)
     for output in (plot, json_file):
         if output:
             check_folder(output)
@@ -116,7 +113,7 @@ def _labels(folders: Sequence[Path]) -> list[str]:
     if not paths:
         return []
     start = os.path.commonpath([path.parent for path in paths])
-    return [_printable(path.relative_to(start).as_posix()) for path in paths]
+    return [printable(path.relative_to(start).as_posix()) for path in paths]
 
 
 def _rank(order: Order, label: str, story: "RunStory") -> tuple[float, str]:
@@ -139,8 +136,8 @@ def render_runs(found: dict[str, "RunStory"], width: int) -> str:
     columns = [(heading, cells) for heading, cells in columns if set(cells) != {_ABSENT}]
     for key, values in differing_settings([story.config for story in stories]).items():
         cells, long = _settings(values)
-        columns.append((_printable(key), cells))
-        notes += [f"{_printable(key)} {mark}: {text}" for mark, text in long.items()]
+        columns.append((printable(key), cells))
+        notes += [f"{printable(key)} {mark}: {text}" for mark, text in long.items()]
     names = _shorten(list(found), max(width // 3, 16)) or list(found)
     table = _table(("run", names), columns, width)
     return table + "\n" * bool(notes) + "".join(f"\n{note}" for note in notes)
@@ -200,14 +197,8 @@ def _setting(value: Any, left_out: Collection[str] = ()) -> str:
         kept = [_setting(item) for item in value if item not in left_out]
         return ",".join(kept + ["…"] * (len(kept) < len(value))) or "[]"
     if isinstance(value, str):
-        return _printable(value) or _EMPTY
+        return printable(value) or _EMPTY
     return _ABSENT if value is None else json.dumps(value)
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )
 
 
 def _shorten(texts: list[str], most: int) -> list[str] | None:

@@ -14,6 +14,7 @@ from asr.cli.options import (
     Device,
     Threads,
     check_folder,
+    check_picture,
     in_one_line,
     load_recognizer,
 )
@@ -69,17 +70,13 @@ def tune(
     from asr.tuning.bench import Bench
     from asr.tuning.choice import passes, tune_rescoring
     from asr.tuning.choice import tune as choose
-    from asr.tuning.report import PICTURES, draw_trials, render_trials
+    from asr.tuning.report import draw_trials, render_trials
 
     for option, given in (("--closed_vocabulary", closed_vocabulary), ("--rescore", rescore)):
         if given and not lm:
             raise typer.BadParameter(f"{option} means nothing without --lm")
-    if plot and plot.suffix.lower() not in PICTURES:
-        raise typer.BadParameter(
-            f"--plot: expected a name ending in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}, "
-            f"found {plot}"
-        )
     if plot:
+        check_picture(plot)
         check_folder(plot)
     utterances = read_manifest(dev_manifest)
     recognizer = load_recognizer(checkpoint, device, threads)

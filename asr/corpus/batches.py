@@ -35,6 +35,9 @@ from asr.text.tokens import TokenTable
 _JITTER = 0.05
 """How far lengths are moved before sorting, so that utterances meet others in another epoch."""
 
+PREFETCHED = 4
+"""Batches that each of the loader's workers keeps ready."""
+
 
 class Key(NamedTuple):
     """What the augmentation of an utterance depends on, with the seed."""
@@ -304,7 +307,7 @@ def make_loader(
         collate_fn=_collate_or_pass_on,
         num_workers=workers,
         pin_memory=pin_memory,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=PREFETCHED if workers else None,
         worker_init_fn=_prepare_worker,
         # Its own, or each start of an epoch would draw from the global generator.
         generator=torch.Generator(),

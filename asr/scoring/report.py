@@ -84,7 +84,7 @@ def render_frequent_errors(aligned: Sequence[AlignedUtterance], most: int) -> li
     for utterance in aligned:
         for pair in utterance.pairs:
             if mark := _mark(pair):
-                words = [_printable(word) for word in pair if word is not None]
+                words = [printable(word) for word in pair if word is not None]
                 counts[mark][" -> ".join(words)] += 1
     return [_table(_KINDS[mark], counts[mark], most) for mark in _KINDS if counts[mark] and most]
 
@@ -117,7 +117,7 @@ def render_alignment(utterance: AlignedUtterance, width: int = 100) -> str:
     as escapes, and wide (East Asian) ones take two columns.
     """
     counts = utterance.words
-    lines = [f"{_printable(utterance.id)}: errors {counts.errors}, words {counts.words}"]
+    lines = [f"{printable(utterance.id)}: errors {counts.errors}, words {counts.words}"]
     for row in _rows(utterance.pairs, width - len(_LABELS[0]) - 1):
         lines += [
             f"{label} {' '.join(cells)}".rstrip()
@@ -131,7 +131,7 @@ def _rows(pairs: Sequence[Pair], width: int) -> Iterator[list[tuple[str, str, st
     row: list[tuple[str, str, str]] = []
     used = 0
     for pair in pairs:
-        words = [_printable(word) for word in pair if word is not None]
+        words = [printable(word) for word in pair if word is not None]
         size = max(_display_width(word) for word in words)
         if row and used + size > width:
             yield row
@@ -153,13 +153,14 @@ def _mark(pair: Pair) -> str:
 
 
 def _pad(word: str, size: int) -> str:
-    word = _printable(word)
+    word = printable(word)
     return word + " " * (size - _display_width(word))
 
 
-def _printable(word: str) -> str:
+def printable(text: str) -> str:
+    """A text with its characters that cannot be shown, control characters too, as escapes."""
     return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in word
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
     )
 
 

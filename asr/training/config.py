@@ -66,6 +66,11 @@ class OptimConfig:
                 "optim: expected workers and save_minutes of 0 or more, keep_states of at least 1"
             )
 
+    @property
+    def views(self) -> int:
+        """How often an utterance stands in its batch."""
+        return 2 if self.consistency else 1
+
 
 @dataclass(frozen=True)
 class Config:

@@ -24,12 +24,13 @@ from asr.corpus.batches import Batch, mixed
 from asr.errors import AsrError
 from asr.files import write_failure, write_json_atomic, write_text_atomic
 from asr.model.layers import length_mask
-from asr.model.loss import consistency_loss, ctc_loss
+from asr.model.loss import ctc_loss
 from asr.text.tokens import BLANK
 from asr.training.config import Config
 from asr.training.curves import draw_curves
 from asr.training.distributed import joined, local_device
 from asr.training.memory import settle_memory
+from asr.training.objective import forward, objective
 from asr.training.record import record_start
 from asr.training.schedule import learning_rate
 from asr.training.selection import (
@@ -39,7 +40,7 @@ from asr.training.selection import (
     out_of_patience,
     validate,
 )
-from asr.training.setup import Run, autocast_type, keep_state, prepare
+from asr.training.setup import Run, keep_state, prepare
 from asr.training.state import Progress
 
 SUMS = ("loss", "utterances", "blanks", "frames", "audio_seconds", "padded", "with_padding")
@@ -133,17 +134,14 @@ def train_step(
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     torch.manual_seed(mixed(run.config.seed, progress.step, run.group.rank))
-    log_probs, lengths = forward(run, batch)
+    log_probs, lengths = forward(run.config, run.network, batch)
     losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths)
     counted = run.group.rank < total  # else the batch is too small to go round
-    objective = losses.mean()
-    if optim.consistency:
-        agreement = consistency_loss(log_probs, lengths)
-        objective = objective + optim.consistency * agreement.mean()
+    cost = objective(run.config, losses, log_probs, lengths)
     *sums, failures, stops = run.group.sum(
         [
             *(value * counted for value in measured(run, batch, losses, log_probs, lengths)),
-            float(not math.isfinite(float(objective.detach()))),
+            float(not math.isfinite(float(cost.detach()))),
             float(stop),
         ],
         run.device,
@@ -151,8 +149,8 @@ def train_step(
     finite = failures == 0
     if finite:
         # Gradients are averaged over the processes: each mean counts by its share of utterances.
-        share = len(batch.ids) / run.views / total * run.group.size if counted else 0.0
-        norm = update(run, objective * share)
+        share = len(batch.ids) / run.config.optim.views / total * run.group.size if counted else 0.0
+        norm = update(run, cost * share)
         # A scale that has come down to 1 has nothing left to lower: the gradient itself is wrong.
         scaling = run.scaler.is_enabled() and run.scaler.get_scale() >= 1
         finite = math.isfinite(norm) or scaling
@@ -171,20 +169,13 @@ def train_step(
     return stops > 0
 
 
-def forward(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
-    """log_probs `(N, T', C)` in float32 and lengths `(N,)`."""
-    dtype = autocast_type(run.config, run.device)
-    with torch.autocast(run.device.type, dtype, enabled=dtype is not None):
-        return run.network(batch.features, batch.feature_lengths)  # type: ignore[no-any-return]
-
-
-def update(run: Run, objective: Tensor) -> float:
+def update(run: Run, cost: Tensor) -> float:
     """Change the weights by one step; the norm of the gradient before it is clipped.
 
     Where that is not a finite number the weights stay as they are.
     """
     run.optimizer.zero_grad(set_to_none=True)
-    run.scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
+    run.scaler.scale(cost).backward()  # type: ignore[no-untyped-call]
     run.scaler.unscale_(run.optimizer)
     norm = float(torch.nn.utils.clip_grad_norm_(run.model.parameters(), run.config.optim.clip_norm))
     if math.isfinite(norm) or run.scaler.is_enabled():
@@ -204,7 +195,7 @@ def measured(
         len(batch.ids),
         count_blanks(log_probs, lengths),
         int(lengths.sum()),
-        real * run.config.features.frame_seconds / run.views,
+        real * run.config.features.frame_seconds / run.config.optim.views,
         with_padding - real,
         with_padding,
     )

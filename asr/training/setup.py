@@ -21,6 +21,7 @@ from asr.signal.features import FeatureExtractor
 from asr.text.tokens import TokenTable
 from asr.training.config import Config
 from asr.training.distributed import Group
+from asr.training.objective import autocast_type
 from asr.training.resume import check_resumable
 from asr.training.state import Progress, load_state, save_state, state_files
 
@@ -49,11 +50,6 @@ class Run:
     """SHA-256 of each manifest, by its path."""
     writer: SummaryWriter | None
 
-    @property
-    def views(self) -> int:
-        """How often an utterance stands in its batch."""
-        return 2 if self.config.optim.consistency else 1
-
 
 def prepare(
     config: Config,
@@ -77,13 +73,7 @@ def prepare(
     if config.init_from and state is None:
         start_from(load_bundle(config.init_from), config, model, tokens)
     model.to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        config.optim.peak_rate,
-        (0.9, 0.98),
-        weight_decay=config.optim.weight_decay,
-        fused=True,
-    )
+    optimizer = make_optimizer(config, model)
     scaled = autocast_type(config, device) is torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=scaled)
     progress = Progress()
@@ -105,6 +95,17 @@ def prepare(
         *(batches, train_loader, dev_loader, {u.id: u.text for u in dev_set}, manifests, writer),
     )
     return run, progress
+
+
+def make_optimizer(config: Config, model: AcousticModel) -> torch.optim.Optimizer:
+    """What changes the weights; the schedule sets its rate anew at each step."""
+    return torch.optim.AdamW(
+        model.parameters(),
+        config.optim.peak_rate,
+        (0.9, 0.98),
+        weight_decay=config.optim.weight_decay,
+        fused=True,
+    )
 
 
 def find_state(folder: Path, group: Group, resume: bool) -> dict[str, Any] | None:
@@ -188,7 +189,7 @@ def make_loaders(
         extractor,
         config.augment,
         config.seed,
-        2 if optim.consistency else 1,
+        optim.views,
         config.features.frame_seconds * config.encoder.subsampling * _fastest(config),
     )
     dev_batches = DurationBatches(
@@ -285,25 +286,3 @@ def warn_of_overlap(train_set: Corpus, dev_set: Corpus) -> None:
 
 def _fastest(config: Config) -> float:
     return max((1.0, *config.augment.speeds))
-
-
-def autocast_type(config: Config, device: torch.device) -> torch.dtype | None:
-    """The type of the products; None for float32 (weights, norms and loss are always that)."""
-    chosen = config.optim.precision
-    if chosen == "float32":
-        return None
-    if chosen == "float16":
-        return torch.float16
-    if chosen == "bfloat16" or multiplies_bfloat16(device):
-        return torch.bfloat16
-    return None
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 natively."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities: dict[str, object] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # older torch has none
-    return bool(capabilities.get("avx512_bf16"))

@@ -20,21 +20,20 @@ import numpy as np
 import torch
 
 from asr.config import from_dict, to_dict
-from asr.corpus.batches import Batch
+from asr.corpus.batches import PREFETCHED, Batch
 from asr.corpus.manifest import Corpus
 from asr.model.acoustic import AcousticModel
 from asr.model.device import torch_device
-from asr.model.loss import consistency_loss, ctc_loss
+from asr.model.loss import ctc_loss
 from asr.signal.features import FeatureConfig
 from asr.training.config import Config
 from asr.training.memory import available_bytes, limit_memory, peak_bytes
-from asr.training.setup import autocast_type
+from asr.training.objective import forward, objective
+from asr.training.setup import make_optimizer
 
 _STEPS = 3
 _STEPS_SECONDS = 5.0
 """No further step is timed after so long."""
-_PREFETCHED = 4
-"""Batches that each of the loader's workers keeps ready."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,8 @@ def measure(request: Request, device: torch.device) -> Measured:
     available, started = available_bytes(device), peak_bytes(device)
     num_features = config.features.num_features
     model = AcousticModel(config.encoder, num_features, request.num_tokens).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), config.optim.peak_rate)
-    views = 2 if config.optim.consistency else 1
+    optimizer = make_optimizer(config, model)
+    views = config.optim.views
     fullest = random_batch(request.fullest, num_features, request.num_tokens, views)
     typical = random_batch(request.typical, num_features, request.num_tokens, views)
     for _ in range(2):  # the optimizer's moments take their memory at the end of the first
@@ -169,7 +168,7 @@ def measure(request: Request, device: torch.device) -> Measured:
     workers = config.optim.workers if device.type == "cpu" else 0
     weights = sum(parameter.nbytes for parameter in model.parameters())
     return Measured(
-        peak_bytes(device) + workers * (started + _PREFETCHED * fullest.features.nbytes),
+        peak_bytes(device) + workers * (started + PREFETCHED * fullest.features.nbytes),
         (1 + workers) * started + 4 * weights,  # their gradients and two moments of each
         available,
         min(times),
@@ -186,13 +185,10 @@ def train_step(
     """One update of the weights, as in training; returns the seconds it took."""
     started = time.perf_counter()
     batch = batch.to(device)
-    dtype = autocast_type(config, device)
-    with torch.autocast(device.type, dtype, enabled=dtype is not None):
-        log_probs, lengths = model(batch.features, batch.feature_lengths)
-    loss = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths).mean()
+    log_probs, lengths = forward(config, model, batch)
+    losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths)
     optimizer.zero_grad(set_to_none=True)
-    if config.optim.consistency:
-        loss = loss + config.optim.consistency * consistency_loss(log_probs, lengths).mean()
+    loss = objective(config, losses, log_probs, lengths)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
     optimizer.step()

@@ -8,9 +8,6 @@ from asr.files import atomic_write
 from asr.tuning.bench import Trial
 from asr.tuning.choice import PRUNINGS, Tuning
 
-PICTURES = (".pdf", ".png", ".svg")
-"""The suffixes of what `draw_trials` can draw."""
-
 
 def frontier(trials: Sequence[Trial]) -> list[Trial]:
     """Those than which no faster one makes as few errors, fast ones first."""
@@ -43,8 +40,8 @@ def render_trials(tuning: Tuning) -> str:
 
 
 def draw_trials(tuning: Tuning, path: Path) -> None:
-    """Draw word error rate over time, a line for each pruning; the suffix of `path`, one of
-    `PICTURES`, is the format.
+    """Draw word error rate over time, a line for each pruning, as PDF, PNG or SVG by the suffix of
+    `path`.
 
     Raises AsrError if the file cannot be written.
     """
