@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 
@@ -14,6 +14,7 @@ from asr.decode.decoder import Decoder
 from asr.errors import AudioError
 from asr.recognizer import Recognizer, Transcript
 from asr.scoring.calibration import correct_words
+from asr.scoring.nonspeech import NonSpeech, nonspeech
 from asr.scoring.wer import AlignedUtterance, Score, align, summarise, word_errors
 
 _log = logging.getLogger("asr.evaluation")
@@ -23,13 +24,28 @@ _log = logging.getLogger("asr.evaluation")
 class Evaluation:
     """Figures and transcripts of a recogniser on a manifest."""
 
-    score: Score
     aligned: list[AlignedUtterance]
     transcripts: dict[str, Transcript]
     real_time_factor: float
     """Seconds of work (reading, features, model, search) for each second of audio."""
     failures: dict[str, str]
     """Id and reason of each utterance whose audio could not be read; scored as all deleted."""
+    speakers: Mapping[str, str] | None
+    """Of each utterance whom the bootstrap takes it with; None where it draws utterances."""
+
+    @cached_property
+    def score(self) -> Score:
+        """The error rates. Raises ManifestError as `summarise` does, as where nothing is said."""
+        return summarise(self.aligned, self.speakers)
+
+    @cached_property
+    def nonspeech(self) -> NonSpeech | None:
+        """What was written where nothing is said; None where each utterance says something.
+
+        A recording that could not be read does not count.
+        """
+        seconds = {key: t.duration_seconds for key, t in self.transcripts.items()}
+        return nonspeech(self.aligned, seconds)
 
     @property
     def hypotheses(self) -> dict[str, str]:
@@ -104,9 +120,9 @@ def evaluate(
     aligned = align({u.id: u.text for u in utterances}, hypotheses, missing_as_empty=True)
     speakers = {u.id: u.speaker or u.id for u in utterances} if by_speaker else None
     return Evaluation(
-        score=summarise(aligned, speakers),
         aligned=aligned,
         transcripts=transcripts,
         real_time_factor=worked / heard if heard else 0.0,
         failures=failures,
+        speakers=speakers,
     )

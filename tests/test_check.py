@@ -37,6 +37,7 @@ def test_minimum_frames_is_the_shortest_path_that_spells_the_target() -> None:
 
     within_reach = [target for target in shortest if len(target) <= 4]
     assert len(within_reach) == 1 + 2 + 4 + 8 + 16
+    assert minimum_frames([]) == 0
     for target in within_reach:
         assert minimum_frames(target) == shortest[target]
 
@@ -53,11 +54,12 @@ def test_loss_is_finite_from_minimum_frames_on(target: list[int]) -> None:
         assert short.isinf().all()
 
 
-def check(*utterances: Utterance, where: str = "train") -> None:
+def check(*utterances: Utterance, where: str = "train", may_be_empty: bool = False) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "some.jsonl")
         write_manifest(path, utterances)
-        check_corpus(Corpus.open([path], require_audio=False), TABLE, frames, where)
+        corpus = Corpus.open([path], require_audio=False)
+        check_corpus(corpus, TABLE, frames, where, may_be_empty)
 
 
 def test_what_can_be_trained_on_passes() -> None:
@@ -78,8 +80,18 @@ def test_characters_outside_the_table_are_listed_by_utterance() -> None:
 
 
 def test_empty_transcripts_are_listed() -> None:
-    with pytest.raises(ManifestError, match=r"^dev: empty transcripts in 1 utterance \(u1\)"):
+    with pytest.raises(ManifestError, match=r"^dev: empty transcripts in 1 utterance \(u1\)") as e:
         check(utterance("good", "A"), utterance("u1", ""), where="dev")
+    assert "if these recordings really hold no speech, set data.empty_text=nothing" in str(e.value)
+
+
+def test_empty_transcripts_may_be_the_truth() -> None:
+    good, silent = utterance("good", "A"), utterance("u1", "", 0.1)
+    check(good, silent, may_be_empty=True)
+    with pytest.raises(ManifestError, match=r"^dev: none of the 2 utterances has a word"):
+        check(silent, utterance("u2", " \u3000"), where="dev", may_be_empty=True)
+    with pytest.raises(ManifestError, match=r"u3: 1 frames needed, 0 in 0\.04 s"):
+        check(good, silent, utterance("u3", "", 0.04), may_be_empty=True)
 
 
 def test_transcripts_too_long_for_their_audio_are_listed_with_the_frames() -> None:

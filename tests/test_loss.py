@@ -92,6 +92,44 @@ def test_an_empty_target_is_blank_in_every_frame() -> None:
     assert nowhere.tolist() == [0.0]
 
 
+@given(emissions())
+def test_empty_targets_alone_and_among_others(log_probs: Emissions) -> None:
+    """Against the sum over every alignment, of which there is one: all blanks."""
+    frames = len(log_probs)
+    if not frames:
+        return
+    scores = {(): -math.inf, **sequence_scores(log_probs)}
+    one_token = next((target for target in scores if len(target) == 1), ())
+    both = torch.from_numpy(log_probs).expand(2, -1, -1)
+    lengths = torch.tensor([frames, frames])
+    alone = ctc_loss(both, lengths, torch.zeros(2, 0).long(), torch.tensor([0, 0]))
+    assert alone.tolist() == pytest.approx([-scores[()]] * 2, abs=1e-9)
+    targets = torch.tensor([[1], [*one_token, 0][:1]])  # the padding of an empty one is not read
+    mixed = ctc_loss(both, lengths, targets, torch.tensor([0, len(one_token)]))
+    assert mixed.tolist() == pytest.approx([-scores[()], -scores[one_token]], abs=1e-9)
+
+
+@pytest.mark.parametrize("target_lengths", [[0, 0, 0], [0, 2, 0]])
+def test_the_gradient_of_empty_targets(target_lengths: list[int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    lengths, counts = torch.tensor([5, 4, 1]), torch.tensor(target_lengths)
+    targets = torch.ones(3, max(target_lengths)).long()
+
+    def loss(logits: Tensor) -> Tensor:
+        return ctc_loss(logits.log_softmax(-1), lengths, targets, counts)
+
+    assert torch.autograd.gradcheck(loss, [logits], atol=1e-7)
+    loss(logits).sum().backward()  # type: ignore[no-untyped-call]
+    towards_blank = logits.detach().softmax(-1)
+    towards_blank[:, :, 0] -= 1
+    assert logits.grad is not None
+    for i in (0, 2):  # in its frames softmax less the blank, beyond them nothing
+        frames = int(lengths[i])
+        assert torch.allclose(logits.grad[i, :frames], towards_blank[i, :frames])
+        assert not logits.grad[i, frames:].any()
+
+
 @pytest.mark.parametrize("padding", [0, 1, -1, 99])
 def test_padding_changes_neither_loss_nor_gradient(padding: int) -> None:
     alone = torch.from_numpy(random_emissions(3, frames=4, tokens=3)).requires_grad_()

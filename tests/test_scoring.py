@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from asr.errors import AsrError, ManifestError
 from asr.scoring import bootstrap
+from asr.scoring.nonspeech import NonSpeech, nonspeech
 from asr.scoring.report import (
     render_alignment,
     render_comparison,
+    render_nonspeech,
     render_report,
     render_worst,
     report_json,
@@ -172,8 +174,33 @@ def test_missing_as_empty_counts_deletions_and_says_so(caplog: pytest.LogCapture
 
 
 def test_references_without_a_word_have_no_rate() -> None:
-    with pytest.raises(ManifestError, match=r"none of the 2 references holds a word.*inserted: 1"):
-        score({"a": "", "b": " "}, {"a": "HELLO", "b": ""})
+    wrong = r"none of the 3 references holds a word.*inserted: 3, in 2 utterances"
+    with pytest.raises(ManifestError, match=wrong):
+        score({"a": "", "b": " ", "c": ""}, {"a": "HELLO", "b": "", "c": "OH NO"})
+
+
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=8), texts)
+def test_what_is_written_where_nothing_is_said_is_counted(
+    pairs: list[tuple[str, str]], written: str
+) -> None:
+    references = {str(i): reference for i, (reference, _) in enumerate(pairs)} | {"n": "A", "s": ""}
+    hypotheses = {str(i): hypothesis for i, (_, hypothesis) in enumerate(pairs)} | {"n": "A"}
+    aligned = align(references, hypotheses | {"s": written})
+    silent = [i for i, text in references.items() if not text.split()]
+    words = [len((hypotheses | {"s": written})[i].split()) for i in silent]
+    found = nonspeech(aligned, dict.fromkeys(references, 30.0))
+    assert found == NonSpeech(len(silent), 30.0 * len(silent), sum(map(bool, words)), sum(words))
+    assert found.words_per_minute == pytest.approx(2 * sum(words) / len(silent))
+    without = summarise(align(references, {**hypotheses, "s": ""}))
+    assert summarise(aligned).insertions == without.insertions + len(written.split())
+    assert summarise(aligned).words == without.words
+
+
+def test_only_what_was_heard_can_be_kept_silent_about() -> None:
+    aligned = align({"a": "ONE", "b": "", "c": ""}, {"a": "ONE", "b": "TWO", "c": ""})
+    assert nonspeech(aligned, {"a": 1.0, "b": 12.0}) == NonSpeech(1, 12.0, 1, 1)
+    assert nonspeech(aligned, {"a": 1.0}) is None
+    assert nonspeech(aligned[:1], {"a": 1.0}) is None
 
 
 def test_every_an4_test_utterance_is_read_and_counted(shared_data: Path) -> None:
@@ -289,6 +316,15 @@ def test_score_draws_speakers_and_wants_them_all() -> None:
         score(REFERENCES, HYPOTHESES, speakers={key: speakers[key] for key in ("u1", "u2", "u3")})
     with pytest.raises(ManifestError, match="all utterances are of the speaker 'anna'"):
         score(REFERENCES, HYPOTHESES, speakers=dict.fromkeys(REFERENCES, "anna"))
+    with pytest.raises(ManifestError, match="all utterances are of the speaker 'anna'"):
+        score(REFERENCES, HYPOTHESES, speakers={"u1": "anna", "u2": "anna", "u4": "anna"})
+
+
+def test_who_says_nothing_may_be_nobody() -> None:
+    speakers = {"u1": "anna", "u2": "anna", "u4": "ben"}
+    nobody = score(REFERENCES, HYPOTHESES, speakers=speakers)
+    assert nobody == score(REFERENCES, HYPOTHESES, speakers=speakers | {"u3": "the noise"})
+    assert nobody.wer_interval[0] < nobody.wer < nobody.wer_interval[1]
 
 
 def test_paired_comparison_agrees_with_a_slow_loop() -> None:
@@ -425,6 +461,34 @@ def test_report_json_has_the_agreed_keys() -> None:
         "real_time_factor": None,
     }
     assert report_json(result, 0.5)["real_time_factor"] == 0.5
+
+
+def test_without_a_score_its_figures_are_null() -> None:
+    aligned = align({"u1": "", "u2": ""}, {"u1": "NO", "u2": ""})
+    found = nonspeech(aligned, {"u1": 20.0, "u2": 10.0})
+    figures = json.loads(json.dumps(report_json(None, 0.5, found), allow_nan=False))
+    assert figures.pop("nonspeech") == {
+        "utterances": 2,
+        "seconds": 30.0,
+        "with_words": 1,
+        "words": 1,
+        "words_per_minute": 2.0,
+    }
+    assert figures.pop("real_time_factor") == 0.5
+    assert figures == dict.fromkeys(
+        set(report_json(score(REFERENCES, HYPOTHESES))) - {"real_time_factor"}
+    )
+    text = render_report(aligned, None)
+    assert text.startswith("no error rate: none of the 2 references holds a word\n\nInsertions (1 ")
+    assert "u1: errors 1, words 0" in text
+
+
+def test_nonspeech_is_rendered_in_a_line() -> None:
+    assert render_nonspeech(NonSpeech(12, 90.0, 2, 3)) == (
+        "nonspeech: 12 utterances say nothing (90.0 s); something was written in 2 of them: "
+        "3 words, 2.00 a minute"
+    )
+    assert "1 utterance says nothing (5.0 s)" in render_nonspeech(NonSpeech(1, 5.0, 0, 0))
 
 
 def test_comparison_is_rendered_with_signs() -> None:

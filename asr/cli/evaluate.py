@@ -18,12 +18,12 @@ from asr.cli.options import (
     in_one_line,
     load_recognizer,
 )
-from asr.errors import ManifestError
 from asr.files import write_json_atomic, write_text_atomic
 
 if TYPE_CHECKING:
     from asr.decode.decoder import Decoder
     from asr.evaluation import Evaluation
+    from asr.scoring.wer import Score
 
 
 @takes_decoding_options
@@ -50,7 +50,8 @@ def evaluate(
     """Transcribe every utterance of MANIFEST and score it: WER, CER, sentence errors.
 
     With --nbest also the WER of the best choices among them; with --word_timestamps also how far
-    the confidences of words are from the share that is right.
+    the confidences of words are from the share that is right. Utterances with an empty text say
+    nothing: words written there are errors, and are also counted for each minute.
     """
     from asr.corpus.manifest import read_manifest
     from asr.evaluation import evaluate as run
@@ -60,11 +61,6 @@ def evaluate(
         if output:
             check_folder(output)
     utterances = read_manifest(manifest, require_audio=False)
-    if not any(utterance.text.split() for utterance in utterances):
-        raise ManifestError(
-            f"{manifest}: none of its {len(utterances)} utterances has a word; expected at least "
-            "one: without words there is no error rate"
-        )
     recognizer = load_recognizer(checkpoint, device, threads)
     decoder = decoding.decoder(recognizer)
     with tqdm(total=len(utterances), unit="utterance", disable=None, leave=False) as progress:
@@ -76,11 +72,12 @@ def evaluate(
             decoder=decoder,
             word_timestamps=word_timestamps,
         )
-    figures = report_json(result.score, result.real_time_factor)
-    figures |= _more_figures(result, decoder, word_timestamps)
+    score = result.score if any(utterance.text for utterance in utterances) else None
+    figures = report_json(score, result.real_time_factor, result.nonspeech)
+    figures |= _more_figures(result, score, decoder, word_timestamps)
     settings = decoding.report(decoder)
-    typer.echo(render_report(result.aligned, result.score, result.real_time_factor, worst))
-    typer.echo("\n" + "\n".join(_footer(figures, decoder, in_one_line(settings))))
+    typer.echo(render_report(result.aligned, score, result.real_time_factor, worst))
+    typer.echo("\n" + "\n".join(_footer(figures, result, decoder, in_one_line(settings))))
     if json_file:
         write_json_atomic(json_file, {**figures, "decoding": settings})
     if hypotheses_file:
@@ -96,12 +93,14 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _more_figures(result: "Evaluation", decoder: "Decoder", timed: bool) -> dict[str, float]:
+def _more_figures(
+    result: "Evaluation", score: "Score | None", decoder: "Decoder", timed: bool
+) -> dict[str, float]:
     """What alternatives and confidences are worth, where there are any."""
     from asr.scoring.calibration import expected_calibration_error
 
     figures = {}
-    if decoder.search.nbest > 1:
+    if decoder.search.nbest > 1 and score:
         figures["oracle_wer"] = result.oracle_wer()
     confidences, correct = result.word_confidences()
     if timed and confidences:
@@ -109,9 +108,15 @@ def _more_figures(result: "Evaluation", decoder: "Decoder", timed: bool) -> dict
     return figures
 
 
-def _footer(figures: dict[str, Any], decoder: "Decoder", settings: str) -> list[str]:
-    """How it was decoded, and what `_more_figures` found."""
+def _footer(
+    figures: dict[str, Any], result: "Evaluation", decoder: "Decoder", settings: str
+) -> list[str]:
+    """How it was decoded, and what was found beside the error rates."""
+    from asr.scoring.report import render_nonspeech
+
     lines = [f"decoding: {settings}"]
+    if result.nonspeech:
+        lines.append(render_nonspeech(result.nonspeech))
     if "oracle_wer" in figures:
         lines.append(
             f"oracle WER of {decoder.search.nbest} hypotheses: {figures['oracle_wer']:.2%}"

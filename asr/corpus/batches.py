@@ -21,15 +21,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from asr.corpus.check import minimum_frames
 from asr.corpus.manifest import Utterance
+from asr.corpus.noises import RecordedNoise
 from asr.corpus.recordings import read_utterance
 from asr.errors import AsrError
-from asr.signal.augment import (
-    AugmentConfig,
-    augment_waveform,
-    mask_features,
-    warp_features,
-)
+from asr.signal.augment import AugmentConfig, augment_waveform
 from asr.signal.features import FeatureExtractor
+from asr.signal.spec_augment import mask_features, warp_features, warp_time
 from asr.text.tokens import TokenTable
 
 _JITTER = 0.05
@@ -98,6 +95,8 @@ class UtteranceDataset(Dataset[Item]):
         self.seed = seed
         self.views = views
         self.seconds_per_frame = seconds_per_frame
+        noises = augment.noises if augment is not None else ()
+        self.noise = RecordedNoise(noises, extractor.config.sample_rate) if noises else None
 
     def __getitem__(self, key: Key) -> Item:
         utterance = self.utterances[key.utterance]
@@ -122,9 +121,10 @@ class UtteranceDataset(Dataset[Item]):
         generator = seeded(self.seed, key.epoch, key.utterance)
         sample_rate = self.extractor.config.sample_rate
         waveform = augment_waveform(
-            waveform, sample_rate, augment, generator, key.speed, least_seconds
+            waveform, sample_rate, augment, generator, key.speed, least_seconds, self.noise
         )
         frames = warp_features(self.extractor.frames(waveform), augment, generator)
+        frames = warp_time(frames, augment, generator)
         return [
             self.extractor.stacked(mask_features(frames, augment, generator))
             for _ in range(self.views)

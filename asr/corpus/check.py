@@ -23,14 +23,19 @@ def minimum_frames(target: Sequence[int]) -> int:
 
 
 def check_corpus(
-    corpus: Corpus, tokens: TokenTable, num_frames: Callable[[float], int], where: str
+    corpus: Corpus,
+    tokens: TokenTable,
+    num_frames: Callable[[float], int],
+    where: str,
+    may_be_empty: bool = False,
 ) -> None:
     """Say which utterances of a corpus stand in the way of training.
 
     `num_frames` gives the encoder's output frames T' for a duration in seconds, the longer the
     more. Utterances are looked at one by one only where something is wrong. Raises TextError on
-    characters outside the table, and ManifestError on empty transcripts and on transcripts that
-    need more frames than their audio has (T' < U + repeats), with the ids.
+    characters outside the table, and ManifestError on empty transcripts (with `may_be_empty` only
+    if there are no others) and on transcripts that need more frames than their audio has
+    (T' < U + repeats, or none at all), with the ids.
     """
     if corpus.characters - set(tokens.characters):
         unknown = ((u.id, tokens.unknown(u.text)) for u in corpus)
@@ -40,15 +45,20 @@ def check_corpus(
             f"{_listing(wrong)}; correct the transcripts or add the characters to training"
         )
     empty = np.flatnonzero(corpus.labels == 0).tolist()
-    if empty:
+    if empty and not may_be_empty:
         raise ManifestError(
             f"{where}: empty transcripts in {_listing(empty, lambda i: corpus[i].id)}; remove or "
-            "fill them"
+            "fill them, or, if these recordings really hold no speech, set data.empty_text=nothing"
+        )
+    if len(empty) == len(corpus):
+        raise ManifestError(
+            f"{where}: none of the {len(corpus)} utterances has a word; expected at least one: "
+            "without words there is nothing to learn to write, and no error rate"
         )
 
     def frames_of(i: int) -> str:
         seconds = float(corpus.durations[i])
-        needed, available = corpus.labels[i], num_frames(seconds)
+        needed, available = max(int(corpus.labels[i]), 1), num_frames(seconds)
         return f"{corpus[i].id}: {needed} frames needed, {available} in {seconds:.2f} s"
 
     too_long = _too_long(corpus, num_frames)
@@ -63,10 +73,11 @@ def _too_long(corpus: Corpus, num_frames: Callable[[float], int]) -> list[int]:
     """Utterances whose labels need more frames than there are.
 
     Of all that need as many frames the shortest is asked about first; a search among the durations
-    of the others finds how many are too short.
+    of the others finds how many are too short. An empty transcript needs a frame to be blank.
     """
-    order = np.lexsort((corpus.durations, corpus.labels))
-    labels = corpus.labels[order]
+    at_least = np.maximum(corpus.labels, 1)
+    order = np.lexsort((corpus.durations, at_least))
+    labels = at_least[order]
     starts = np.flatnonzero(np.diff(labels, prepend=-1)).tolist()
     found: list[int] = []
     for start, end in pairwise([*starts, len(order)]):

@@ -2,9 +2,10 @@
 
 `{"id": "an251", "audio_filepath": "wav/an251.wav", "duration": 1.1, "text": "YES", "speaker": "f"}`
 
-`speaker` is optional. Relative audio paths are relative to the manifest's folder, so that a corpus
-can be moved as a whole. With `"offset": 12.5`, also with `"offset": 0`, the utterance is the part
-of the recording from there on that is `duration` seconds long; without it, the whole recording.
+`speaker` is optional; with an empty `text` nothing is said in the recording. Relative audio paths
+are relative to the manifest's folder, so that a corpus can be moved as a whole. With
+`"offset": 12.5`, also with `"offset": 0`, the utterance is the part of the recording from there on
+that is `duration` seconds long; without it, the whole recording.
 
 `asr shard` writes manifests of recordings in tar files: `"shard": "shard-000000.tar"` names the tar
 file, `audio_filepath` its member, `start_byte` and `num_bytes` where in it the recording lies.
@@ -170,9 +171,7 @@ class _Columns:
         lengths = np.array([len(text) for text in self._texts], np.int64)
         ends = lengths.cumsum()
         begins = ends - lengths
-        repeats = np.zeros(len(codes) + 1, np.int64)  # up to each place
-        repeats[2:] = codes[1:] == codes[:-1]
-        repeats = np.zeros(len(codes) + 2, np.int64)
+        repeats = np.zeros(len(codes) + 2, np.int64)  # up to each place
         repeats[2:-1] = codes[1:] == codes[:-1]
         repeats[begins + 1] = 0  # the character before a text is of another one
         up_to = repeats.cumsum()

@@ -1,36 +1,43 @@
 """A score as text to read and as JSON to keep: pure functions, nothing is printed here."""
 
+import dataclasses
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from asr.scoring.bootstrap import Comparison
+from asr.scoring.nonspeech import NonSpeech
 from asr.scoring.wer import AlignedUtterance, Pair, Score
 
 _LABELS = ("REF: ", "HYP: ", "EVAL:")
+_FIGURES = (
+    *("wer", "cer", "ser", "wer_interval"),
+    *("words", "substitutions", "deletions", "insertions", "utterances"),
+)
 _KINDS = {"S": "Substitutions", "D": "Deletions", "I": "Insertions"}
 
 
-def report_json(score: Score, real_time_factor: float | None = None) -> dict[str, Any]:
-    """The score as plain JSON values; rates are fractions."""
-    return {
-        "wer": score.wer,
-        "cer": score.cer,
-        "ser": score.ser,
-        "wer_interval": list(score.wer_interval),
-        "words": score.words,
-        "substitutions": score.substitutions,
-        "deletions": score.deletions,
-        "insertions": score.insertions,
-        "utterances": score.utterances,
-        "real_time_factor": real_time_factor,
-    }
+def report_json(
+    score: Score | None,
+    real_time_factor: float | None = None,
+    nonspeech: NonSpeech | None = None,
+) -> dict[str, Any]:
+    """The score as plain JSON values; rates are fractions, and all is null without a score.
+
+    `nonspeech` is there only where some utterances say nothing.
+    """
+    figures = {name: getattr(score, name, None) for name in _FIGURES}
+    figures["real_time_factor"] = real_time_factor
+    if nonspeech is not None:
+        rate = {"words_per_minute": nonspeech.words_per_minute}
+        figures["nonspeech"] = dataclasses.asdict(nonspeech) | rate
+    return figures
 
 
 def render_report(
     aligned: Sequence[AlignedUtterance],
-    score: Score,
+    score: Score | None,
     real_time_factor: float | None = None,
     worst: int = 5,
     frequent: int = 10,
@@ -38,11 +45,11 @@ def render_report(
 ) -> str:
     """The whole report: summary, most frequent errors, worst utterances aligned.
 
-    `worst` and `frequent` say how many of each to show (0: none); `width` is the most columns an
-    alignment takes before it goes on below.
+    `score` is None where no reference holds a word. `worst` and `frequent` say how many of each to
+    show (0: none); `width` is the most columns an alignment takes before it goes on below.
     """
     sections = [
-        render_summary(score, real_time_factor),
+        render_summary(score, real_time_factor) if score else _render_no_score(aligned),
         *render_frequent_errors(aligned, frequent),
         *render_worst(aligned, worst, width),
     ]
@@ -66,6 +73,20 @@ def render_summary(score: Score, real_time_factor: float | None = None) -> str:
     if real_time_factor is not None:
         rows.append(("real-time factor", f"{real_time_factor:.4f}", ""))
     return "\n".join(f"{name:<16} {value:>8}  {note}".rstrip() for name, value, note in rows)
+
+
+def _render_no_score(aligned: Sequence[AlignedUtterance]) -> str:
+    return f"no error rate: none of the {len(aligned)} references holds a word"
+
+
+def render_nonspeech(found: NonSpeech) -> str:
+    """What was written where nothing is said, in a line."""
+    noun = "utterance says" if found.utterances == 1 else "utterances say"
+    return (
+        f"nonspeech: {found.utterances} {noun} nothing ({found.seconds:.1f} s); something was "
+        f"written in {found.with_words} of them: {found.words} words, "
+        f"{found.words_per_minute:.2f} a minute"
+    )
 
 
 def render_comparison(comparison: Comparison) -> str:

@@ -9,7 +9,7 @@ any run of white space as one separator: case and punctuation count.
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
@@ -150,15 +150,18 @@ def summarise(
 ) -> Score:
     """Pool aligned utterances into corpus rates; `speakers` (id → speaker) are drawn as wholes.
 
-    Raises ManifestError if the references hold no word at all, or if a speaker is unknown or the
-    only one.
+    Words written where the reference is empty count as inserted. Such an utterance may be of no
+    speaker. Raises ManifestError if the references hold no word at all, or if a speaker is unknown
+    or the only one.
     """
     words = sum((utterance.words for utterance in aligned), _NONE)
     characters = sum((utterance.characters for utterance in aligned), _NONE)
     if words.words == 0:
         raise ManifestError(
             f"none of the {len(aligned)} references holds a word: error rates are undefined "
-            f"(words inserted: {words.insertions}); expected at least one word of reference"
+            f"(words inserted: {words.insertions}, in "
+            f"{sum(u.words.errors > 0 for u in aligned)} utterances); expected at least one word "
+            "of reference"
         )
     return Score(
         wer=words.rate,
@@ -277,19 +280,20 @@ def _some(keys: Sequence[str]) -> str:
 
 def _groups(
     aligned: Sequence[AlignedUtterance], speakers: Mapping[str, str] | None
-) -> list[str] | None:
+) -> list[Hashable] | None:
+    """The speaker of each utterance; one in which nobody speaks may stand for itself."""
     if speakers is None:
         return None
-    unknown = [utterance.id for utterance in aligned if utterance.id not in speakers]
+    speaking = [utterance.id for utterance in aligned if utterance.words.words]
+    unknown = [key for key in speaking if key not in speakers]
     if unknown:
         raise ManifestError(
             f"no speaker for {len(unknown)} of {len(aligned)} utterances ({_some(unknown)}); "
             "resampling speakers needs one for each"
         )
-    groups = [speakers[utterance.id] for utterance in aligned]
-    if len(set(groups)) == 1:
+    if len({speakers[key] for key in speaking}) == 1:
         raise ManifestError(
-            f"all utterances are of the speaker {groups[0]!r}; resampling speakers needs two at "
-            "least: resample utterances instead"
+            f"all utterances are of the speaker {speakers[speaking[0]]!r}; resampling speakers "
+            "needs two at least: resample utterances instead"
         )
-    return groups
+    return [speakers.get(utterance.id, (utterance.id,)) for utterance in aligned]

@@ -3,14 +3,20 @@
 Every function draws from the generator it is given, so that a seed repeats them exactly.
 """
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from asr.errors import ConfigError
-from asr.signal import dsp
+from asr.signal import distort, dsp
+from asr.signal.codec import through_codec
+from asr.signal.draws import happens, uniform
+from asr.signal.noise import coloured_noise, mixed
+
+NoiseSource = Callable[[int, torch.Generator], Tensor]
+"""What gives so many samples `(S,)` of recorded noise."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,24 @@ class AugmentConfig:
     """The mel axis is stretched or squeezed by up to this share, as by a shorter or longer vocal
     tract (Jaitly & Hinton 2013)."""
     noise_chance: float = 0.0
-    """The share of utterances that coloured noise is added to."""
+    """The share of utterances that noise is added to."""
     noise_snr_db: tuple[float, float] = (10.0, 30.0)
-    """Least and greatest ratio of speech to added noise."""
+    """Least and greatest ratio of speech to added noise: of the whole utterance to coloured noise,
+    of what is active in it (`asr.signal.noise.active_part`) to recorded noise."""
+    noises: tuple[str, ...] = ()
+    """Manifests of recordings of noise, whatever their text. Half of the noisy utterances get a
+    part of one; the other half, or all where there are none, stationary coloured noise."""
+    reverb_chance: float = 0.0
+    """The share of utterances that sound in a random room, which moves no time."""
+    clip_chance: float = 0.0
+    """The share of utterances whose loudest samples are cut off, as by a full-scale recording."""
+    band_limit_chance: float = 0.0
+    """The share of utterances that get a narrower band: a telephone's, or of another recording."""
+    codec_chance: float = 0.0
+    """The share of utterances that go through a codec of `asr.signal.codec.CODECS`."""
+    time_warp: float = 0.0
+    """The pace within an utterance changes smoothly by up to this share, before the masks: alike
+    in all views of CR-CTC, which are compared frame by frame."""
     time_masks: int = 2
     time_mask_frames: int = 20
     """Widest time mask, in frames before stacking (SpecAugment, Park et al. 2019)."""
@@ -56,21 +77,31 @@ class AugmentConfig:
             raise ConfigError(
                 "augment: expected masks, their widths, gain_db and colour_db of 0 or more"
             )
-        if not 0 <= self.frequency_warp <= 0.5:
-            raise ConfigError(
-                f"augment.frequency_warp: expected 0 to 0.5, found {self.frequency_warp}"
-            )
-        shares = (self.time_mask_share, self.noise_chance, self.trim_chance)
-        if not all(0 <= share <= 1 for share in shares):
-            raise ConfigError(
-                "augment: expected time_mask_share, trim_chance and noise_chance in 0–1"
-            )
+        for name, greatest in _SHARES.items():
+            if not 0 <= getattr(self, name) <= greatest:
+                raise ConfigError(
+                    f"augment.{name}: expected 0 to {greatest:g}, found {getattr(self, name)}"
+                )
         for name in ("noise_snr_db", "trim_floor_db"):
             least, greatest = getattr(self, name)
             if not least <= greatest:
                 raise ConfigError(
                     f"augment.{name}: expected [least, greatest], found {least}, {greatest}"
                 )
+
+
+_SHARES = {
+    "time_mask_share": 1.0,
+    "trim_chance": 1.0,
+    "noise_chance": 1.0,
+    "reverb_chance": 1.0,
+    "clip_chance": 1.0,
+    "band_limit_chance": 1.0,
+    "codec_chance": 1.0,
+    "frequency_warp": 0.5,
+    "time_warp": 0.9,
+}
+"""Settings that count from 0 to a bound."""
 
 
 def augment_waveform(
@@ -80,23 +111,52 @@ def augment_waveform(
     generator: torch.Generator,
     speed: float = 1.0,
     least_seconds: float = 0.0,
+    recorded: NoiseSource | None = None,
 ) -> Tensor:
-    """Change ends, speed, colour, background and loudness of `(S,)` at a rate in Hz.
+    """Change ends, speed, room, colour, background, clipping, band, codec and loudness of `(S,)`.
+
+    The order is that of a recording, at a rate in Hz: a room answers the speaker; a microphone
+    colours what arrives and brings its noise along; what is then too loud for the converter is
+    clipped; only after that is it brought to a lower rate, a telephone's band or a codec, which
+    take noise and overtones of the clipping with them, as in any recording of such origin.
 
     The first two change the length: nothing shorter than `least_seconds` is left for the speed.
     """
-    if config.trim_chance > 0 and _uniform(0, 1, generator) < config.trim_chance:
-        speech = trimmed(waveform, sample_rate // 100, _uniform(*config.trim_floor_db, generator))
+    if happens(config.trim_chance, generator):
+        speech = trimmed(waveform, sample_rate // 100, uniform(*config.trim_floor_db, generator))
         waveform = speech if len(speech) >= least_seconds * sample_rate else waveform
     waveform = dsp.speed(waveform, speed)
+    if happens(config.reverb_chance, generator):
+        waveform = distort.reverberated(waveform, sample_rate, generator)
     if config.colour_db > 0:
-        waveform = coloured(waveform, config.colour_db, generator)
-    if config.noise_chance > 0 and _uniform(0, 1, generator) < config.noise_chance:
-        snr_db = torch.tensor(_uniform(*config.noise_snr_db, generator))
-        waveform = dsp.add_noise(waveform, coloured_noise(len(waveform), generator), snr_db)
+        waveform = distort.coloured(waveform, config.colour_db, generator)
+    if happens(config.noise_chance, generator):
+        waveform = _noisy(waveform, sample_rate, config.noise_snr_db, generator, recorded)
+    if happens(config.clip_chance, generator):
+        waveform = distort.clipped(waveform, sample_rate // 100, generator)
+    if happens(config.band_limit_chance, generator):
+        waveform = distort.other_band(waveform, sample_rate, generator)
+    if happens(config.codec_chance, generator):
+        waveform = through_codec(waveform, sample_rate, generator)
     if config.gain_db > 0:
-        waveform = waveform * 10 ** (_uniform(-config.gain_db, config.gain_db, generator) / 20)
+        waveform = waveform * 10 ** (uniform(-config.gain_db, config.gain_db, generator) / 20)
     return waveform
+
+
+def _noisy(
+    waveform: Tensor,
+    sample_rate: int,
+    snr_db: tuple[float, float],
+    generator: torch.Generator,
+    recorded: NoiseSource | None,
+) -> Tensor:
+    """Add to `(S,)` recorded or coloured noise, with equal chance if there are recordings."""
+    drawn_db = uniform(*snr_db, generator)
+    if recorded is not None and happens(0.5, generator):
+        noise = recorded(len(waveform), generator)
+        return mixed(waveform, noise, drawn_db, sample_rate // 100)
+    noise = coloured_noise(len(waveform), generator)
+    return dsp.add_noise(waveform, noise, torch.tensor(drawn_db))
 
 
 def trimmed(waveform: Tensor, frame: int, floor_db: float) -> Tensor:
@@ -118,66 +178,3 @@ def loud_extent(waveform: Tensor, frame: int, floor_db: float) -> tuple[int, int
         return None
     loud = (energies >= energies.max() * 10 ** (-floor_db / 10)).nonzero()
     return int(loud[0]) * frame, (int(loud[-1]) + 1) * frame
-
-
-def coloured(waveform: Tensor, colour_db: float, generator: torch.Generator) -> Tensor:
-    """Pass `(S,)` through a random smooth frequency response: four cosines over the band.
-
-    The band is bent by a square root, which gives low frequencies the finer share that ears do.
-    """
-    spectrum = torch.fft.rfft(waveform)
-    place = math.pi * torch.linspace(0, 1, len(spectrum)).sqrt()
-    waves = torch.cos(torch.arange(1, 5).unsqueeze(1) * place)
-    gain_db = (colour_db / math.sqrt(2)) * torch.randn(4, generator=generator) @ waves
-    filtered: Tensor = torch.fft.irfft(spectrum * 10 ** (gain_db / 20), n=len(waveform))
-    return filtered
-
-
-def coloured_noise(num_samples: int, generator: torch.Generator) -> Tensor:
-    """Stationary noise `(S,)` of power 1/f^k, k drawn between white (0) and brown (2).
-
-    Flat below 1/160 of the band (50 Hz at 16 kHz) and without a mean: what cannot be heard would
-    take most of a brown noise's energy.
-    """
-    spectrum = torch.fft.rfft(torch.randn(num_samples, generator=generator))
-    share_of_band = torch.linspace(0, 1, len(spectrum))
-    colour = _uniform(0, 2, generator)
-    shaped = spectrum * share_of_band.clamp(min=1 / 160).pow(-colour / 2)
-    if num_samples > 1:
-        shaped[0] = 0
-    noise: Tensor = torch.fft.irfft(shaped, n=num_samples)
-    return noise / noise.square().mean().sqrt().clamp(min=1e-8)
-
-
-def warp_features(features: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Stretch the frequency axis of `(T, F)` by a random factor, linearly interpolated."""
-    if config.frequency_warp == 0:
-        return features
-    factor = _uniform(1 - config.frequency_warp, 1 + config.frequency_warp, generator)
-    last = features.shape[1] - 1
-    place = (factor * torch.arange(last + 1)).clamp(max=last)
-    below = place.long()
-    share = place - below
-    return features[:, below] * (1 - share) + features[:, (below + 1).clamp(max=last)] * share
-
-
-def mask_features(features: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """SpecAugment without time warping: bands of `(T, F)` become 0, their mean."""
-    masked = features.clone()
-    num_frames, num_features = masked.shape
-    widest = min(config.time_mask_frames, int(config.time_mask_share * num_frames))
-    for _ in range(config.time_masks):
-        _mask_band(masked, 0, widest, generator)
-    for _ in range(config.frequency_masks):
-        _mask_band(masked, 1, min(config.frequency_mask_mels, num_features // 2), generator)
-    return masked
-
-
-def _mask_band(features: Tensor, axis: int, widest: int, generator: torch.Generator) -> None:
-    width = int(torch.randint(widest + 1, (), generator=generator))
-    start = int(torch.randint(features.shape[axis] - width + 1, (), generator=generator))
-    features.narrow(axis, start, width).zero_()
-
-
-def _uniform(low: float, high: float, generator: torch.Generator) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))

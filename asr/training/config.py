@@ -15,6 +15,9 @@ class DataConfig:
 
     train: tuple[str, ...] = ()
     dev: str = ""
+    empty_text: Literal["refuse", "nothing"] = "refuse"
+    """What an empty transcript is: a mistake to refuse, or the truth, nothing being said in the
+    recording (silence, noise), where the model then learns to write nothing."""
     shard_window: int = 8
     """Tar shards from which batches are drawn at a time."""
     licence: str = ""

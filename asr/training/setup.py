@@ -226,6 +226,13 @@ def describe(
         device,
         f", {group.size} processes" if group.size > 1 else "",
     )
+    silent, silent_dev = train_set.labels == 0, dev_set.labels == 0
+    if silent.any() or silent_dev.any():
+        _log.info(
+            "%d of the utterances to learn from (%.2f h), and %d of those to validate on, say "
+            "nothing",
+            *(silent.sum(), float(train_set.durations[silent].sum()) / 3600, silent_dev.sum()),
+        )
     budget = config.optim.batch_seconds
     if float(train_set.durations.sum()) < budget:
         _log.info("all of it fits one batch of %g s: an epoch is one step", budget)
@@ -267,8 +274,9 @@ def check_data(
         frames = int(duration / _fastest(config) / config.features.frame_seconds)
         return int(model.output_lengths(torch.tensor(frames)))
 
-    check_corpus(train_set, tokens, num_frames, "training data")
-    check_corpus(dev_set, tokens, num_frames, config.data.dev)
+    may_be_empty = config.data.empty_text == "nothing"
+    check_corpus(train_set, tokens, num_frames, "training data", may_be_empty)
+    check_corpus(dev_set, tokens, num_frames, config.data.dev, may_be_empty)
     warn_of_overlap(train_set, dev_set)
 
 

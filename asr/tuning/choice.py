@@ -115,8 +115,6 @@ def _choose_weights(bench: Bench, decoder: Decoder) -> tuple[FusionConfig, list[
     assert decoder.fusion is not None
     config = decoder.fusion.config
 
-    config = decoder.fusion.config
-
     def best(candidates: list[list[FusionConfig]]) -> FusionConfig:
         grid = [[bench.word_errors(_weighted(decoder, c)) for c in row] for row in candidates]
         row, column = plateau_middle(np.array(grid))
