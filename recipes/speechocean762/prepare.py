@@ -1,21 +1,24 @@
 """Prepare speechocean762: English read by Mandarin speakers, half of them children.
 
 `python -m recipes.speechocean762.prepare --source DIR` takes the unpacked corpus, the folder that
-holds `train/wav.scp` and the recordings it names, checks it and writes `train.jsonl`.
+holds `train/wav.scp` and the recordings it names, checks it and writes `train.jsonl`, and
+`ages.json`: each speaker's age in years.
 """
 
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from asr.corpus.importers import read_kaldi
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError, ManifestError
+from asr.files import write_json_atomic
 
 UTTERANCES = 2500
 _TEXT = re.compile(r"[A-Z']+(?: [A-Z']+)*")
+_AGE = re.compile(r"(?P<speaker>\S+)\s+(?P<age>[0-9]{1,3})\s*")
 
 
 def read_corpus(source: Path, count: int = UTTERANCES) -> list[Utterance]:
@@ -37,6 +40,29 @@ def read_corpus(source: Path, count: int = UTTERANCES) -> list[Utterance]:
     return utterances
 
 
+def read_ages(source: Path, speakers: Collection[str]) -> dict[str, int]:
+    """The age of each speaker. Raises ManifestError if a line is no age, or a speaker has none."""
+    path = source / "train" / "spk2age"
+    ages: dict[str, int] = {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot read it as text ({error})") from error
+    for number, line in enumerate(lines, 1):
+        match = _AGE.fullmatch(line)
+        if match is None:
+            raise ManifestError(
+                f"{path}, line {number}: expected SPEAKER AGE, found {line[:80]!r}; correct it"
+            )
+        ages[match["speaker"]] = int(match["age"])
+    if missing := sorted(set(speakers) - ages.keys()):
+        raise ManifestError(
+            f"{path}: expected an age for every speaker, found none for {', '.join(missing[:5])}; "
+            "get the file anew"
+        )
+    return {speaker: ages[speaker] for speaker in sorted(speakers)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status (0 done, 1 the corpus is not as expected)."""
     parser = argparse.ArgumentParser(
@@ -51,13 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         utterances = read_corpus(options.source)
+        speakers = {utterance.speaker or "" for utterance in utterances}
+        ages = read_ages(options.source, speakers)
         write_manifest(options.output_dir / "train.jsonl", utterances)
+        write_json_atomic(options.output_dir / "ages.json", ages)
     except AsrError as error:
         print(error, file=sys.stderr)
         return 1
     hours = sum(utterance.duration for utterance in utterances) / 3600
-    speakers = len({utterance.speaker for utterance in utterances})
-    print(f"train: {len(utterances)} utterances, {hours:.2f} hours, {speakers} speakers")
+    print(f"train: {len(utterances)} utterances, {hours:.2f} hours, {len(speakers)} speakers")
     return 0
 
 

@@ -1,0 +1,112 @@
+"""The corpora as other recipes have prepared them, and which of their speakers are held out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.corpus.manifest import Utterance, read_manifest
+from asr.errors import ManifestError
+from recipes.fsdd.prepare import WORDS as DIGITS
+
+_DIGIT_WORDS = "ZERO,ONE,TWO,THREE,FOUR,FIVE,SIX,SEVEN,EIGHT,NINE"
+_SYNTHETIC = "python -m recipes.synthetic.prepare train"
+
+PREPARED: dict[str, tuple[str, str]] = {
+    "an4_train": ("an4/train.jsonl", "python -m recipes.an4.prepare --source DIR"),
+    "an4_dev": ("an4/dev.jsonl", "python -m recipes.an4.prepare --source DIR"),
+    "an4_test": ("an4/test.jsonl", "python -m recipes.an4.prepare --source DIR"),
+    "fsdd_train": ("fsdd/train.jsonl", "python -m recipes.fsdd.prepare --source DIR"),
+    "fsdd_dev": ("fsdd/dev.jsonl", "python -m recipes.fsdd.prepare --source DIR"),
+    "fsdd_test": ("fsdd/test.jsonl", "python -m recipes.fsdd.prepare --source DIR"),
+    "fsdd_strings_train": (
+        "fsdd/strings_train.jsonl",
+        "python -m recipes.fsdd.prepare --source DIR",
+    ),
+    "fsdd_strings_dev": ("fsdd/strings_dev.jsonl", "python -m recipes.fsdd.prepare --source DIR"),
+    "speechocean762": (
+        "speechocean762/train.jsonl",
+        "python -m recipes.speechocean762.prepare --source DIR",
+    ),
+    "librispeech": (
+        "librispeech/manifest.jsonl",
+        "asr import librispeech DIR -o data/librispeech/manifest.jsonl",
+    ),
+    "borrowed_digits": (
+        "borrowed-digits/manifest.jsonl",
+        "python -m recipes.fsdd.borrow checkpoints/an4-blstm data/an4/train.jsonl "
+        "data/speechocean762/train.jsonl",
+    ),
+    "synthetic": (
+        "synthetic/manifest.jsonl",
+        f"{_SYNTHETIC} --utterances 2500 --seed 1 -o data/synthetic",
+    ),
+    "synthetic_digits": (
+        "synthetic-digits/manifest.jsonl",
+        f"{_SYNTHETIC} --words {_DIGIT_WORDS} --utterances 2400 --seed 7 -o data/synthetic-digits",
+    ),
+    "accented_digits": (
+        "accented-digits/manifest.jsonl",
+        f"{_SYNTHETIC} --words {_DIGIT_WORDS} --utterances 1500 --seed 8 --accents "
+        "-o data/accented-digits",
+    ),
+}
+"""Manifests below the folder of the data, and the commands that make them."""
+
+LIBRISPEECH_TEST = ("84", "174")
+"""Held out for the test on sentences: a woman and a man."""
+LIBRISPEECH_HELD_OUT = (*LIBRISPEECH_TEST, "1462", "251")
+"""Of these is the babble of the tests."""
+LONGEST_SECONDS = 12.0
+"""Longer utterances of LibriSpeech are left out of training: a batch would be one of them."""
+
+SPEECHOCEAN_DEV = ("5401", "6401", "1012", "9646")
+"""Two children, 11 and 12 years old, and two adults, none of whom read digit strings."""
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """What was prepared, by its name in `PREPARED`, and who read digit strings."""
+
+    utterances: Mapping[str, list[Utterance]]
+    digit_speakers: frozenset[str]
+    """Of speechocean762: the left-out model hears nothing of them."""
+
+    def __getitem__(self, name: str) -> list[Utterance]:
+        return self.utterances[name]
+
+    def digit_strings(self) -> list[Utterance]:
+        """Those of speechocean762."""
+        return [u for u in self["speechocean762"] if is_digit_string(u.text)]
+
+
+def is_digit_string(text: str) -> bool:
+    """Whether a transcript holds digits alone."""
+    return all(word in DIGITS for word in text.split())
+
+
+def read_corpora(data_dir: Path) -> Corpora:
+    """Read every manifest of `PREPARED`. Raises ManifestError, with the command, on one missing."""
+    utterances = {}
+    for name, (path, command) in PREPARED.items():
+        manifest = data_dir / path
+        if not manifest.is_file():
+            raise ManifestError(
+                f"{manifest}: expected a prepared corpus, found no such file; make it with "
+                f"`{command.replace('data/', f'{data_dir}/')}`"
+            )
+        utterances[name] = read_manifest(manifest)
+    speakers = {u.speaker or "" for u in utterances["speechocean762"] if is_digit_string(u.text)}
+    return Corpora(utterances, frozenset(speakers))
+
+
+def speech_pools(corpora: Corpora) -> tuple[list[Utterance], list[Utterance]]:
+    """Recordings that babble for training is mixed of, and those for testing.
+
+    The first are of LibriSpeech and speechocean762, without anybody who is held out of either
+    model; the second of LibriSpeech's held-out speakers.
+    """
+    libri = corpora["librispeech"]
+    held_out = corpora.digit_speakers.union(SPEECHOCEAN_DEV)
+    pool = [u for u in libri if u.speaker not in LIBRISPEECH_HELD_OUT]
+    pool += [u for u in corpora["speechocean762"] if u.speaker not in held_out]
+    return pool, [u for u in libri if u.speaker in LIBRISPEECH_HELD_OUT]

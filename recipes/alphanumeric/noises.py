@@ -1,0 +1,114 @@
+"""Write recordings of noise, whose transcript is empty: `{train,silence,dev,test,nothing}.jsonl`.
+
+`train` and `dev` are of the kinds that a model hears in training (`sounds.HEARD`, and crowds),
+`test` and `nothing` of others (`unheard.UNHEARD`). The `speaker` of each is its kind.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asr.corpus.manifest import Utterance, write_manifest
+from asr.files import make_folder
+from asr.signal import audio
+from recipes.alphanumeric.sounds import (
+    HEARD,
+    SAMPLE_RATE,
+    Sound,
+    babble,
+    backwards,
+    chatter,
+    silence,
+    soft,
+    unit,
+)
+from recipes.alphanumeric.unheard import TONES, UNHEARD
+
+_PEAK = 0.95
+_FLOOR_DBFS = (-80.0, -60.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of each kind, in recordings of which lengths and levels, to write."""
+
+    seconds_a_kind: float
+    length_seconds: tuple[float, float]
+    level_dbfs: tuple[float, float] = (-45.0, -15.0)
+
+
+QUIET = (-85.0, -55.0)
+"""Levels at which the noise of a quiet room is recorded."""
+
+SETS = (
+    ("train", "heard", Plan(85.0, (2.0, 9.0))),
+    ("silence", "quiet", Plan(45.0, (2.0, 9.0), QUIET)),
+    ("dev", "heard", Plan(5.0, (4.0, 6.0))),
+    ("dev", "quiet", Plan(5.0, (4.0, 6.0), QUIET)),
+    ("test", "unheard", Plan(60.0, (10.0, 12.0))),
+    ("nothing", "unheard", Plan(52.5, (5.0, 15.0))),
+    ("nothing", "tones", Plan(45.0, (5.0, 15.0))),
+    ("nothing", "quiet", Plan(45.0, (5.0, 15.0), QUIET)),
+)
+"""Each set, a group of kinds that it holds, and how much; `nothing` is ten minutes."""
+
+
+def write_noises(
+    folder: Path, heard: Sequence[Utterance], held_out: Sequence[Utterance], seed: int
+) -> dict[str, list[Utterance]]:
+    """Write every recording below a folder, with a manifest of each set; return the sets.
+
+    `heard` and `held_out` are the speech that crowds are mixed of, to train and to test with. The
+    same arguments give the same recordings.
+    """
+    crowds = {"babble": babble(heard), "chatter": chatter(heard), "backwards": backwards(heard)}
+    groups: dict[str, dict[str, Sound]] = {
+        "heard": HEARD | crowds,
+        "unheard": UNHEARD | {"babble": babble(held_out)},
+        "tones": TONES,
+        "quiet": {"soft": soft, "silence": silence},
+    }
+    written: dict[str, list[Utterance]] = {}
+    for name, group, plan in SETS:
+        for kind, sound in groups[group].items():
+            recordings = _write_kind(folder, f"{name}-{kind}", kind, sound, plan, seed)
+            written.setdefault(name, []).extend(recordings)
+    for name, recordings in written.items():
+        write_manifest(folder / f"{name}.jsonl", recordings)
+    return written
+
+
+def _write_kind(
+    folder: Path, prefix: str, kind: str, sound: Sound, plan: Plan, seed: int
+) -> list[Utterance]:
+    """Recordings of one kind of sound, `seconds_a_kind` together to the sample."""
+    make_folder(folder / "audio")
+    missing = round(plan.seconds_a_kind * SAMPLE_RATE)
+    written: list[Utterance] = []
+    shortest = round(plan.length_seconds[0] * SAMPLE_RATE)
+    while missing > 0:
+        name = f"{prefix}-{len(written):02}"
+        random = np.random.default_rng([seed, *name.encode()])
+        size = round(random.uniform(*plan.length_seconds) * SAMPLE_RATE)
+        if missing - size < shortest:  # no rest that would be shorter than the others
+            size = missing
+        waveform = _recorded(sound, random, size, plan.level_dbfs)
+        path = folder / "audio" / f"{name}.flac"
+        audio.write(path, waveform, SAMPLE_RATE)
+        written.append(Utterance(name, path, size / SAMPLE_RATE, "", kind))
+        missing -= size
+    return written
+
+
+def _recorded(
+    sound: Sound, random: np.random.Generator, size: int, level_dbfs: tuple[float, float]
+) -> torch.Tensor:
+    """A sound `(size,)` at a random level (RMS), as loud as fits, in the noise of a quiet room."""
+    wave = unit(np.asarray(sound(random, size))) * 10 ** (random.uniform(*level_dbfs) / 20)
+    if sound is not silence:  # what is mixed into speech must nowhere be without power
+        wave += soft(random, size) * 10 ** (random.uniform(*_FLOOR_DBFS) / 20)
+    loudest = float(np.abs(wave).max())
+    return torch.from_numpy(wave * min(1.0, _PEAK / max(loudest, _PEAK))).float()

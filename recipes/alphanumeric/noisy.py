@@ -1,0 +1,59 @@
+"""Speech in noise: the same utterances, at several ratios of speech to noise.
+
+The ratio counts the power of the speech where there is speech (`asr.signal.noise.active_part`, by
+the margin of ITU-T P.56, in frames of 10 ms), and of the noise over the whole utterance.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import torch
+from torch import Tensor
+
+from asr.corpus.manifest import Utterance
+from asr.corpus.recordings import read_utterance
+from asr.files import make_folder
+from asr.signal import audio
+from asr.signal.noise import mixed
+from recipes.alphanumeric.sounds import SAMPLE_RATE
+
+_FRAME = SAMPLE_RATE // 100
+
+
+def write_noisy(
+    utterances: Sequence[Utterance],
+    noises: Sequence[Utterance],
+    levels_db: Sequence[float],
+    folder: Path,
+) -> dict[float, list[Utterance]]:
+    """Write each utterance at each level as `folder/LEVELdb/KIND-ID.flac`; return them by level.
+
+    The id of an utterance chooses the kind of its noise (`speaker` of `noises`), the recording and
+    the part of it: the same at all levels. What would pass full scale is made quieter as a whole.
+    """
+    kinds = sorted({noise.speaker or "" for noise in noises})
+    written: dict[float, list[Utterance]] = {level: [] for level in levels_db}
+    for level in levels_db:
+        make_folder(folder / f"{level:g}db")
+    for utterance in utterances:
+        random = Random(utterance.id)
+        kind = random.choice(kinds)
+        noise = random.choice([noise for noise in noises if noise.speaker == kind])
+        speech, _ = read_utterance(utterance, SAMPLE_RATE)
+        part = _part(read_utterance(noise, SAMPLE_RATE)[0], len(speech), random)
+        for level in levels_db:
+            path = folder / f"{level:g}db" / f"{kind}-{utterance.id}.flac"
+            noisy = mixed(speech, part, level, _FRAME)
+            audio.write(path, noisy / noisy.abs().max().clamp(min=1.0), SAMPLE_RATE)
+            written[level].append(
+                dataclasses.replace(utterance, audio_filepath=path, offset=None, member=None)
+            )
+    return written
+
+
+def _part(noise: Tensor, size: int, random: Random) -> Tensor:
+    """`(size,)` of a noise from a random place on, begun again where it ends."""
+    start = random.randrange(len(noise))
+    return torch.cat([noise[start:], *[noise] * (size // len(noise) + 1)])[:size]

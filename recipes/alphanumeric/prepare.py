@@ -1,0 +1,237 @@
+"""Write the manifests of the recogniser of letters, digits, numbers, dates and commands.
+
+`python -m recipes.alphanumeric.prepare` takes what the recipes of the corpora have prepared below
+`data/` and writes to `data/alphanumeric`:
+
+    {train,real,dev}.jsonl            what the checkpoint learns from; `real` is the part of `train`
+                                      that people said of what it is for, to be named a second time
+    left_out/{train,real,dev}.jsonl   the same without FSDD, and without all who read digit strings
+                                      in speechocean762
+    test/*.jsonl                      what both are tested on; `test/ages.json`: speaker to age
+    noises/                           noise, made here; no text: {train,silence,dev,test}.jsonl
+"""
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from random import Random
+from typing import Annotated
+
+import typer
+
+from asr.corpus.manifest import Utterance, write_manifest
+from asr.errors import AsrError, ManifestError
+from asr.files import write_json_atomic
+from recipes.alphanumeric.corpora import (
+    LIBRISPEECH_HELD_OUT,
+    LIBRISPEECH_TEST,
+    LONGEST_SECONDS,
+    SPEECHOCEAN_DEV,
+    Corpora,
+    is_digit_string,
+    read_corpora,
+    speech_pools,
+)
+from recipes.alphanumeric.noises import write_noises
+from recipes.alphanumeric.noisy import write_noisy
+
+Parts = dict[str, list[Utterance]]
+"""Utterances by the name of the part that they belong to."""
+
+HOURS = {
+    "fsdd_strings": 0.4,
+    "sentences": 0.8,
+    "librispeech": 0.5,
+    "synthetic": 0.8,
+    "synthetic_digits": 0.35,
+    "accented_digits": 0.3,
+}
+"""At most so much of a part is trained on; of the others everything."""
+
+REAL = ("an4", "fsdd", "digit_strings", "borrowed_digits")
+"""What people said of what the recogniser is for."""
+LEVELS_DB = (20.0, 10.0, 0.0)
+
+_DEV = {"fsdd_strings_dev": 24, "sentences": 16, "synthetic": 20, "accented_digits": 25}
+"""How many utterances of a part validate; of dev's other parts all do."""
+
+
+def train_parts(
+    corpora: Corpora, noises: Parts, left_out: bool, hours: Mapping[str, float]
+) -> Parts:
+    """What is trained on: of each part a seeded choice of as many hours as it may have."""
+    gone = corpora.digit_speakers.union(SPEECHOCEAN_DEV) if left_out else SPEECHOCEAN_DEV
+    mandarin = _without(gone, corpora["speechocean762"])
+    parts: Parts = {"an4": corpora["an4_train"]}
+    if not left_out:
+        parts |= {name: corpora[f"{name}_train"] for name in ("fsdd", "fsdd_strings")}
+        parts["digit_strings"] = [u for u in mandarin if is_digit_string(u.text)]
+    libri = _without(LIBRISPEECH_HELD_OUT, corpora["librispeech"])
+    parts |= {
+        "borrowed_digits": _without(gone, corpora["borrowed_digits"]),
+        "synthetic": _shuffled("synthetic", corpora["synthetic"])[_DEV["synthetic"] :],
+        "synthetic_digits": corpora["synthetic_digits"],
+        "accented_digits": _shuffled("accented_digits", corpora["accented_digits"])[
+            _DEV["accented_digits"] :
+        ],
+        "sentences": [u for u in mandarin if not is_digit_string(u.text)],
+        "librispeech": [u for u in libri if u.duration <= LONGEST_SECONDS],
+        "noise": noises["train"],
+        "silence": noises["silence"],
+    }
+    return {name: _capped(name, own, hours.get(name)) for name, own in parts.items()}
+
+
+def dev_parts(corpora: Corpora, noises: Parts, left_out: bool) -> Parts:
+    """What the epochs are judged by: mostly letters, digits, numbers and commands."""
+    parts: Parts = {"an4": corpora["an4_dev"]}
+    chosen = ["synthetic", "accented_digits"]
+    if not left_out:
+        parts["fsdd"] = corpora["fsdd_dev"]
+        chosen.append("fsdd_strings_dev")
+    parts |= {name: _shuffled(name, corpora[name])[: _DEV[name]] for name in chosen}
+    for name, corpus in (("borrowed_digits", "borrowed_digits"), ("sentences", "speechocean762")):
+        held_out = [u for u in corpora[corpus] if u.speaker in SPEECHOCEAN_DEV]
+        parts[name] = _shuffled(name, held_out)[: _DEV.get(name)]
+    return parts | {"noise": noises["dev"]}
+
+
+def test_sets(corpora: Corpora, noises: Parts) -> Parts:
+    """What finished models are tested on, by the name of the manifest."""
+    known = {u.text for name in ("an4_train", "an4_dev") for u in corpora[name]}
+    return {
+        "an4": corpora["an4_test"],
+        "an4_new_sentences": [u for u in corpora["an4_test"] if u.text not in known],
+        "fsdd": corpora["fsdd_test"],
+        "fsdd_all": [u for part in ("train", "dev", "test") for u in corpora[f"fsdd_{part}"]],
+        "digit_strings": corpora.digit_strings(),
+        "librispeech": [u for u in corpora["librispeech"] if u.speaker in LIBRISPEECH_TEST],
+        "nothing": noises["nothing"],
+    }
+
+
+def write_manifests(
+    corpora: Corpora, noises: Parts, folder: Path, hours: Mapping[str, float]
+) -> dict[str, Parts]:
+    """Write what both models learn from; return its parts by the path of the manifest."""
+    written = {}
+    for left_out in (False, True):
+        place = "left_out/" if left_out else ""
+        train = train_parts(corpora, noises, left_out, hours)
+        real = {name: own for name, own in train.items() if name in REAL}
+        sets = {"train": train, "real": real, "dev": dev_parts(corpora, noises, left_out)}
+        for name, parts in sets.items():
+            path = f"{place}{name}.jsonl"
+            utterances = [
+                dataclasses.replace(u, id=f"{part}-{u.id}")
+                for part, own in parts.items()
+                for u in own
+            ]
+            write_manifest(folder / path, utterances)
+            written[path] = parts
+    return written
+
+
+def write_tests(corpora: Corpora, noises: Parts, folder: Path, ages: Mapping[str, int]) -> Parts:
+    """Write the manifests of the tests, and the noisy recordings; return the sets by name."""
+    tests = test_sets(corpora, noises)
+    noisy = write_noisy(corpora["an4_test"], noises["test"], LEVELS_DB, folder / "an4")
+    tests |= {f"an4_{level:g}db": own for level, own in noisy.items()}
+    for name, utterances in tests.items():
+        write_manifest(folder / f"{name}.jsonl", utterances)
+    speakers = sorted(corpora.digit_speakers)
+    write_json_atomic(folder / "ages.json", {speaker: ages[speaker] for speaker in speakers})
+    return tests
+
+
+def _without(speakers: Collection[str], utterances: Sequence[Utterance]) -> list[Utterance]:
+    return [u for u in utterances if u.speaker not in speakers]
+
+
+def _shuffled(name: str, utterances: Sequence[Utterance]) -> list[Utterance]:
+    return Random(name).sample(utterances, len(utterances))
+
+
+def _capped(name: str, utterances: list[Utterance], hours: float | None) -> list[Utterance]:
+    """A choice of at most so many hours, in the order in which they came; None: all of them."""
+    if hours is None:
+        return utterances
+    ends = accumulate(u.duration for u in _shuffled(f"hours {name}", utterances))
+    count = sum(end <= hours * 3600 for end in ends)
+    chosen = {u.id for u in _shuffled(f"hours {name}", utterances)[:count]}
+    return [u for u in utterances if u.id in chosen]
+
+
+def table(sets: Mapping[str, Parts]) -> str:
+    """Utterances and hours of each part of each manifest, and of all of it."""
+    lines = [f"{'manifest':30}{'part':18}{'utterances':>10}{'hours':>8}"]
+    for path, parts in sets.items():
+        rows = [*parts.items(), ("all", [u for own in parts.values() for u in own])]
+        for name, own in rows if len(parts) > 1 else parts.items():
+            hours = sum(u.duration for u in own) / 3600
+            lines.append(f"{path:30}{name:18}{len(own):10}{hours:8.3f}")
+    return "\n".join(lines)
+
+
+def parse_hours(said: Sequence[str]) -> dict[str, float]:
+    """`HOURS` with what `PART=HOURS` says instead. Raises BadParameter on anything else."""
+    hours = dict(HOURS)
+    for text in said:
+        name, _, value = text.partition("=")
+        try:
+            hours[name] = float(value)
+        except ValueError:
+            hours[name] = -1.0
+        if name not in HOURS or not 0 <= hours[name] < math.inf:
+            raise typer.BadParameter(
+                f"--hours: expected PART=HOURS with a part of {', '.join(HOURS)} and a number of "
+                f"0 or more, found {text!r}"
+            )
+    return hours
+
+
+def read_ages(path: Path) -> dict[str, int]:
+    """Speaker to age, as `recipes.speechocean762.prepare` writes it. Raises ManifestError."""
+    try:
+        return {str(key): int(age) for key, age in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ManifestError(
+            f"{path}: expected the ages of speakers as JSON ({error}); make it with `python -m "
+            "recipes.speechocean762.prepare --source DIR`"
+        ) from error
+
+
+def prepare(
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/alphanumeric"),
+    data_dir: Annotated[
+        Path, typer.Option("--data_dir", help="Where the prepared corpora are.")
+    ] = Path("data"),
+    hours: Annotated[
+        list[str] | None,
+        typer.Option("--hours", metavar="PART=HOURS", help="Train on at most so much of a part."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the noise.")] = 0,
+) -> None:
+    """Write the manifests and the noise, and say how much of what there is."""
+    limits = parse_hours(hours or [])
+    try:
+        corpora = read_corpora(data_dir)
+        ages = read_ages(data_dir / "speechocean762" / "ages.json")
+        noises = write_noises(output_dir / "noises", *speech_pools(corpora), seed)
+        sets = write_manifests(corpora, noises, output_dir, limits)
+        tests = write_tests(corpora, noises, output_dir / "test", ages)
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+    typer.echo(table(sets | {f"test/{name}.jsonl": {name: own} for name, own in tests.items()}))
+    libri = _without(LIBRISPEECH_HELD_OUT, corpora["librispeech"])
+    long = sum(u.duration > LONGEST_SECONDS for u in libri)
+    typer.echo(f"{long} utterances of LibriSpeech over {LONGEST_SECONDS:g} s are left out of train")
+
+
+if __name__ == "__main__":
+    typer.run(prepare)

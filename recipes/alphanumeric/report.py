@@ -1,0 +1,191 @@
+"""The table of RESULTS.md: `python -m recipes.alphanumeric.report CHECKPOINT --left_out OTHER`.
+
+Scores a checkpoint on the tests that `recipes.alphanumeric.prepare` wrote, and one that was trained
+without FSDD and without digit strings on these. Greedy search; with `--lm` or another option of
+`asr evaluate` also the search that it asks for.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr.cli.decoding import DecodingOptions, takes_decoding_options
+from asr.cli.options import load_recognizer
+from asr.corpus.manifest import Utterance, read_manifest
+from asr.decode.decoder import Decoder
+from asr.errors import AsrError
+from asr.evaluation import evaluate
+from asr.recognizer import Recognizer
+from asr.scoring.wer import AlignedUtterance, summarise
+from recipes.alphanumeric.prepare import LEVELS_DB, read_ages
+from recipes.synthetic.prepare import SAMPLES
+
+WANTED_RATIOS = {20.0: 1.3, 10.0: 2.0, 0.0: 5.0}
+"""WER in noise over that without, at most, by level in dB."""
+AGES = {"6 years": range(7), "7 to 9 years": range(7, 10), "older": range(10, 200)}
+
+
+@dataclass(frozen=True)
+class Tester:
+    """A checkpoint, the folder of the tests, and how to decode beside greedily."""
+
+    recognizer: Recognizer
+    folder: Path
+    decoder: Decoder | None
+
+    @property
+    def decoders(self) -> list[Decoder]:
+        """Greedy search, then the other, if there is one."""
+        return [Decoder(), self.decoder] if self.decoder else [Decoder()]
+
+    def hear(self, manifest: Path) -> "Heard":
+        """Transcribe and align every utterance of a manifest."""
+        utterances = read_manifest(manifest)
+        results = [evaluate(self.recognizer, utterances, decoder=d) for d in self.decoders]
+        return Heard(utterances, [result.aligned for result in results])
+
+    def words_a_minute(self, manifest: Path) -> str:
+        """Words found in recordings in which nobody speaks, for each of the decoders."""
+        utterances = read_manifest(manifest)
+        found = [evaluate(self.recognizer, utterances, decoder=d).nonspeech for d in self.decoders]
+        return f"{' / '.join(f'{n.words_per_minute:.2f}' for n in found if n)} words a minute"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Utterances of a test and their alignments, greedy and maybe by another search."""
+
+    utterances: list[Utterance]
+    aligned: list[list[AlignedUtterance]]
+
+    def only(self, wanted: Callable[[Utterance], bool]) -> "Heard":
+        """The part that some utterances make up."""
+        chosen = [u for u in self.utterances if wanted(u)]
+        ids = {u.id for u in chosen}
+        return Heard(chosen, [[a for a in own if a.id in ids] for own in self.aligned])
+
+    @property
+    def wer(self) -> float:
+        """Of greedy search."""
+        return summarise(self.aligned[0], resamples=1).wer
+
+
+def row(what: str, heard: Heard, further: str = "", wanted: str = "") -> str:
+    """A line of the table: WER with its 95 % interval, CER, utterances without an error."""
+    cells = []
+    for aligned in heard.aligned:
+        score = summarise(aligned)
+        low, high = score.wer_interval
+        cells.append(f"{score.wer:.2%} ({low:.2%}–{high:.2%})")
+    greedy = summarise(heard.aligned[0], resamples=1)
+    cells[1:1] = [f"{greedy.cer:.2%}", f"{1 - greedy.ser:.1%}"]
+    return _line([what, str(len(heard.utterances)), *cells, further, wanted])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def heading(name: str, tester: Tester) -> list[str]:
+    """The first lines of a table."""
+    columns = [name, "utterances", "WER (95 %)", "CER", "all right"]
+    if tester.decoder:
+        columns.append("WER by the other search (95 %)")
+    columns += ["further", "wanted"]
+    return [_line(columns), "|" + "---|" * len(columns)]
+
+
+def _bare(what: str, tester: Tester, further: str, wanted: str) -> str:
+    """A line without error rates."""
+    empty = [""] * (4 + (tester.decoder is not None))
+    return _line([what, *empty, further, wanted])
+
+
+def known_rows(tester: Tester) -> list[str]:
+    """What a checkpoint does with people it has not heard and corpora it knows, and in noise."""
+    clean = tester.hear(tester.folder / "an4.jsonl")
+    new = {u.id for u in read_manifest(tester.folder / "an4_new_sentences.jsonl")}
+    rows = [
+        row("AN4 test", clean, wanted="≤ 8 %; with its language model ≤ 4 %"),
+        row("… sentences that train lacks", clean.only(lambda u: u.id in new)),
+    ]
+    for level in LEVELS_DB:
+        noisy = tester.hear(tester.folder / f"an4_{level:g}db.jsonl")
+        ratio = f"{noisy.wer / clean.wer:.2f} × clean" if clean.wer else "clean has no error"
+        rows.append(row(f"AN4 test at {level:g} dB", noisy, ratio, f"≤ {WANTED_RATIOS[level]:g} ×"))
+    return [
+        *rows,
+        row("FSDD test, speakers it knows", tester.hear(tester.folder / "fsdd.jsonl")),
+        row("synthesised samples", tester.hear(SAMPLES / "manifest.jsonl")),
+        row("LibriSpeech, sentences", tester.hear(tester.folder / "librispeech.jsonl")),
+    ]
+
+
+def left_out_rows(tester: Tester) -> list[str]:
+    """What a checkpoint does with a corpus, and with children, of whom it has heard nobody."""
+    ages = read_ages(tester.folder / "ages.json")
+    digits = tester.hear(tester.folder / "fsdd_all.jsonl")
+    strings = tester.hear(tester.folder / "digit_strings.jsonl")
+    rows = [
+        row("AN4 test", tester.hear(tester.folder / "an4.jsonl")),
+        row("FSDD, all single digits", digits, wanted="all right ≥ 90 %"),
+    ]
+    speakers = sorted({u.speaker or "" for u in digits.utterances})
+    rows += [row(f"… {speaker}", _of(digits, {speaker})) for speaker in speakers]
+    rows.append(row("digit strings of Mandarin speakers", strings, wanted="≤ 30 %"))
+    present = {u.speaker or "" for u in strings.utterances}
+    for name, years in AGES.items():
+        group = {s for s, age in ages.items() if age in years} & present
+        if group:
+            rows.append(row(f"… {name}, {len(group)} speakers", _of(strings, group)))
+    return rows
+
+
+def _of(heard: Heard, speakers: Collection[str | None]) -> Heard:
+    return heard.only(lambda u: u.speaker in speakers)
+
+
+def shared_rows(tester: Tester, checkpoint: Path) -> list[str]:
+    """What needs no reference: words found in nothing, and the size on disk."""
+    size = sum(p.stat().st_size for p in checkpoint.rglob("*") if p.is_file()) / 1e6
+    words = tester.words_a_minute(tester.folder / "nothing.jsonl")
+    return [
+        _bare("ten minutes of noise, tones and silence", tester, words, "≤ 1 word a minute"),
+        _bare("size on disk", tester, f"{size:.1f} MB", "≤ 20 MB"),
+    ]
+
+
+@takes_decoding_options
+def report(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    left_out: Annotated[
+        Path | None,
+        typer.Option("--left_out", help="Trained on what is in left_out/; tested on the rest."),
+    ] = None,
+    test_dir: Annotated[Path, typer.Option("--test_dir")] = Path("data/alphanumeric/test"),
+    device: Annotated[str, typer.Option("--device")] = "cpu",
+    threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
+    decoding: DecodingOptions = DecodingOptions(),  # noqa: B008  # it is frozen
+) -> None:
+    """Print the table of a checkpoint, and of one that was trained without the tested people."""
+    models = [(checkpoint, known_rows)]
+    if left_out:
+        models.append((left_out, left_out_rows))
+    try:
+        for path, rows in models:
+            recognizer = load_recognizer(path, device, threads)
+            decoder = decoding.decoder(recognizer)
+            tester = Tester(recognizer, test_dir, None if decoder.is_greedy else decoder)
+            lines = [*heading(str(path), tester), *rows(tester), *shared_rows(tester, path)]
+            typer.echo("\n".join(lines) + "\n")
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(report)
