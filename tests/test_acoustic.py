@@ -1,5 +1,7 @@
 """The acoustic model: an utterance gives the same emissions alone and in any batch."""
 
+import copy
+import dataclasses
 import itertools
 import math
 from typing import Any, cast
@@ -34,6 +36,11 @@ CONFIGS = [
         sorted(FUSED_CELLS), sorted(NORMS), FRONT_ENDS
     )
 ]
+CONFIGS.append(
+    EncoderConfig(
+        layers=3, hidden=6, projection=7, convolution_channels=3, early_predictions=(1, 2)
+    )
+)
 SMALL = EncoderConfig(layers=2, hidden=6, projection=7, convolution_channels=3)
 
 
@@ -56,7 +63,8 @@ MODELS = {config: model_of(config) for config in CONFIGS}
 
 
 def name_of(config: EncoderConfig) -> str:
-    return f"{config.cell}-{config.norm}-{config.convolution_channels}/{config.subsampling}"
+    kind = f"{config.cell}-{config.norm}-{config.convolution_channels}/{config.subsampling}"
+    return kind + "-early" * bool(config.early_predictions)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
@@ -118,7 +126,7 @@ def test_emissions_are_single_precision_under_autocast() -> None:
     torch.testing.assert_close(rounded[0], exact[0], atol=0.05, rtol=0)
 
 
-@pytest.mark.parametrize("config", CONFIGS[::4], ids=name_of)
+@pytest.mark.parametrize("config", [*CONFIGS[::4], CONFIGS[-1]], ids=name_of)
 def test_gradients_do_not_come_from_padding(config: EncoderConfig) -> None:
     torch.manual_seed(0)
     model = AcousticModel(config, FEATURES, TOKENS).train()
@@ -144,6 +152,29 @@ def test_gradients_do_not_come_from_padding(config: EncoderConfig) -> None:
     assert reached.float().mean() > 0.9  # a few frames may find every rectifier shut
     torch.testing.assert_close(inputs_beside_garbage, inputs, atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(weights_beside_garbage, weights, atol=1e-6, rtol=1e-4)
+
+
+def test_what_is_predicted_early_is_told_to_the_layer_above() -> None:
+    model = MODELS[CONFIGS[-1]]
+    features, lengths = noise(2, 20, FEATURES), torch.tensor([20, 13])
+    with torch.inference_mode():
+        predictions, counts = model.predictions(features, lengths)
+        last, same_counts = model(features, lengths)
+        deaf = copy.deepcopy(model)
+        nn.init.zeros_(deaf.feedback.weight)
+        nn.init.zeros_(deaf.feedback.bias)
+        unheard, _ = deaf.predictions(features, lengths)
+        without = AcousticModel(
+            dataclasses.replace(model.config, early_predictions=()), FEATURES, TOKENS
+        ).eval()
+        without.load_state_dict(deaf.state_dict(), strict=False)
+
+        assert len(predictions) == 3
+        assert torch.equal(last, predictions[-1])
+        assert torch.equal(counts, same_counts)
+        assert torch.equal(unheard[0], predictions[0])
+        assert not torch.allclose(unheard[1], predictions[1])
+        assert torch.equal(unheard[2], without(features, lengths)[0])
 
 
 def test_dropout_acts_in_training_only() -> None:
@@ -196,6 +227,10 @@ def test_size_follows_from_the_configuration() -> None:
         ({"projection": -1}, "at least 1"),
         ({"dropout": 1.0}, r"dropout: expected 0 to below 1, found 1\.0"),
         ({"dropout": -0.1}, "dropout"),
+        ({"early_predictions": (3,)}, r"early_predictions: expected layers from 1 to 2.*\[3\]"),
+        ({"early_predictions": (0, 1)}, "early_predictions"),
+        ({"early_predictions": (2, 1)}, "early_predictions"),
+        ({"early_predictions": (1, 1)}, "early_predictions"),
         ({"convolution_channels": -1}, "convolution_channels: expected 0 or more, found -1"),
         ({"convolution_channels": 0}, "subsampling=1 and features.stack instead"),
     ],

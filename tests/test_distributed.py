@@ -29,6 +29,7 @@ from tests.support import REPOSITORY
 from tests.training_support import (
     CPU,
     assert_same_run,
+    early,
     edited,
     history_of,
     liar,
@@ -114,7 +115,7 @@ def saving(micro: Config) -> Config:
 
 def test_two_processes_follow_one(micro: Config, tmp_path: Path) -> None:
     """Batches of odd sizes, and one for which there are not enough utterances to go round."""
-    config = optim(without_dropout(micro), consistency=0.2, batch_seconds=4.0)
+    config = optim(early(without_dropout(micro)), consistency=0.2, batch_seconds=4.0)
     status, errors = ended(torchrun(config, tmp_path / "two"))
     assert status == 0, errors
     run, _ = setup.prepare(config, tmp_path / "plan", CPU, Group(), resume=False)

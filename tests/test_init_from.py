@@ -50,6 +50,16 @@ def test_with_other_tokens_the_output_layer_starts_anew(
     assert "the output layer starts anew" in caplog.text
 
 
+def test_a_setting_that_an_older_checkpoint_lacks_is_as_it_was(
+    micro: Config, finished: Path, tmp_path: Path
+) -> None:
+    bundle = load_bundle(finished)
+    del bundle.config["encoder"]["early_predictions"]
+    micro = dataclasses.replace(micro, init_from=str(finished))
+    run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
+    setup.start_from(bundle, micro, run.model, run.tokens)
+
+
 def test_a_checkpoint_of_another_shape_is_refused_by_setting(
     micro: Config, finished: Path, tmp_path: Path
 ) -> None:

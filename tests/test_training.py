@@ -13,15 +13,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import asr
 from asr.checkpoint.bundle import load_bundle
 from asr.config import to_dict
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError
 from asr.files import write_json_atomic
-from asr.model.loss import consistency_loss
+from asr.model.loss import consistency_loss, ctc_loss
 from asr.training import Config, DataConfig, OptimConfig, loop, selection, setup
 from asr.training.curves import draw_curves
 from asr.training.distributed import Group
+from asr.training.objective import outcome
 from asr.training.run import log_file, main
 from asr.training.schedule import learning_rate
 from asr.training.setup import Run
@@ -32,10 +34,12 @@ from tests.training_support import (
     STEPS,
     Change,
     assert_same_run,
+    early,
     edited,
     optim,
     same,
     state_of,
+    without_dropout,
 )
 
 pytest_plugins = ["tests.training_fixtures"]
@@ -124,6 +128,36 @@ def test_consistency_of_two_views_is_learnt(micro: Config, tmp_path: Path) -> No
     loop.train(optim(micro, consistency=0.2, epochs=1), tmp_path / "run", CPU)
     history = state_of(tmp_path / "run")["progress"]["history"]
     assert math.isfinite(history[0]["train_loss"])
+
+
+def test_early_predictions_have_their_share_of_the_cost(micro: Config, tmp_path: Path) -> None:
+    config = optim(early(without_dropout(micro)), consistency=0.2, early_weight=0.25)
+    run, _ = setup.prepare(config, tmp_path / "run", CPU, Group(), resume=False)
+    batch = next(iter(run.train_loader))
+
+    def price(log_probs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths)
+        return losses.mean() + 0.2 * consistency_loss(log_probs, lengths).mean()
+
+    (first, last), lengths = run.model.predictions(batch.features, batch.feature_lengths)
+    found = outcome(config, run.network, batch)
+    expected = 0.25 * price(first, lengths) + 0.75 * price(last, lengths)
+    torch.testing.assert_close(found.cost, expected)
+    torch.testing.assert_close(found.log_probs, last)
+    assert len(found.losses) == len(batch.ids) == len(found.lengths)
+
+
+def test_early_predictions_are_learnt_and_kept(micro: Config, tmp_path: Path) -> None:
+    checkpoint = loop.train(optim(early(micro), epochs=1), tmp_path / "run", CPU)
+    assert load_bundle(checkpoint).config["encoder"]["early_predictions"] == [1]
+    samples = torch.randn(8000, generator=torch.Generator().manual_seed(0)).numpy()
+    assert isinstance(asr.load(checkpoint).transcribe(samples, sample_rate=8000).text, str)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.0])
+def test_an_impossible_share_is_refused(weight: float) -> None:
+    with pytest.raises(ConfigError, match=r"early_weight: expected 0 to below 1"):
+        OptimConfig(early_weight=weight)
 
 
 def test_identical_views_agree() -> None:

@@ -70,6 +70,12 @@ def without_dropout(config: Config) -> Config:
     return dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, dropout=0.0))
 
 
+def early(config: Config) -> Config:
+    """With a second layer that is told what the first predicts."""
+    encoder = dataclasses.replace(config.encoder, layers=2, early_predictions=(1,))
+    return dataclasses.replace(config, encoder=encoder)
+
+
 def edited(config: Config, folder: Path, change: Change, split: str = "train") -> Config:
     """The configuration with one manifest's entries changed, in a copy beside its recordings."""
     source = Path(config.data.train[0] if split == "train" else config.data.dev)

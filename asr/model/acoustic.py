@@ -18,6 +18,9 @@ from asr.model.layers import (
     length_mask,
 )
 
+TOKEN_LAYERS = ("output", "feedback")
+"""Parts of the model whose size goes by the number of tokens."""
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -35,6 +38,9 @@ class EncoderConfig:
     """Feature frames to one output frame; 1 without the convolutional front end."""
     norm: Literal["layer", "batch", "none"] = "layer"
     dropout: float = 0.3
+    early_predictions: tuple[int, ...] = ()
+    """Recurrent layers, the first being 1, behind which the tokens are predicted already; what is
+    predicted there is told to the layer above (self-conditioned CTC, Nozaki & Komatsu 2021)."""
 
     def __post_init__(self) -> None:
         if min(self.layers, self.hidden, self.projection) < 1:
@@ -46,6 +52,12 @@ class EncoderConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"encoder.dropout: expected 0 to below 1, found {self.dropout}")
+        early = self.early_predictions
+        if list(early) != sorted(set(early)) or not set(early) <= set(range(1, self.layers)):
+            raise ConfigError(
+                f"encoder.early_predictions: expected layers from 1 to {self.layers - 1}, each "
+                f"once and in order, found {list(early)}"
+            )
         if self.convolution_channels == 0 and self.subsampling != 1:
             raise ConfigError(
                 "encoder: subsampling needs the convolutional front end; set "
@@ -56,7 +68,8 @@ class EncoderConfig:
 class AcousticModel(nn.Module):
     """Stacked bidirectional recurrent encoder with a CTC output layer (Graves et al. 2013).
 
-    Front end → projection → (dropout → recurrent layer → norm) × layers → dropout → tokens.
+    Front end → projection → (dropout → recurrent layer → norm) × layers → dropout → tokens. Early
+    predictions come through the same dropout and output layer as the last.
     """
 
     def __init__(self, config: EncoderConfig, num_features: int, num_tokens: int) -> None:
@@ -79,6 +92,8 @@ class AcousticModel(nn.Module):
         )
         self.norms = nn.ModuleList(norm(2 * config.hidden) for _ in sizes)
         self.output = nn.Linear(2 * config.hidden, num_tokens)
+        if config.early_predictions:
+            self.feedback = nn.Linear(num_tokens, 2 * config.hidden)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Output frames T' of each number of feature frames T, `(N,)` to `(N,)`."""
@@ -89,13 +104,37 @@ class AcousticModel(nn.Module):
 
         What stands in the padding of `features` does not matter.
         """
+        predictions, lengths = self.predictions(features, lengths)
+        return predictions[-1], lengths
+
+    def predictions(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """As `forward`, with the log_probs of the early predictions before the last."""
         # Not a product with the mask: 0 × NaN is NaN.
         frames = features.masked_fill(~length_mask(lengths, features.shape[1])[:, :, None], 0.0)
         if self.subsampling is not None:
             frames = self.subsampling(frames, lengths)
             lengths = self.subsampling.output_lengths(lengths)
         frames = self.projection_norm(framewise(self.projection, frames), lengths)
-        for layer, norm in zip(self.layers, self.norms, strict=True):
+        early = []
+        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True), 1):
             frames = norm(layer(self.dropout(frames), lengths), lengths)
+            if number in self.config.early_predictions:
+                early.append(self._predict(frames))
+                frames = frames + framewise(self.feedback, early[-1].exp())
+        return [*early, self._predict(frames)], lengths
+
+    def _predict(self, frames: Tensor) -> Tensor:
         logits = framewise(self.output, self.dropout(frames)).contiguous()
-        return logits.float().log_softmax(dim=2), lengths
+        return logits.float().log_softmax(dim=2)
+
+
+class EveryPrediction(nn.Module):
+    """A model as training calls it: forward gives its early predictions too."""
+
+    def __init__(self, model: AcousticModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """`AcousticModel.predictions`."""
+        return self.model.predictions(features, lengths)

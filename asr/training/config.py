@@ -45,6 +45,9 @@ class OptimConfig:
     consistency: float = 0.0
     """Weight of agreement between two differently masked views of each utterance (CR-CTC, Yao
     et al. 2024, arXiv 2410.05101); 0 takes one view at half the cost of a step."""
+    early_weight: float = 0.3
+    """Share of the loss that `encoder.early_predictions` have together, as in intermediate CTC (Lee
+    & Watanabe 2021, arXiv 2102.03216)."""
     patience: int = 0
     """Stop after this many epochs without a better validation CER; 0 runs to the end."""
     average: int = 5
@@ -64,6 +67,10 @@ class OptimConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_seconds <= 0 or self.peak_rate <= 0 or self.average < 1:
             raise ConfigError("optim: epochs, batch_seconds, peak_rate and average must be above 0")
+        if not 0 <= self.early_weight < 1:
+            raise ConfigError(
+                f"optim.early_weight: expected 0 to below 1, found {self.early_weight}"
+            )
         if min(self.workers, self.save_minutes) < 0 or self.keep_states < 1:
             raise ConfigError(
                 "optim: expected workers and save_minutes of 0 or more, keep_states of at least 1"

@@ -24,13 +24,12 @@ from asr.corpus.batches import Batch, mixed
 from asr.errors import AsrError
 from asr.files import write_failure, write_json_atomic, write_text_atomic
 from asr.model.layers import length_mask
-from asr.model.loss import ctc_loss
 from asr.text.tokens import BLANK
 from asr.training.config import Config
 from asr.training.curves import draw_curves
 from asr.training.distributed import joined, local_device
 from asr.training.memory import settle_memory
-from asr.training.objective import forward, objective
+from asr.training.objective import outcome
 from asr.training.record import record_start
 from asr.training.schedule import learning_rate
 from asr.training.selection import (
@@ -134,10 +133,8 @@ def train_step(
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     torch.manual_seed(mixed(run.config.seed, progress.step, run.group.rank))
-    log_probs, lengths = forward(run.config, run.network, batch)
-    losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths)
+    cost, losses, log_probs, lengths = outcome(run.config, run.network, batch)
     counted = run.group.rank < total  # else the batch is too small to go round
-    cost = objective(run.config, losses, log_probs, lengths)
     *sums, failures, stops = run.group.sum(
         [
             *(value * counted for value in measured(run, batch, losses, log_probs, lengths)),

@@ -10,13 +10,13 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from asr.checkpoint.bundle import Bundle, load_bundle
-from asr.config import to_dict
+from asr.config import from_dict, to_dict
 from asr.corpus.batches import Batch, DurationBatches, UtteranceDataset, make_loader
 from asr.corpus.check import check_corpus
 from asr.corpus.manifest import Corpus
 from asr.errors import CheckpointError, ConfigError
 from asr.files import make_folder
-from asr.model.acoustic import AcousticModel
+from asr.model.acoustic import TOKEN_LAYERS, AcousticModel, EveryPrediction
 from asr.signal.features import FeatureExtractor
 from asr.text.tokens import TokenTable
 from asr.training.config import Config
@@ -39,7 +39,7 @@ class Run:
     tokens: TokenTable
     model: AcousticModel
     network: torch.nn.Module
-    """The model, its gradients averaged over the processes."""
+    """Every prediction of the model, its gradients averaged over the processes."""
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     train_batches: DurationBatches
@@ -90,8 +90,9 @@ def prepare(
     writer = None
     if group.writes:
         writer = SummaryWriter(str(folder / "tensorboard"), purge_step=progress.step + 1)
+    network = group.parallel(EveryPrediction(model))
     run = Run(
-        *(config, folder, device, group, tokens, model, group.parallel(model), optimizer, scaler),
+        *(config, folder, device, group, tokens, model, network, optimizer, scaler),
         *(batches, train_loader, dev_loader, {u.id: u.text for u in dev_set}, manifests, writer),
     )
     return run, progress
@@ -245,14 +246,14 @@ def describe(
 
 
 def start_from(bundle: Bundle, config: Config, model: AcousticModel, tokens: TokenTable) -> None:
-    """Take over the weights of a checkpoint; with other tokens, the output layer starts anew.
+    """Take over the weights of a checkpoint; with other tokens, their layers start anew.
 
     Raises ConfigError if its features or encoder are not those of this run.
     """
     where = config.init_from
     for part, wanted in (("features", config.features), ("encoder", config.encoder)):
-        found = bundle.config[part]
-        differing = [k for k, v in to_dict(wanted).items() if k != "dropout" and found.get(k) != v]
+        found = to_dict(from_dict(type(wanted), bundle.config[part], f"{where}: {part}"))
+        differing = [k for k, v in to_dict(wanted).items() if k != "dropout" and found[k] != v]
         if differing:
             raise ConfigError(
                 f"init_from={where}: its {part} differ from this run's in {', '.join(differing)}; "
@@ -261,7 +262,7 @@ def start_from(bundle: Bundle, config: Config, model: AcousticModel, tokens: Tok
     weights = bundle.weights
     if tuple(bundle.config["tokens"]) != tokens.characters:
         _log.info("%s has other tokens: the output layer starts anew", where)
-        weights = {k: v for k, v in weights.items() if not k.startswith("output.")}
+        weights = {k: v for k, v in weights.items() if k.split(".")[0] not in TOKEN_LAYERS}
     model.load_state_dict(weights, strict=False)
 
 

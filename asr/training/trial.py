@@ -22,13 +22,13 @@ import torch
 from asr.config import from_dict, to_dict
 from asr.corpus.batches import PREFETCHED, Batch
 from asr.corpus.manifest import Corpus
-from asr.model.acoustic import AcousticModel
+from asr.model.acoustic import AcousticModel, EveryPrediction
 from asr.model.device import torch_device
 from asr.model.loss import ctc_loss
 from asr.signal.features import FeatureConfig
 from asr.training.config import Config
 from asr.training.memory import available_bytes, limit_memory, peak_bytes
-from asr.training.objective import forward, objective
+from asr.training.objective import outcome
 from asr.training.setup import make_optimizer
 
 _STEPS = 3
@@ -185,11 +185,9 @@ def train_step(
     """One update of the weights, as in training; returns the seconds it took."""
     started = time.perf_counter()
     batch = batch.to(device)
-    log_probs, lengths = forward(config, model, batch)
-    losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths)
+    cost = outcome(config, EveryPrediction(model), batch).cost
     optimizer.zero_grad(set_to_none=True)
-    loss = objective(config, losses, log_probs, lengths)
-    loss.backward()  # type: ignore[no-untyped-call]
+    cost.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
     optimizer.step()
     if device.type == "cuda":

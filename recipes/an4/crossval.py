@@ -1,0 +1,121 @@
+r"""Cross-validation over AN4's training speakers: what pays is chosen here, not by test.
+
+    python -m recipes.an4.crossval -o runs/an4-cv/recipe
+    python -m recipes.an4.crossval -o runs/an4-cv/locked --set encoder.locked_dropout=0.2
+    python -m recipes.an4.crossval --table runs/an4-cv/recipe runs/an4-cv/locked
+
+The official 948 training utterances (train and dev) are parted by speaker into folds of like size;
+each is read by a model trained on the others, with the fold's number as its seed. So every choice
+is judged on 948 utterances and as many seeds as there are folds, where dev has 100. Finished folds
+are kept: a run that was stopped goes on.
+"""
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr.checkpoint.bundle import load_bundle
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.errors import AsrError
+from asr.training.run import run_training
+from asr.training.state import state_files
+from recipes.an4.prepare import person
+from recipes.an4.train import CONFIG
+
+MANIFESTS = (Path("data/an4/train.jsonl"), Path("data/an4/dev.jsonl"))
+
+
+def part_speakers(utterances: Sequence[Utterance], folds: int) -> list[set[str]]:
+    """Speakers by fold, women and men (a code's first letter) evenly, the same for all time.
+
+    In the order of the SHA-256 of their code, each person goes where fewest utterances of their
+    sex are.
+    """
+    counts = Counter(person(u.speaker or "") for u in utterances)
+    parts: list[set[str]] = [set() for _ in range(folds)]
+    sizes: Counter[tuple[int, str]] = Counter()
+    for code in sorted(counts, key=lambda code: hashlib.sha256(code.encode()).hexdigest()):
+        fold = min(range(folds), key=lambda k: sizes[k, code[0]])
+        parts[fold].add(code)
+        sizes[fold, code[0]] += counts[code]
+    return parts
+
+
+def write_folds(folder: Path, folds: int) -> None:
+    """`train{K}.jsonl` and `dev{K}.jsonl` of each fold."""
+    utterances = [u for manifest in MANIFESTS for u in read_manifest(manifest)]
+    for fold, part in enumerate(part_speakers(utterances, folds)):
+        held_out = [person(u.speaker or "") in part for u in utterances]
+        for name, wanted in (("train", False), ("dev", True)):
+            chosen = [u for u, held in zip(utterances, held_out, strict=True) if held is wanted]
+            write_manifest(folder / f"{name}{fold}.jsonl", chosen)
+
+
+def table(runs: Sequence[Path]) -> list[str]:
+    """A Markdown line a run: its folds, the mean and the range of their error rates."""
+    lines = ["| run | folds | WER | range | CER | range | loss | minutes |", "|" + "---|" * 8]
+    for run in runs:
+        bundles = [load_bundle(c.parent) for c in sorted(run.glob("fold*/checkpoint/config.json"))]
+        if not bundles:
+            raise AsrError(f"{run}: no finished fold here; expected fold0/checkpoint in it")
+        metrics = [bundle.metrics for bundle in bundles]
+        cells = [run.name, str(len(metrics))]
+        for rate in ("wer", "cer"):
+            values = [m["dev"][rate] for m in metrics]
+            mean = sum(values) / len(values)
+            cells += [f"{mean:.2%}", f"{min(values):.2%} to {max(values):.2%}"]
+        cells.append(f"{sum(m['dev']['loss'] for m in metrics) / len(metrics):.2f}")
+        cells.append(f"{sum(m['training_seconds'] for m in metrics) / len(metrics) / 60:.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def crossval(
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...")] = None,
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-cv/recipe"),
+    data_dir: Annotated[Path, typer.Option("--data_dir")] = Path("data/an4-cv"),
+    folds: Annotated[int, typer.Option("--folds", min=2)] = 3,
+    only: Annotated[list[int] | None, typer.Option("--fold", help="Only this one.")] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", help="Further manifest to train on; {fold} stands for the number."),
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set")] = None,
+    threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
+    print_table: Annotated[bool, typer.Option("--table", help="Compare finished runs.")] = False,
+) -> None:
+    """Train and judge the recipe on each fold, or print what finished runs have come to."""
+    try:
+        if print_table:
+            typer.echo("\n".join(table(runs or [output_dir])))
+            return
+        if not (data_dir / f"dev{folds - 1}.jsonl").exists():
+            write_folds(data_dir, folds)
+        for fold in only or range(folds):
+            run = output_dir / f"fold{fold}"
+            if (run / "checkpoint" / "config.json").exists():
+                continue
+            others = [manifest.format(fold=fold) for manifest in also or []]
+            run_training(
+                run,
+                base=CONFIG,
+                train_manifests=[str(data_dir / f"train{fold}.jsonl"), *others],
+                dev_manifest=str(data_dir / f"dev{fold}.jsonl"),
+                settings=settings or [],
+                seed=fold,
+                resume=bool(state_files(run)),
+                threads=threads,
+            )
+        typer.echo("\n".join(table([output_dir])))
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(crossval)
