@@ -37,8 +37,8 @@ def click(samples: int, place: int) -> Tensor:
 
 
 def test_colour_is_a_smooth_response_of_the_stated_size() -> None:
-    click = torch.zeros(1024)
-    click[0] = 1.0
+    click = torch.zeros(4096)
+    click[2048] = 1.0
 
     responses = torch.stack(
         [20 * torch.fft.rfft(coloured(click, 6.0, seeded(s))).abs().log10() for s in range(300)]

@@ -18,8 +18,6 @@ _TELEPHONE_HZ = (300.0, 3400.0)
 _LOWEST_HZ = (60.0, 400.0)
 _HIGHEST_HZ = (2500.0, 7000.0)
 _CLIPPED_SHARE = (0.001, 0.05)
-_FFT_MULTIPLE = 4096
-"""Sizes of transforms are multiples of it: large prime factors would make them slow."""
 
 
 def coloured(waveform: Tensor, colour_db: float, generator: torch.Generator) -> Tensor:
@@ -27,12 +25,13 @@ def coloured(waveform: Tensor, colour_db: float, generator: torch.Generator) -> 
 
     The band is bent by a square root, which gives low frequencies the finer share that ears do.
     """
-    spectrum = torch.fft.rfft(waveform)
+    size = dsp.fft_size(len(waveform))
+    spectrum = torch.fft.rfft(waveform, size)
     place = math.pi * torch.linspace(0, 1, len(spectrum)).sqrt()
     waves = torch.cos(torch.arange(1, 5).unsqueeze(1) * place)
     gain_db = (colour_db / math.sqrt(2)) * torch.randn(4, generator=generator) @ waves
-    filtered: Tensor = torch.fft.irfft(spectrum * 10 ** (gain_db / 20), n=len(waveform))
-    return filtered
+    filtered: Tensor = torch.fft.irfft(spectrum * 10 ** (gain_db / 20), size)
+    return filtered[: len(waveform)]
 
 
 def reverberated(waveform: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
@@ -40,7 +39,7 @@ def reverberated(waveform: Tensor, sample_rate: int, generator: torch.Generator)
     rt60_seconds = uniform(*_RT60_SECONDS, generator)
     direct_db = uniform(*_DIRECT_DB, generator)
     response = room_response(rt60_seconds, direct_db, sample_rate, generator)
-    size = _fft_size(len(waveform) + len(response) - 1)
+    size = dsp.fft_size(len(waveform) + len(response) - 1)
     spectrum = torch.fft.rfft(waveform, size) * torch.fft.rfft(response, size)
     heard: Tensor = torch.fft.irfft(spectrum, size)
     return heard[: len(waveform)]
@@ -88,7 +87,7 @@ def band_limited(waveform: Tensor, sample_rate: int, low_hz: float, high_hz: flo
 
     Nothing is left below 0.8 of the lower and above 1.03 of the higher one.
     """
-    size = _fft_size(len(waveform))
+    size = dsp.fft_size(len(waveform))
     hz = torch.linspace(0, sample_rate / 2, size // 2 + 1)
     gain = torch.ones(len(hz))
     if low_hz > 0:
@@ -115,7 +114,3 @@ def clipped(waveform: Tensor, frame: int, generator: torch.Generator) -> Tensor:
     heights = active_part(waveform, frame).abs()
     level = float(heights.kthvalue(max(1, round((1 - share) * len(heights)))).values)
     return waveform.clamp(-level, level)
-
-
-def _fft_size(num_samples: int) -> int:
-    return -(-num_samples // _FFT_MULTIPLE) * _FFT_MULTIPLE

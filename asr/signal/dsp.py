@@ -67,6 +67,11 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     return resampled
 
 
+def fft_size(num_samples: int) -> int:
+    """The next size up whose Fourier transform is quick: large prime factors make it slow."""
+    return -(-num_samples // 4096) * 4096
+
+
 def speed(waveform: Tensor, factor: float) -> Tensor:
     """Play `(..., S)` faster (`factor` > 1) or slower, pitch with it: `(..., S / factor)`.
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from asr.signal import dsp
 from asr.signal.draws import uniform
 
 _ACTIVE = 10**-1.59
@@ -14,13 +15,14 @@ def coloured_noise(num_samples: int, generator: torch.Generator) -> Tensor:
     Flat below 1/160 of the band (50 Hz at 16 kHz) and without a mean: what cannot be heard would
     take most of a brown noise's energy.
     """
-    spectrum = torch.fft.rfft(torch.randn(num_samples, generator=generator))
+    size = dsp.fft_size(num_samples)
+    spectrum = torch.fft.rfft(torch.randn(size, generator=generator))
     share_of_band = torch.linspace(0, 1, len(spectrum))
     colour = uniform(0, 2, generator)
     shaped = spectrum * share_of_band.clamp(min=1 / 160).pow(-colour / 2)
+    noise: Tensor = torch.fft.irfft(shaped, size)[:num_samples]
     if num_samples > 1:
-        shaped[0] = 0
-    noise: Tensor = torch.fft.irfft(shaped, n=num_samples)
+        noise = noise - noise.mean()
     return noise / noise.square().mean().sqrt().clamp(min=1e-8)
 
 
