@@ -93,6 +93,16 @@ def test_another_number_of_processes_is_said(
     assert_same_run(broken, whole)
 
 
+def test_a_setting_that_there_was_not_when_the_run_began_is_as_it_was(
+    whole: Path, broken: Path
+) -> None:
+    state = load_state(broken)
+    del state["config"]["encoder"]["early_predictions"], state["config"]["optim"]["early_weight"]
+    save_state(broken, 6, state, 3)
+    run_training(broken, resume=True)
+    assert_same_run(broken, whole)
+
+
 @pytest.mark.parametrize(
     ("setting", "said", "anew"),
     [

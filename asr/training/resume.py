@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from asr.config import to_dict
+from asr.config import from_dict, to_dict
 from asr.errors import CheckpointError, ManifestError
 from asr.training.config import Config
 
@@ -27,7 +27,9 @@ def check_resumable(
     and its state is said. Raises CheckpointError if the model is another one, and ManifestError if
     the data has changed and nobody said that it may.
     """
-    changed = differences(state["config"], to_dict(config))
+    # A setting that there was not when the state was saved stood where its default stands.
+    saved = to_dict(from_dict(Config, state["config"], "the state's settings"))
+    changed = differences(saved, to_dict(config))
     of_the_model = [name for name in changed if name.startswith(("features.", "encoder."))]
     if of_the_model:
         raise CheckpointError(
