@@ -1,0 +1,136 @@
+"""What time and size buy: WER against minutes of training and against parameters.
+
+    python -m recipes.an4.compute -o runs/an4-compute
+    torchrun --nproc_per_node 2 -m recipes.an4.compute -o runs/an4-compute --only 60min
+
+trains the recipe for as many epochs as fill 5, 15, 30, 60 and 180 minutes at `--epoch_seconds` an
+epoch, and with 1, 3, 6 and 12 million parameters for the recipe's own epochs; scores each on the
+test set, once; and draws `recipes/an4/compute.png` with a table beside it. The minutes drawn are
+those that were taken. What is finished is kept: a call that was stopped goes on.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import asr
+from asr.checkpoint.bundle import load_bundle
+from asr.corpus.manifest import read_manifest
+from asr.errors import AsrError
+from asr.evaluation import evaluate
+from asr.files import atomic_write, write_json_atomic
+from asr.training.run import run_training
+from asr.training.state import state_files
+from recipes.an4.train import CONFIG
+
+MINUTES = (5, 15, 30, 60, 180)
+HIDDEN = {"1M": 100, "3M": 200, "6M": CONFIG.encoder.hidden, "12M": 436}
+"""Cells in each direction of each of three layers, by millions of parameters."""
+RESULT = "test.json"
+
+
+def plan(epoch_seconds: float) -> dict[str, list[str]]:
+    """The settings of each run by its name: minutes first, then sizes."""
+    runs = {}
+    for minutes in MINUTES:
+        epochs = max(2, round(60 * minutes / epoch_seconds))
+        # A twelfth of a short run, as the recipe has it, and never more than the recipe.
+        warmup = min(CONFIG.optim.warmup_epochs, epochs / 12)
+        runs[f"{minutes}min"] = [f"optim.epochs={epochs}", f"optim.warmup_epochs={warmup:.2f}"]
+    for name, hidden in HIDDEN.items():
+        runs[name] = [f"encoder.hidden={hidden}"]
+    return runs
+
+
+def train_and_score(run: Path, settings: list[str], test: Path, threads: int) -> None:
+    """Finish a run, and write its test figures to `test.json` in it."""
+    checkpoint = run / "checkpoint"
+    if not (checkpoint / "config.json").exists():
+        run_training(
+            run, base=CONFIG, settings=settings, resume=bool(state_files(run)), threads=threads
+        )
+    if os.environ.get("RANK", "0") != "0" or (run / RESULT).exists():
+        return
+    recognizer = asr.load(checkpoint)
+    score = evaluate(recognizer, read_manifest(test)).score
+    low, high = score.wer_interval
+    figures = {
+        "minutes": load_bundle(checkpoint).metrics["training_seconds"] / 60,
+        "parameters": sum(p.numel() for p in recognizer.model.parameters()),
+        **{"wer": score.wer, "low": low, "high": high, "cer": score.cer},
+    }
+    write_json_atomic(run / RESULT, figures)
+
+
+def table(results: dict[str, dict[str, float]]) -> list[str]:
+    """Markdown."""
+    lines = ["| run | minutes | parameters | test WER (95 %) | CER |", "|" + "---|" * 5]
+    for name, r in results.items():
+        lines.append(
+            f"| {name} | {r['minutes']:.0f} | {r['parameters'] / 1e6:.1f} M "
+            f"| {r['wer']:.2%} ({r['low']:.2%} to {r['high']:.2%}) | {r['cer']:.2%} |"
+        )
+    return lines
+
+
+def draw(results: dict[str, dict[str, float]], path: Path) -> None:
+    """Two panels with error bars as a PNG: over minutes, and over millions of parameters."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    by_time = [r for name, r in results.items() if name.endswith("min")]
+    by_size = [r for name, r in results.items() if name.endswith("M")]
+    for axes, chosen, key, scale in (
+        (panels[0], by_time, "minutes", 1.0),
+        (panels[1], by_size, "parameters", 1e6),
+    ):
+        x = [r[key] / scale for r in chosen]
+        y = [100 * r["wer"] for r in chosen]
+        below = [100 * (r["wer"] - r["low"]) for r in chosen]
+        above = [100 * (r["high"] - r["wer"]) for r in chosen]
+        axes.errorbar(x, y, yerr=[below, above], marker="o", capsize=3)
+        axes.set_xscale("log")
+        axes.set_xticks(x, [f"{value:.3g}" for value in x])
+        axes.set_xticks([], minor=True)
+        axes.grid(alpha=0.3)
+    panels[0].set(xlabel="minutes of training", ylabel="AN4 test, greedy WER (%), 95 %", ylim=0)
+    panels[1].set(xlabel="million parameters")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+
+
+def compute(
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-compute"),
+    epoch_seconds: Annotated[float, typer.Option("--epoch_seconds", min=0.1)] = 45.0,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Run of this name.")] = None,
+    test: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
+    picture: Annotated[Path, typer.Option("--picture")] = Path("recipes/an4/compute.png"),
+    threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
+) -> None:
+    """Train what is missing; print and draw what is there."""
+    runs = plan(epoch_seconds)
+    try:
+        if unknown := set(only or []) - set(runs):
+            raise AsrError(
+                f"--only: expected {', '.join(runs)}, found {', '.join(sorted(unknown))}"
+            )
+        for name in only or runs:
+            train_and_score(output_dir / name, runs[name], test, threads)
+        if os.environ.get("RANK", "0") != "0":
+            return
+        done = {n: output_dir / n / RESULT for n in runs if (output_dir / n / RESULT).exists()}
+        results = {name: json.loads(path.read_text()) for name, path in done.items()}
+        typer.echo("\n".join(table(results)))
+        draw(results, picture)
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(compute)

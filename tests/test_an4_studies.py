@@ -1,0 +1,134 @@
+"""AN4's cross-validation and its study of what compute buys: folds, plans, tables, picture."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from asr.corpus.manifest import Utterance, read_manifest
+from asr.errors import AsrError
+from asr.model.acoustic import AcousticModel
+from recipes.an4 import compute, crossval
+from recipes.an4.prepare import person
+from recipes.an4.train import CONFIG
+
+pytest_plugins = ["tests.training_fixtures"]
+
+
+def command(function: Callable[..., None]) -> typer.Typer:
+    app = typer.Typer()
+    app.command()(function)
+    return app
+
+
+def spoken_by(codes: list[str]) -> list[Utterance]:
+    return [Utterance(str(i), Path(f"{i}.wav"), 1.0, "A", code) for i, code in enumerate(codes)]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("fm"), st.integers(0, 30)), min_size=1, max_size=60),
+    st.integers(2, 5),
+)
+def test_folds_part_whole_persons_evenly(drawn: list[tuple[str, int]], folds: int) -> None:
+    codes = [f"{sex}ab{chr(97 + number)}" for sex, number in drawn]
+    parts = crossval.part_speakers(spoken_by(codes), folds)
+    assert len(parts) == folds
+    assert Counter(code for part in parts for code in part) == Counter(set(codes))
+    counts = Counter(codes)
+    for sex in "fm":
+        sizes = [sum(counts[c] for c in part if c[0] == sex) for part in parts]
+        largest = max((counts[c] for c in counts if c[0] == sex), default=0)
+        assert max(sizes) - min(sizes) <= largest
+
+
+def test_a_person_of_two_codes_is_in_one_fold() -> None:
+    parts = crossval.part_speakers(spoken_by(["mdcs", "mdcs2", "fxyz", "mabc"]), 2)
+    assert sum("mdcs" in part for part in parts) == 1
+    assert person("mdcs2") == "mdcs"
+
+
+def test_every_utterance_is_held_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifests = []
+    for name, codes in (("train", "mabc mabc fabc mxyz"), ("dev", "fxyz mdcs")):
+        lines = [
+            {"id": f"{name}{i}", "audio_filepath": "a.wav", "duration": 1.0, "text": "A"}
+            | {"speaker": code}
+            for i, code in enumerate(codes.split())
+        ]
+        (tmp_path / "a.wav").touch()
+        manifests.append(tmp_path / f"{name}.jsonl")
+        manifests[-1].write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setattr(crossval, "MANIFESTS", tuple(manifests))
+    crossval.write_folds(tmp_path / "cv", 3)
+    held_out = []
+    for fold in range(3):
+        train, dev = (read_manifest(tmp_path / f"cv/{n}{fold}.jsonl") for n in ("train", "dev"))
+        assert len(train) + len(dev) == 6
+        assert not {u.speaker for u in train} & {u.speaker for u in dev}
+        held_out += [u.id for u in dev]
+    assert sorted(held_out) == sorted(u.id for m in manifests for u in read_manifest(m))
+
+
+def test_finished_folds_are_compared(whole: Path, tmp_path: Path) -> None:
+    for fold in ("fold0", "fold1"):
+        (tmp_path / "study" / fold).mkdir(parents=True)
+        (tmp_path / "study" / fold / "checkpoint").symlink_to(whole / "checkpoint")
+    metrics = json.loads((whole / "checkpoint/metrics.json").read_text())["dev"]
+    ran = CliRunner().invoke(command(crossval.crossval), ["--table", str(tmp_path / "study")])
+    assert ran.exit_code == 0, ran.output
+    line = ran.output.splitlines()[-1]
+    wer, cer = f"{metrics['wer']:.2%}", f"{metrics['cer']:.2%}"
+    assert line.startswith(f"| study | 2 | {wer} | {wer} to {wer} | {cer} | {cer} to {cer} | ")
+
+
+def test_a_study_without_folds_says_so(tmp_path: Path) -> None:
+    with pytest.raises(AsrError, match="no finished fold here; expected fold0/checkpoint"):
+        crossval.table([tmp_path])
+
+
+def test_minutes_are_filled_with_epochs() -> None:
+    runs = compute.plan(30.0)
+    assert [runs[f"{m}min"][0] for m in compute.MINUTES] == [
+        f"optim.epochs={epochs}" for epochs in (10, 30, 60, 120, 360)
+    ]
+    assert runs["5min"][1] == "optim.warmup_epochs=0.83"
+
+
+def test_sizes_are_the_millions_they_are_called() -> None:
+    for name, hidden in compute.HIDDEN.items():
+        encoder = dataclasses.replace(CONFIG.encoder, hidden=hidden)
+        model = AcousticModel(encoder, CONFIG.features.num_features, 28)
+        millions = sum(p.numel() for p in model.parameters()) / 1e6
+        assert abs(millions - float(name[:-1])) < 0.15 * float(name[:-1]), name
+
+
+def test_what_is_there_is_drawn(tmp_path: Path) -> None:
+    for name, wer in (("5min", 0.3), ("60min", 0.1), ("1M", 0.2)):
+        (tmp_path / name).mkdir()
+        figures = {"minutes": 5.0, "parameters": 1_000_000}
+        figures |= {"wer": wer, "low": wer - 0.02, "high": wer + 0.03, "cer": wer / 2}
+        (tmp_path / name / compute.RESULT).write_text(json.dumps(figures))
+        checkpoint = tmp_path / name / "checkpoint"
+        checkpoint.mkdir()
+        (checkpoint / "config.json").touch()
+    arguments = ["-o", str(tmp_path), "--picture", str(tmp_path / "compute.png")]
+    for name in ("5min", "60min", "1M"):
+        arguments += ["--only", name]
+    ran = CliRunner().invoke(command(compute.compute), arguments)
+    assert ran.exit_code == 0, ran.output
+    assert "| 60min | 5 | 1.0 M | 10.00% (8.00% to 13.00%) | 5.00% |" in ran.output
+    assert (tmp_path / "compute.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_unknown_run_is_named(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(command(compute.compute), ["-o", str(tmp_path), "--only", "7min"])
+    assert ran.exit_code == 1
+    assert "expected 5min, 15min" in ran.output
+    assert "found 7min" in ran.output
