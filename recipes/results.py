@@ -1,0 +1,90 @@
+"""The README's table of shipped checkpoints: `python -m recipes.results`, after the preparations.
+
+Scores every folder of `checkpoints/` on the tests that are at hand, greedily and with the language
+model that lies in the folder, as tuned; and writes the table into README.md between its two marks.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import asr
+from asr.cli.decoding import DecodingOptions
+from asr.corpus.manifest import read_manifest
+from asr.decode.decoder import Decoder
+from asr.errors import AsrError
+from asr.evaluation import evaluate
+from asr.files import write_text_atomic
+from recipes.synthetic.prepare import SAMPLES
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = {
+    "CMU AN4 test": Path("data/an4/test.jsonl"),
+    "its 104 sentences that train lacks": Path("data/alphanumeric/test/an4_new_sentences.jsonl"),
+    "Free Spoken Digit Dataset, official test": Path("data/fsdd/test.jsonl"),
+    "sample recordings, synthesised": SAMPLES / "manifest.jsonl",
+}
+MARKS = ("<!-- made by python -m recipes.results -->\n", "<!-- end -->\n")
+
+
+def rows(checkpoint: Path, tests: dict[str, Path]) -> list[str]:
+    """Markdown lines of a checkpoint, one a test: WER and CER by greedy search, WER with its LM."""
+    recognizer = asr.load(checkpoint)
+    model = checkpoint / "lm.arpa.gz"
+    decoders: list[Decoder | None] = [None]
+    if model.exists():
+        decoders.append(DecodingOptions(lm=model).decoder(recognizer))
+    lines = []
+    for name, manifest in tests.items():
+        utterances = read_manifest(manifest)
+        scores = [evaluate(recognizer, utterances, decoder=d).score for d in decoders]
+        rates = [percent(score.wer, score.wer_interval) for score in scores]
+        with_model = rates[1] if len(rates) > 1 else ""
+        cer = f"{100 * scores[0].cer:.1f} %"
+        lines.append(f"| `{checkpoint.name}` | {name} | {rates[0]} | {cer} | {with_model} |")
+    return lines
+
+
+def percent(rate: float, interval: tuple[float, float]) -> str:
+    """A rate and its interval, fractions, as `7.8 % (5.7–10.2)`."""
+    low, high = interval
+    return f"{100 * rate:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def table(checkpoints: Sequence[Path], tests: dict[str, Path]) -> str:
+    """Markdown."""
+    head = ["| checkpoint | test | WER | CER | WER with its language model |", "|" + "---|" * 5]
+    body = [line for checkpoint in checkpoints for line in rows(checkpoint, tests)]
+    return "\n".join([*head, *body]) + "\n"
+
+
+def replaced(text: str, made: str) -> str:
+    """The text with other lines between the marks. Raises AsrError if the marks are not there."""
+    begin, end = MARKS
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise AsrError(f"README.md: expected the lines {begin.strip()!r} and {end.strip()!r} in it")
+    return f"{before}{begin}\n{made}\n{end}{after}"
+
+
+def main(readme: Annotated[Path, typer.Option("--readme")] = ROOT / "README.md") -> None:
+    """Score the shipped checkpoints and bring the README up to date."""
+    at_hand = {name: manifest for name, manifest in TESTS.items() if manifest.exists()}
+    for name in sorted(TESTS.keys() - at_hand.keys()):
+        typer.echo(f"left out: {name}, for want of {TESTS[name]}", err=True)
+    try:
+        folders = sorted(p.parent for p in (ROOT / "checkpoints").glob("*/config.json"))
+        made = table(folders, at_hand)
+        write_text_atomic(readme, replaced(readme.read_text(encoding="utf-8"), made))
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+    typer.echo(made, nl=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)
