@@ -30,6 +30,14 @@ def train(
         int | None,
         typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of weights, order and noise."),
     ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--init_from",
+            "--init-from",
+            help="Start from the weights of this checkpoint, with its features and encoder.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the output folder.")
     ] = False,
@@ -60,6 +68,7 @@ def train(
         dev_manifest=dev_manifest,
         settings=settings or [],
         seed=seed,
+        init_from=init_from,
         resume=resume,
         accept_changed_data=accept_changed_data,
         only_find_batch=find_batch,

@@ -18,9 +18,6 @@ from asr.model.layers import (
     length_mask,
 )
 
-TOKEN_LAYERS = ("output", "feedback")
-"""Parts of the model whose size goes by the number of tokens."""
-
 
 @dataclass(frozen=True)
 class EncoderConfig:

@@ -23,6 +23,7 @@ from asr.model.device import torch_device
 from asr.training.config import Config
 from asr.training.find_batch import find_batch, render
 from asr.training.loop import Interrupted, train
+from asr.training.start import alike
 from asr.training.state import state_files
 
 _log = logging.getLogger("asr.training")
@@ -39,18 +40,23 @@ def run_training(
     resume: bool = False,
     accept_changed_data: bool = False,
     only_find_batch: bool = False,
+    init_from: Path | None = None,
     device: str = "cpu",
     threads: int = 0,
 ) -> None:
     """Gather the settings, and train; or find the largest batch, print it, and stop.
 
     `base`, or the JSON of `config_file`, or with `resume` the run's own settings, is changed by
-    the manifests, `settings` and `seed` given. Raises SystemExit(130) when interrupted.
+    the manifests, `settings` and `seed` given; first of all, with `init_from`, by the features and
+    the encoder of that checkpoint. Raises SystemExit(130) when interrupted.
     """
+    if init_from and resume:
+        raise ConfigError("--init_from means nothing with --resume: the run has its weights")
     if resume and not state_files(output_dir):
         raise ConfigError(f"{output_dir}: nothing to resume; start the run without --resume")
     source = output_dir / "config.json" if resume and config_file is None else config_file
     config = read_config(source) if source else base or Config()
+    config = alike(config, init_from) if init_from else config
     data = dataclasses.replace(
         config.data,
         train=tuple(train_manifests) or config.data.train,
@@ -131,6 +137,10 @@ def main(config: Config) -> None:
             typer.Option("--set", help="Change one setting, e.g. encoder.hidden=256; repeatable."),
         ] = None,
         seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
+        init_from: Annotated[
+            Path | None,
+            typer.Option("--init_from", "--init-from", help="Start from this checkpoint."),
+        ] = None,
         resume: Annotated[bool, typer.Option("--resume", help="Go on with the run.")] = False,
         accept_changed_data: Annotated[
             bool, typer.Option("--accept_changed_data", help="Resume though manifests changed.")
@@ -147,6 +157,7 @@ def main(config: Config) -> None:
             base=config,
             settings=settings or [],
             seed=seed,
+            init_from=init_from,
             resume=resume,
             accept_changed_data=accept_changed_data,
             only_find_batch=find_batch,

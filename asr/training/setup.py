@@ -9,20 +9,21 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from asr.checkpoint.bundle import Bundle, load_bundle
-from asr.config import from_dict, to_dict
+from asr.checkpoint.bundle import load_bundle
+from asr.config import to_dict
 from asr.corpus.batches import Batch, DurationBatches, UtteranceDataset, make_loader
 from asr.corpus.check import check_corpus
 from asr.corpus.manifest import Corpus
 from asr.errors import CheckpointError, ConfigError
 from asr.files import make_folder
-from asr.model.acoustic import TOKEN_LAYERS, AcousticModel, EveryPrediction
+from asr.model.acoustic import AcousticModel, EveryPrediction
 from asr.signal.features import FeatureExtractor
 from asr.text.tokens import TokenTable
 from asr.training.config import Config
 from asr.training.distributed import Group
 from asr.training.objective import autocast_type
 from asr.training.resume import check_resumable
+from asr.training.start import start_from, tokens_to_start_with
 from asr.training.state import Progress, load_state, save_state, state_files
 
 _log = logging.getLogger("asr.training")
@@ -67,11 +68,12 @@ def prepare(
     same_plan = state is None or check_resumable(
         state, config, manifests, group.size, accept_changed_data
     )
-    tokens = TokenTable.from_texts(state["tokens"] if state else train_set.characters)
+    start = load_bundle(config.init_from) if config.init_from and state is None else None
+    tokens = tokens_to_start_with(state["tokens"] if state else train_set.characters, start)
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
     check_data(config, model, tokens, train_set, dev_set)
-    if config.init_from and state is None:
-        start_from(load_bundle(config.init_from), config, model, tokens)
+    if start is not None:
+        start_from(start, config, model, tokens)
     model.to(device)
     optimizer = make_optimizer(config, model)
     scaled = autocast_type(config, device) is torch.float16
@@ -243,27 +245,6 @@ def describe(
             "%d utterances are longer than optim.batch_seconds=%g: each makes a batch of its own",
             *(alone, budget),
         )
-
-
-def start_from(bundle: Bundle, config: Config, model: AcousticModel, tokens: TokenTable) -> None:
-    """Take over the weights of a checkpoint; with other tokens, their layers start anew.
-
-    Raises ConfigError if its features or encoder are not those of this run.
-    """
-    where = config.init_from
-    for part, wanted in (("features", config.features), ("encoder", config.encoder)):
-        found = to_dict(from_dict(type(wanted), bundle.config[part], f"{where}: {part}"))
-        differing = [k for k, v in to_dict(wanted).items() if k != "dropout" and found[k] != v]
-        if differing:
-            raise ConfigError(
-                f"init_from={where}: its {part} differ from this run's in {', '.join(differing)}; "
-                f"set them alike (`asr describe {where}`)"
-            )
-    weights = bundle.weights
-    if tuple(bundle.config["tokens"]) != tokens.characters:
-        _log.info("%s has other tokens: the output layer starts anew", where)
-        weights = {k: v for k, v in weights.items() if k.split(".")[0] not in TOKEN_LAYERS}
-    model.load_state_dict(weights, strict=False)
 
 
 def check_data(
