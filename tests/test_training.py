@@ -20,11 +20,11 @@ from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError
 from asr.files import write_json_atomic
 from asr.model.loss import consistency_loss, ctc_loss
-from asr.training import Config, DataConfig, OptimConfig, loop, selection, setup
+from asr.training import Config, DataConfig, OptimConfig, loop, run, selection, setup
 from asr.training.curves import draw_curves
 from asr.training.distributed import Group
 from asr.training.objective import outcome
-from asr.training.run import log_file, main
+from asr.training.run import log_file, main, train_unless_finished
 from asr.training.schedule import learning_rate
 from asr.training.setup import Run
 from asr.training.state import Progress, average_weights
@@ -33,10 +33,12 @@ from tests.training_support import (
     CPU,
     STEPS,
     Change,
+    after_step,
     assert_same_run,
     early,
     edited,
     optim,
+    press_ctrl_c,
     same,
     state_of,
     without_dropout,
@@ -158,6 +160,20 @@ def test_early_predictions_are_learnt_and_kept(micro: Config, tmp_path: Path) ->
 def test_an_impossible_share_is_refused(weight: float) -> None:
     with pytest.raises(ConfigError, match=r"early_weight: expected 0 to below 1"):
         OptimConfig(early_weight=weight)
+
+
+def test_one_of_several_runs_is_begun_or_gone_on_with_or_left_as_it_is(
+    micro: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        after_step(patch, 5, press_ctrl_c)
+        with pytest.raises(SystemExit):
+            train_unless_finished(folder, micro)
+    assert train_unless_finished(folder, micro) == folder / "checkpoint"
+    assert_same_run(folder, whole)
+    monkeypatch.setattr(run, "train", None)  # to call it would be an error
+    assert train_unless_finished(folder, micro) == folder / "checkpoint"
 
 
 def test_identical_views_agree() -> None:

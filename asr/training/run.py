@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from asr.checkpoint.bundle import CONFIG, load_bundle
 from asr.config import from_dict, override
 from asr.errors import AsrError, ConfigError
 from asr.files import make_folder, write_failure
@@ -56,7 +57,7 @@ def run_training(
         raise ConfigError(f"{output_dir}: nothing to resume; start the run without --resume")
     source = output_dir / "config.json" if resume and config_file is None else config_file
     config = read_config(source) if source else base or Config()
-    config = alike(config, init_from) if init_from else config
+    config = alike(config, load_bundle(init_from), str(init_from)) if init_from else config
     data = dataclasses.replace(
         config.data,
         train=tuple(train_manifests) or config.data.train,
@@ -79,6 +80,31 @@ def run_training(
         except Interrupted as interruption:
             _log.info("%s", interruption)
             raise SystemExit(130) from None
+
+
+def train_unless_finished(
+    output_dir: Path,
+    base: Config,
+    train_manifests: Sequence[str] = (),
+    dev_manifest: str | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    threads: int = 0,
+) -> Path:
+    """The checkpoint of a run, one of several: begun, gone on with, or finished long ago."""
+    checkpoint = output_dir / "checkpoint"
+    if not (checkpoint / CONFIG).exists():
+        run_training(
+            output_dir,
+            base=base,
+            train_manifests=train_manifests,
+            dev_manifest=dev_manifest,
+            settings=settings,
+            seed=seed,
+            resume=bool(state_files(output_dir)),
+            threads=threads,
+        )
+    return checkpoint
 
 
 @contextlib.contextmanager

@@ -3,11 +3,10 @@
 import dataclasses
 import logging
 from collections.abc import Collection
-from pathlib import Path
 
 import torch
 
-from asr.checkpoint.bundle import Bundle, load_bundle
+from asr.checkpoint.bundle import Bundle
 from asr.config import from_dict, to_dict
 from asr.errors import CheckpointError, ConfigError
 from asr.model.acoustic import AcousticModel, EncoderConfig
@@ -21,12 +20,11 @@ _TOKEN_AXES = {"output.weight": 0, "output.bias": 0, "feedback.weight": 1}
 _log = logging.getLogger("asr.training")
 
 
-def alike(config: Config, checkpoint: Path) -> Config:
-    """The settings, with what has to be as in the checkpoint to start from it.
+def alike(config: Config, bundle: Bundle, where: str) -> Config:
+    """The settings, with what has to be as in the checkpoint to start from it, which is `where`.
 
-    Raises CheckpointError or ConfigError if it cannot be read.
+    Raises ConfigError if what the checkpoint says of itself cannot be understood.
     """
-    bundle, where = load_bundle(checkpoint), str(checkpoint)
     return dataclasses.replace(
         config,
         init_from=where,
@@ -52,9 +50,9 @@ def start_from(bundle: Bundle, config: Config, model: AcousticModel, tokens: Tok
     weights are not those of its encoder.
     """
     where = config.init_from
-    for part, wanted in (("features", config.features), ("encoder", config.encoder)):
-        found = to_dict(from_dict(type(wanted), bundle.config[part], f"{where}: {part}"))
-        differing = [k for k, v in to_dict(wanted).items() if k != "dropout" and found[k] != v]
+    wanted, found = to_dict(config), to_dict(alike(config, bundle, where))
+    for part in ("features", "encoder"):
+        differing = [k for k, v in wanted[part].items() if k != "dropout" and found[part][k] != v]
         if differing:
             raise ConfigError(
                 f"init_from={where}: its {part} differ from this run's in {', '.join(differing)}; "

@@ -8,7 +8,7 @@ from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import ManifestError
 from recipes.fsdd.prepare import WORDS as DIGITS
 
-_DIGIT_WORDS = "ZERO,ONE,TWO,THREE,FOUR,FIVE,SIX,SEVEN,EIGHT,NINE"
+_DIGIT_WORDS = ",".join(DIGITS)
 _SYNTHETIC = "python -m recipes.synthetic.prepare train"
 
 PREPARED: dict[str, tuple[str, str]] = {

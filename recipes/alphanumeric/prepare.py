@@ -160,9 +160,9 @@ def _capped(name: str, utterances: list[Utterance], hours: float | None) -> list
     """A choice of at most so many hours, in the order in which they came; None: all of them."""
     if hours is None:
         return utterances
-    ends = accumulate(u.duration for u in _shuffled(f"hours {name}", utterances))
-    count = sum(end <= hours * 3600 for end in ends)
-    chosen = {u.id for u in _shuffled(f"hours {name}", utterances)[:count]}
+    shuffled = _shuffled(f"hours {name}", utterances)
+    count = sum(end <= hours * 3600 for end in accumulate(u.duration for u in shuffled))
+    chosen = {u.id for u in shuffled[:count]}
     return [u for u in utterances if u.id in chosen]
 
 

@@ -23,8 +23,7 @@ from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.evaluation import evaluate
 from asr.files import atomic_write, write_json_atomic
-from asr.training.run import run_training
-from asr.training.state import state_files
+from asr.training.run import train_unless_finished
 from recipes.an4.train import CONFIG
 
 MINUTES = (5, 15, 30, 60, 180)
@@ -48,11 +47,7 @@ def plan(epoch_seconds: float) -> dict[str, list[str]]:
 
 def train_and_score(run: Path, settings: list[str], test: Path, threads: int) -> None:
     """Finish a run, and write its test figures to `test.json` in it."""
-    checkpoint = run / "checkpoint"
-    if not (checkpoint / "config.json").exists():
-        run_training(
-            run, base=CONFIG, settings=settings, resume=bool(state_files(run)), threads=threads
-        )
+    checkpoint = train_unless_finished(run, CONFIG, settings=settings, threads=threads)
     if os.environ.get("RANK", "0") != "0" or (run / RESULT).exists():
         return
     recognizer = asr.load(checkpoint)

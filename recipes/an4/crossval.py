@@ -22,8 +22,7 @@ import typer
 from asr.checkpoint.bundle import load_bundle
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
-from asr.training.run import run_training
-from asr.training.state import state_files
+from asr.training.run import train_unless_finished
 from recipes.an4.prepare import person
 from recipes.an4.train import CONFIG
 
@@ -94,21 +93,16 @@ def crossval(
         if print_table:
             typer.echo("\n".join(table(runs or [output_dir])))
             return
-        if not (data_dir / f"dev{folds - 1}.jsonl").exists():
-            write_folds(data_dir, folds)
+        write_folds(data_dir, folds)
         for fold in only or range(folds):
-            run = output_dir / f"fold{fold}"
-            if (run / "checkpoint" / "config.json").exists():
-                continue
             others = [manifest.format(fold=fold) for manifest in also or []]
-            run_training(
-                run,
-                base=CONFIG,
+            train_unless_finished(
+                output_dir / f"fold{fold}",
+                CONFIG,
                 train_manifests=[str(data_dir / f"train{fold}.jsonl"), *others],
                 dev_manifest=str(data_dir / f"dev{fold}.jsonl"),
                 settings=settings or [],
                 seed=fold,
-                resume=bool(state_files(run)),
                 threads=threads,
             )
         typer.echo("\n".join(table([output_dir])))

@@ -17,8 +17,7 @@ import asr
 from asr.corpus.manifest import read_manifest
 from asr.evaluation import evaluate
 from asr.files import write_json_atomic
-from asr.training.run import run_training
-from asr.training.state import state_files
+from asr.training.run import train_unless_finished
 from recipes.fsdd.train import CONFIG
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -39,19 +38,16 @@ def leave_one_out(
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     rates: dict[str, float] = {}
     for speaker in speakers or SPEAKERS:
-        run, data = output_dir / speaker, data_dir / "loso" / speaker
-        checkpoint = run / "checkpoint"
+        data = data_dir / "loso" / speaker
         start = [f"init_from={start_from / speaker / 'checkpoint'}"] if start_from else []
-        if not (checkpoint / "config.json").exists():
-            run_training(
-                run,
-                base=dataclasses.replace(CONFIG, name=f"fsdd-without-{speaker}"),
-                train_manifests=[str(data / "train.jsonl"), *(also or [])],
-                dev_manifest=str(data / "dev.jsonl"),
-                settings=[*start, *(settings or [])],
-                resume=bool(state_files(run)),
-                threads=threads,
-            )
+        checkpoint = train_unless_finished(
+            output_dir / speaker,
+            dataclasses.replace(CONFIG, name=f"fsdd-without-{speaker}"),
+            train_manifests=[str(data / "train.jsonl"), *(also or [])],
+            dev_manifest=str(data / "dev.jsonl"),
+            settings=[*start, *(settings or [])],
+            threads=threads,
+        )
         test = read_manifest(data / "test.jsonl")
         rates[speaker] = evaluate(asr.load(checkpoint), test).score.wer
         typer.echo(f"{speaker:10}{rates[speaker]:8.2%}")
