@@ -14,7 +14,7 @@ import typer
 
 import asr
 from asr.cli.decoding import DecodingOptions
-from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import ManifestError
 from asr.evaluation import evaluate
@@ -287,6 +287,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     held_out = (*corpora.LIBRISPEECH_HELD_OUT, "7", "8")
     spoken = {
         "an4_train": [("f", "YES"), ("m", "NO"), ("m", "A B")],
+        "an4_spliced": [("f", "YES"), ("m", "NO B")],
         "an4_dev": [("g", "GO")],
         "an4_test": [("t", "YES"), ("t", "STOP"), ("t", "GO")],
         **{f"fsdd_{part}": [("theo", word) for word in WORDS] for part in ("train", "dev", "test")},
@@ -298,6 +299,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
         "librispeech": [(s, "HE SAID") for s in held_out for _ in range(2)],
         "borrowed_digits": [(s, "ONE") for s in (*digits, dev[0], "0003", "f")],
+        "borrowed_strings": [(s, TWO_DIGITS) for s in (*digits, dev[0], "0003", "f")],
         "synthetic": [("flite-awb", "A B C")] * 40,
         "synthetic_digits": [("flite-awb", "NINE")] * 10,
         "accented_digits": [("espeak-el", "SIX")] * 40,
@@ -327,7 +329,7 @@ def prepared(data: Path, tmp_path_factory: pytest.TempPathFactory, short_sets: N
 
 
 def sets_of(folder: Path) -> dict[str, list[Utterance]]:
-    names = ("train", "real", "dev")
+    names = ("train", "dev")
     return {name: read_manifest(folder / f"{name}.jsonl") for name in names}
 
 
@@ -341,7 +343,6 @@ class TestPrepare:
         for folder in (prepared, prepared / "left_out"):
             sets = sets_of(folder)
             train = places(sets["train"])
-            assert places(sets["real"]) < train
             assert not train & places(sets["dev"])
             for name in ("an4", "an4_10db", "fsdd", "librispeech", "nothing"):
                 assert not (train | places(sets["dev"])) & tests[name], name
@@ -374,12 +375,6 @@ class TestPrepare:
         # 3.6 s are seven recordings of half a second.
         assert sum(u.id.startswith("accented_digits-") for u in train) == 7
         assert sum(u.id.startswith("synthetic-") for u in train) == 20
-
-    def test_a_manifest_may_be_named_twice(self, prepared: Path) -> None:
-        once = [str(prepared / "train.jsonl"), str(prepared / "real.jsonl")]
-        assert len(Corpus.open([*once, once[1]])) == len(Corpus.open(once)) + len(
-            Corpus.open(once[1:])
-        )
 
     def test_sentences_that_train_holds_are_told_apart(self, prepared: Path) -> None:
         new = read_manifest(prepared / "test" / "an4_new_sentences.jsonl")

@@ -1,5 +1,6 @@
 """Digits cut out of longer recordings for the FSDD recipe."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from asr.decode.decoder import build_decoder
 from asr.signal import audio
 from asr.text.timed import TimedWord
 from recipes.fsdd import borrow
-from recipes.fsdd.prepare import WORDS
+from recipes.fsdd.prepare import SHORTEST, WORDS
 from tests.support import REPOSITORY, run_python
 
 CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
@@ -45,8 +46,22 @@ def test_each_digit_is_an_utterance_of_its_own(borrowed: tuple[Path, list[Uttera
         whole, _, index = digit.id.rpartition("_")
         assert digit.text == texts.get(whole, SAMPLES[0].text.split())[int(index)]
         waveform, rate = audio.read(digit.audio_filepath)
-        assert (rate, len(waveform)) == (8000, round(digit.duration * 8000))
+        assert (rate, len(waveform)) == (16000, round(digit.duration * 16000))
         assert 0.1 < digit.duration < 1.5
+
+
+def test_a_speakers_digits_are_joined_into_strings(borrowed: tuple[Path, list[Utterance]]) -> None:
+    folder, digits = borrowed
+    strings = read_manifest(folder / "strings.jsonl")
+    assert strings
+    assert all(len(u.text.split()) >= SHORTEST for u in strings)
+    for speaker in {u.speaker for u in digits}:
+        said = Counter(u.text for u in digits if u.speaker == speaker)
+        joined = Counter(w for u in strings if u.speaker == speaker for w in u.text.split())
+        rounds = borrow.STRING_ROUNDS if said.total() >= SHORTEST else 0
+        assert joined == Counter({word: rounds * count for word, count in said.items()})
+    waveform, rate = audio.read(strings[0].audio_filepath)
+    assert (rate, len(waveform)) == (16000, round(strings[0].duration * 16000))
 
 
 def test_most_digits_are_recognised_by_themselves(borrowed: tuple[Path, list[Utterance]]) -> None:

@@ -9,6 +9,10 @@ from asr.errors import ManifestError
 from recipes.fsdd.prepare import WORDS as DIGITS
 
 _DIGIT_WORDS = ",".join(DIGITS)
+_BORROW = (
+    "python -m recipes.fsdd.borrow checkpoints/an4-blstm data/an4/train.jsonl "
+    "data/speechocean762/train.jsonl"
+)
 _SYNTHETIC = "python -m recipes.synthetic.prepare train"
 
 PREPARED: dict[str, tuple[str, str]] = {
@@ -31,11 +35,12 @@ PREPARED: dict[str, tuple[str, str]] = {
         "librispeech/manifest.jsonl",
         "asr import librispeech DIR -o data/librispeech/manifest.jsonl",
     ),
-    "borrowed_digits": (
-        "borrowed-digits/manifest.jsonl",
-        "python -m recipes.fsdd.borrow checkpoints/an4-blstm data/an4/train.jsonl "
-        "data/speechocean762/train.jsonl",
+    "an4_spliced": (
+        "an4-spliced/manifest.jsonl",
+        "python -m recipes.an4.splice checkpoints/an4-blstm data/an4/train.jsonl",
     ),
+    "borrowed_digits": ("borrowed-digits/manifest.jsonl", _BORROW),
+    "borrowed_strings": ("borrowed-digits/strings.jsonl", _BORROW),
     "synthetic": (
         "synthetic/manifest.jsonl",
         f"{_SYNTHETIC} --utterances 2500 --seed 1 -o data/synthetic",

@@ -14,7 +14,7 @@ CONFIG = dataclasses.replace(
     name="alphanumeric-left-out",
     data=dataclasses.replace(
         ALPHANUMERIC.data,
-        train=("data/alphanumeric/left_out/train.jsonl", "data/alphanumeric/left_out/real.jsonl"),
+        train=("data/alphanumeric/left_out/train.jsonl",),
         dev="data/alphanumeric/left_out/dev.jsonl",
     ),
 )

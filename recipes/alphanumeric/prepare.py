@@ -3,12 +3,11 @@
 `python -m recipes.alphanumeric.prepare` takes what the recipes of the corpora have prepared below
 `data/` and writes to `data/alphanumeric`:
 
-    {train,real,dev}.jsonl            what the checkpoint learns from; `real` is the part of `train`
-                                      that people said of what it is for, to be named a second time
-    left_out/{train,real,dev}.jsonl   the same without FSDD, and without all who read digit strings
-                                      in speechocean762
-    test/*.jsonl                      what both are tested on; `test/ages.json`: speaker to age
-    noises/                           noise, made here; no text: {train,silence,dev,test}.jsonl
+    {train,dev}.jsonl            what the checkpoint learns from
+    left_out/{train,dev}.jsonl   the same without FSDD, and without all who read digit strings in
+                                 speechocean762
+    test/*.jsonl                 what both are tested on; `test/ages.json`: speaker to age
+    noises/                      noise, made here; no text: {train,silence,dev,test}.jsonl
 """
 
 import dataclasses
@@ -44,16 +43,14 @@ Parts = dict[str, list[Utterance]]
 
 HOURS = {
     "fsdd_strings": 0.4,
-    "sentences": 0.8,
-    "librispeech": 0.5,
+    "sentences": 0.2,
+    "librispeech": 0.2,
     "synthetic": 0.8,
     "synthetic_digits": 0.35,
     "accented_digits": 0.3,
 }
 """At most so much of a part is trained on; of the others everything."""
 
-REAL = ("an4", "fsdd", "digit_strings", "borrowed_digits")
-"""What people said of what the recogniser is for."""
 LEVELS_DB = (20.0, 10.0, 0.0)
 
 _DEV = {"fsdd_strings_dev": 24, "sentences": 16, "synthetic": 20, "accented_digits": 25}
@@ -66,13 +63,14 @@ def train_parts(
     """What is trained on: of each part a seeded choice of as many hours as it may have."""
     gone = corpora.digit_speakers.union(SPEECHOCEAN_DEV) if left_out else SPEECHOCEAN_DEV
     mandarin = _without(gone, corpora["speechocean762"])
-    parts: Parts = {"an4": corpora["an4_train"]}
+    parts: Parts = {"an4": corpora["an4_train"], "an4_spliced": corpora["an4_spliced"]}
     if not left_out:
         parts |= {name: corpora[f"{name}_train"] for name in ("fsdd", "fsdd_strings")}
         parts["digit_strings"] = [u for u in mandarin if is_digit_string(u.text)]
     libri = _without(LIBRISPEECH_HELD_OUT, corpora["librispeech"])
     parts |= {
         "borrowed_digits": _without(gone, corpora["borrowed_digits"]),
+        "borrowed_strings": _without(gone, corpora["borrowed_strings"]),
         "synthetic": _shuffled("synthetic", corpora["synthetic"])[_DEV["synthetic"] :],
         "synthetic_digits": corpora["synthetic_digits"],
         "accented_digits": _shuffled("accented_digits", corpora["accented_digits"])[
@@ -121,9 +119,10 @@ def write_manifests(
     written = {}
     for left_out in (False, True):
         place = "left_out/" if left_out else ""
-        train = train_parts(corpora, noises, left_out, hours)
-        real = {name: own for name, own in train.items() if name in REAL}
-        sets = {"train": train, "real": real, "dev": dev_parts(corpora, noises, left_out)}
+        sets = {
+            "train": train_parts(corpora, noises, left_out, hours),
+            "dev": dev_parts(corpora, noises, left_out),
+        }
         for name, parts in sets.items():
             path = f"{place}{name}.jsonl"
             utterances = [

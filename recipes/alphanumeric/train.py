@@ -15,7 +15,7 @@ CONFIG = Config(
     name="alphanumeric",
     init_from="runs/an4-s0/checkpoint",
     data=DataConfig(
-        train=("data/alphanumeric/train.jsonl", "data/alphanumeric/real.jsonl"),
+        train=("data/alphanumeric/train.jsonl",),
         dev="data/alphanumeric/dev.jsonl",
         empty_text="nothing",
         description=(
@@ -43,7 +43,9 @@ CONFIG = Config(
         frequency_warp=0.1,
         time_warp=0.2,
     ),
-    encoder=EncoderConfig(layers=3, hidden=320, subsampling=3, dropout=0.3),
+    encoder=EncoderConfig(
+        layers=3, hidden=320, subsampling=3, dropout=0.15, early_predictions=(1, 2)
+    ),
     optim=OptimConfig(epochs=24, batch_seconds=60.0, peak_rate=1e-3, warmup_epochs=0.5),
 )
 

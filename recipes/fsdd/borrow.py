@@ -2,7 +2,8 @@
 
 `python -m recipes.fsdd.borrow CHECKPOINT MANIFEST...`: FSDD has six voices; corpora of numbers and
 sentences have hundreds, but no single digits. The checkpoint aligns every transcript that holds a
-digit with its recording, and the digits are cut out. Those of which it is unsure are left.
+digit with its recording, and the digits are cut out. Those of which it is unsure are left. What a
+speaker has said of them is also joined into strings, as FSDD's digits are.
 """
 
 import sys
@@ -22,11 +23,13 @@ from asr.files import make_folder
 from asr.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.timed import TimedWord
-from recipes.fsdd.prepare import SAMPLE_RATE, WORDS
+from recipes.fsdd.prepare import SHORTEST, WORDS, by_speaker, make_strings
 
 MARGIN_SECONDS = 0.1
 """What is kept before and after a word, where no other word is near."""
 LEAST_CONFIDENCE = 0.1
+STRING_ROUNDS = 2
+"""How many strings a digit is part of."""
 
 
 def extent(words: Sequence[TimedWord], index: int, duration_seconds: float) -> tuple[float, float]:
@@ -44,25 +47,25 @@ def extent(words: Sequence[TimedWord], index: int, duration_seconds: float) -> t
 
 
 def cut(recognizer: Recognizer, utterance: Utterance, folder: Path) -> Iterator[Utterance]:
-    """Write every digit of an utterance as `folder/ID_INDEX.flac`, 8 kHz, and say what it is.
+    """Write every digit of an utterance as `folder/ID_INDEX.flac`, and say what it is.
 
-    Characters that the checkpoint lacks are left out of the transcript for the alignment.
+    Their rate is the checkpoint's. Characters that it lacks are left out of the transcript for the
+    alignment.
     """
     path = utterance.audio_filepath
     unknown = recognizer.tokens.unknown(utterance.text)
     text = "".join(c for c in utterance.text if c not in unknown)
     aligned = align_recording(recognizer, path, text)
-    waveform, _ = audio.read(path, SAMPLE_RATE)
+    waveform, rate = audio.read(path, recognizer.sample_rate)
     for index, word in enumerate(aligned.words):
         if word.text not in WORDS or (word.confidence or 0.0) < LEAST_CONFIDENCE:
             continue
         start, end = extent(aligned.words, index, aligned.duration_seconds)
-        digit = waveform[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+        digit = waveform[round(start * rate) : round(end * rate)]
         digit_id = f"{utterance.id}_{index:02}"
         digit_path = folder / f"{digit_id}.flac"
-        audio.write(digit_path, digit, SAMPLE_RATE)
-        seconds = len(digit) / SAMPLE_RATE
-        yield Utterance(digit_id, digit_path, seconds, word.text, utterance.speaker)
+        audio.write(digit_path, digit, rate)
+        yield Utterance(digit_id, digit_path, len(digit) / rate, word.text, utterance.speaker)
 
 
 def borrow(
@@ -70,8 +73,8 @@ def borrow(
 ) -> tuple[list[Utterance], int]:
     """The digits cut out of the recordings of some manifests, and how many were asked for.
 
-    Writes them and their `manifest.jsonl` to a folder. Raises AsrError if something cannot be read
-    or written.
+    Writes them and their `manifest.jsonl` to a folder, and strings of them with their
+    `strings.jsonl`. Raises AsrError if something cannot be read or written.
     """
     utterances = [u for manifest in manifests for u in read_manifest(manifest)]
     holders = [u for u in utterances if not set(WORDS).isdisjoint(u.text.split())]
@@ -82,6 +85,13 @@ def borrow(
     for utterance in tqdm(holders, disable=None):
         digits += cut(recognizer, utterance, folder)
     write_manifest(folder / "manifest.jsonl", digits)
+    strings: list[Utterance] = []
+    for speaker, own in by_speaker(digits).items():
+        if len(own) >= SHORTEST:
+            strings += make_strings(
+                own, folder / "strings", speaker, STRING_ROUNDS, 0, recognizer.sample_rate
+            )
+    write_manifest(folder / "strings.jsonl", strings)
     return digits, asked
 
 

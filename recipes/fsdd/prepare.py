@@ -115,7 +115,12 @@ def _read(path: Path, digit: int, speaker: str, number: int) -> Recording:
 
 
 def make_strings(
-    utterances: Sequence[Utterance], folder: Path, name: str, rounds: int, seed: int
+    utterances: Sequence[Utterance],
+    folder: Path,
+    name: str,
+    rounds: int,
+    seed: int,
+    sample_rate: int = SAMPLE_RATE,
 ) -> list[Utterance]:
     """Join the digits of one speaker into strings of 2 to 7, written as `folder/NAME_0000.flac`.
 
@@ -125,7 +130,7 @@ def make_strings(
     """
     assert len(utterances) >= SHORTEST
     generator = random.Random(f"{name} {seed}")
-    speech = {utterance.id: read(utterance.audio_filepath)[0] for utterance in utterances}
+    speech = {u.id: read(u.audio_filepath, sample_rate)[0] for u in utterances}
     folder.mkdir(parents=True, exist_ok=True)
     strings: list[Utterance] = []
     for _ in range(rounds):
@@ -135,10 +140,10 @@ def make_strings(
             digits, order = order[:length], order[length:]
             string_id = f"{name}_{len(strings):04}"
             path = folder / f"{string_id}.flac"
-            waveform = join([speech[digit.id] for digit in digits], generator)
-            write(path, waveform, SAMPLE_RATE)
+            waveform = join([speech[digit.id] for digit in digits], generator, sample_rate)
+            write(path, waveform, sample_rate)
             text = " ".join(digit.text for digit in digits)
-            seconds = len(waveform) / SAMPLE_RATE
+            seconds = len(waveform) / sample_rate
             strings.append(Utterance(string_id, path, seconds, text, digits[0].speaker))
     return strings
 
@@ -151,17 +156,19 @@ def draw_length(left: int, generator: random.Random) -> int:
     return length
 
 
-def join(speech: Sequence[Tensor], generator: random.Random) -> Tensor:
-    """Join waveforms `(S,)` of 8 kHz with a gap before, between and after.
+def join(
+    speech: Sequence[Tensor], generator: random.Random, sample_rate: int = SAMPLE_RATE
+) -> Tensor:
+    """Join waveforms `(S,)` with a gap before, between and after.
 
     The gaps hold noise as loud as the quietest 10 ms of the speech: digital silence would teach a
     model to find the boundaries by it.
     """
     noise = torch.Generator().manual_seed(generator.getrandbits(63))
-    level = min(_quietest(waveform) for waveform in speech)
+    level = min(_quietest(waveform, sample_rate // 100) for waveform in speech)
 
     def gap() -> Tensor:
-        samples = round(generator.uniform(*GAP_SECONDS) * SAMPLE_RATE)
+        samples = round(generator.uniform(*GAP_SECONDS) * sample_rate)
         return level * torch.randn(samples, generator=noise)
 
     pieces = [gap()]
@@ -170,9 +177,9 @@ def join(speech: Sequence[Tensor], generator: random.Random) -> Tensor:
     return torch.cat(pieces)
 
 
-def _quietest(waveform: Tensor) -> float:
-    """Lowest root mean square of 10 ms of a waveform `(S,)`."""
-    frames = waveform.unfold(0, min(len(waveform), SAMPLE_RATE // 100), SAMPLE_RATE // 100)
+def _quietest(waveform: Tensor, samples: int) -> float:
+    """Lowest root mean square of so many samples of a waveform `(S,)`."""
+    frames = waveform.unfold(0, min(len(waveform), samples), samples)
     return float(frames.square().mean(dim=1).sqrt().min())
 
 
@@ -193,7 +200,7 @@ def write_corpus(
     for split, numbers in SPLITS.items():
         members = [r.utterance for r in corpus if r.number in numbers]
         strings: list[Utterance] = []
-        for speaker, own in _by_speaker(members).items():
+        for speaker, own in by_speaker(members).items():
             strings += make_strings(
                 own,
                 output_dir / "strings" / split,
@@ -204,7 +211,7 @@ def write_corpus(
         splits |= {split: members, f"strings_{split}": strings}
     for name, utterances in splits.items():
         write_manifest(output_dir / f"{name}.jsonl", utterances)
-    everything = _by_speaker([r.utterance for r in corpus])
+    everything = by_speaker([r.utterance for r in corpus])
     for speaker, own in everything.items():
         folder = output_dir / "loso" / speaker
         held_out = make_strings(own, folder / "strings", f"loso_{speaker}", 1, seed)
@@ -218,7 +225,8 @@ def write_corpus(
     return splits
 
 
-def _by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
+def by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
+    """Each speaker's own, in the order in which they come."""
     groups: defaultdict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         groups[utterance.speaker or ""].append(utterance)
