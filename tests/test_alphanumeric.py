@@ -329,7 +329,7 @@ def prepared(data: Path, tmp_path_factory: pytest.TempPathFactory, short_sets: N
 
 
 def sets_of(folder: Path) -> dict[str, list[Utterance]]:
-    names = ("train", "dev")
+    names = ("train", "language", "dev")
     return {name: read_manifest(folder / f"{name}.jsonl") for name in names}
 
 
@@ -343,6 +343,8 @@ class TestPrepare:
         for folder in (prepared, prepared / "left_out"):
             sets = sets_of(folder)
             train = places(sets["train"])
+            assert places(sets["language"]) < train
+            assert not {u.text for u in sets["language"]} & {"", "HE SAID", "WE CALL"}
             assert not train & places(sets["dev"])
             for name in ("an4", "an4_10db", "fsdd", "librispeech", "nothing"):
                 assert not (train | places(sets["dev"])) & tests[name], name

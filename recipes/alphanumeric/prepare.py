@@ -4,7 +4,9 @@
 `data/` and writes to `data/alphanumeric`:
 
     {train,dev}.jsonl            what the checkpoint learns from
-    left_out/{train,dev}.jsonl   the same without FSDD, and without all who read digit strings in
+    language.jsonl               of train what is letters, digits, dates and commands, whose
+                                 transcripts make the language model
+    left_out/*.jsonl             the same without FSDD, and without all who read digit strings in
                                  speechocean762
     test/*.jsonl                 what both are tested on; `test/ages.json`: speaker to age
     noises/                      noise, made here; no text: {train,silence,dev,test}.jsonl
@@ -51,6 +53,8 @@ HOURS = {
 }
 """At most so much of a part is trained on; of the others everything."""
 
+OTHER = ("sentences", "librispeech", "noise", "silence")
+"""What is no language of letters, digits, dates and commands."""
 LEVELS_DB = (20.0, 10.0, 0.0)
 
 _DEV = {"fsdd_strings_dev": 24, "sentences": 16, "synthetic": 20, "accented_digits": 25}
@@ -119,10 +123,10 @@ def write_manifests(
     written = {}
     for left_out in (False, True):
         place = "left_out/" if left_out else ""
-        sets = {
-            "train": train_parts(corpora, noises, left_out, hours),
-            "dev": dev_parts(corpora, noises, left_out),
-        }
+        train = train_parts(corpora, noises, left_out, hours)
+        language = {name: own for name, own in train.items() if name not in OTHER}
+        dev = dev_parts(corpora, noises, left_out)
+        sets = {"train": train, "language": language, "dev": dev}
         for name, parts in sets.items():
             path = f"{place}{name}.jsonl"
             utterances = [
