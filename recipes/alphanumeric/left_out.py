@@ -1,7 +1,11 @@
-"""The alphanumeric model without FSDD and without who reads digit strings in speechocean762.
+r"""The alphanumeric model without FSDD and without who reads digit strings in speechocean762.
 
 `python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out`: what it makes of those two
 tells what the shipped checkpoint, which has heard both, may do on yet other voices and microphones.
+It goes on from a model of AN4, which has learnt letters in quiet:
+
+    python -m recipes.an4.train -o runs/an4-30ms --set encoder.subsampling=3 \
+        --set 'encoder.early_predictions=[1,2]'
 """
 
 import dataclasses
@@ -12,11 +16,18 @@ from recipes.alphanumeric.train import CONFIG as ALPHANUMERIC
 CONFIG = dataclasses.replace(
     ALPHANUMERIC,
     name="alphanumeric-left-out",
+    init_from="runs/an4-30ms/checkpoint",
     data=dataclasses.replace(
         ALPHANUMERIC.data,
         train=("data/alphanumeric/left_out/train.jsonl",),
         dev="data/alphanumeric/left_out/dev.jsonl",
+        description=(
+            "CMU AN4, sentences of speechocean762 and LibriSpeech dev-clean, synthesised phrases "
+            "and digits, noise"
+        ),
+        licence="AN4 and speechocean762 free for any purpose, LibriSpeech CC BY 4.0",
     ),
+    optim=dataclasses.replace(ALPHANUMERIC.optim, epochs=24, peak_rate=1e-3, average=5),
 )
 
 if __name__ == "__main__":

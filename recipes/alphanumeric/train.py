@@ -1,9 +1,11 @@
 """Letters, digits, numbers, dates and commands for strangers, after prepare.py.
 
-`python -m recipes.alphanumeric.train -o runs/alphanumeric` goes on from a model of AN4, which has
-learnt letters in quiet. Each utterance is put through what strangers' equipment might do to it:
-rooms, telephones, codecs, noise, cut ends. Frames of 30 ms hold digits of 0.2 s. `left_out.py`
-trains the same without two of the corpora, to be judged by them.
+    python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out
+    python -m recipes.alphanumeric.train -o runs/alphanumeric
+
+The first has not heard two of the corpora, and is judged by them; the second goes on from it with
+all of them. Each utterance is put through what strangers' equipment might do to it: rooms,
+telephones, codecs, noise, cut ends. Frames of 30 ms hold digits of 0.2 s.
 """
 
 from asr.model.acoustic import EncoderConfig
@@ -13,7 +15,7 @@ from asr.training import Config, DataConfig, OptimConfig, main
 
 CONFIG = Config(
     name="alphanumeric",
-    init_from="runs/an4-s0/checkpoint",
+    init_from="runs/alphanumeric-left-out/checkpoint",
     data=DataConfig(
         train=("data/alphanumeric/train.jsonl",),
         dev="data/alphanumeric/dev.jsonl",
@@ -46,7 +48,7 @@ CONFIG = Config(
     encoder=EncoderConfig(
         layers=3, hidden=320, subsampling=3, dropout=0.15, early_predictions=(1, 2)
     ),
-    optim=OptimConfig(epochs=24, batch_seconds=60.0, peak_rate=1e-3, warmup_epochs=0.5),
+    optim=OptimConfig(epochs=8, batch_seconds=60.0, peak_rate=5e-4, warmup_epochs=0.5, average=3),
 )
 
 if __name__ == "__main__":
