@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,8 @@ from asr.corpus.recordings import read_utterance
 from asr.errors import ManifestError
 from asr.evaluation import evaluate
 from asr.files import write_json_atomic
+from asr.language.arpa import write_arpa
+from asr.language.kneser_ney import estimate
 from asr.signal import audio
 from asr.signal.noise import active_part
 from recipes.alphanumeric import corpora, noises, prepare, report
@@ -497,6 +500,21 @@ class TestReport:
         result = known["AN4 test"]
         assert result[1] != result[4]
         assert result[4].endswith("%)")
+
+    def test_the_language_model_in_the_folder_is_used(
+        self, tests_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        checkpoint = shutil.copytree(CHECKPOINT, tmp_path / "own")
+        model = checkpoint / "lm.arpa.gz"
+        write_arpa(model, estimate([["ZEBRA"]], 1).table)
+        command: Callable[..., None] = report.report.__wrapped__  # type: ignore[attr-defined]
+        command(checkpoint, None, tests_dir)
+        title, _, first, *_ = capsys.readouterr().out.splitlines()
+        assert "WER by the other search (95 %)" in title
+        recognizer = asr.load(checkpoint)
+        decoder = DecodingOptions(lm=model).decoder(recognizer)
+        score = evaluate(recognizer, read_manifest(tests_dir / "an4.jsonl"), decoder=decoder).score
+        assert cells(first)[5].startswith(f"{score.wer:.2%} (")
 
     def test_a_missing_test_is_said(self, tmp_path: Path) -> None:
         outcome = run_python(

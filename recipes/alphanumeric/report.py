@@ -1,8 +1,9 @@
 """The table of RESULTS.md: `python -m recipes.alphanumeric.report CHECKPOINT --left_out OTHER`.
 
 Scores a checkpoint on the tests that `recipes.alphanumeric.prepare` wrote, and one that was trained
-without FSDD and without digit strings on these. Greedy search; with `--lm` or another option of
-`asr evaluate` also the search that it asks for.
+without FSDD and without digit strings on these. Greedy search, and that with the language model
+that lies in the checkpoint's folder as `lm.arpa.gz`; or what `--lm` or another option of `asr
+evaluate` asks for.
 """
 
 import sys
@@ -69,9 +70,9 @@ class Heard:
         return Heard(chosen, [[a for a in own if a.id in ids] for own in self.aligned])
 
     @property
-    def wer(self) -> float:
-        """Of greedy search."""
-        return summarise(self.aligned[0], resamples=1).wer
+    def wers(self) -> list[float]:
+        """Of greedy search, and maybe of another."""
+        return [summarise(aligned, resamples=1).wer for aligned in self.aligned]
 
 
 def row(what: str, heard: Heard, further: str = "", wanted: str = "") -> str:
@@ -115,7 +116,9 @@ def known_rows(tester: Tester) -> list[str]:
     ]
     for level in LEVELS_DB:
         noisy = tester.hear(tester.folder / f"an4_{level:g}db.jsonl")
-        ratio = f"{noisy.wer / clean.wer:.2f} × clean" if clean.wer else "clean has no error"
+        pairs = zip(noisy.wers, clean.wers, strict=True)
+        ratios = [f"{wer / quiet:.2f}" if quiet else "no error in" for wer, quiet in pairs]
+        ratio = f"{' / '.join(ratios)} × clean"
         rows.append(row(f"AN4 test at {level:g} dB", noisy, ratio, f"≤ {WANTED_RATIOS[level]:g} ×"))
     return [
         *rows,
@@ -178,7 +181,9 @@ def report(
     try:
         for path, rows in models:
             recognizer = load_recognizer(path, device, threads)
-            decoder = decoding.decoder(recognizer)
+            own = path / "lm.arpa.gz"
+            unsaid = decoding == DecodingOptions() and own.exists()
+            decoder = (DecodingOptions(lm=own) if unsaid else decoding).decoder(recognizer)
             tester = Tester(recognizer, test_dir, None if decoder.is_greedy else decoder)
             lines = [*heading(str(path), tester), *rows(tester), *shared_rows(tester, path)]
             typer.echo("\n".join(lines) + "\n")
