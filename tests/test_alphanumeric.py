@@ -332,7 +332,7 @@ def prepared(data: Path, tmp_path_factory: pytest.TempPathFactory, short_sets: N
 
 
 def sets_of(folder: Path) -> dict[str, list[Utterance]]:
-    names = ("train", "language", "dev")
+    names = ("train", "language", "dev", "tune")
     return {name: read_manifest(folder / f"{name}.jsonl") for name in names}
 
 
@@ -347,7 +347,9 @@ class TestPrepare:
             sets = sets_of(folder)
             train = places(sets["train"])
             assert places(sets["language"]) < train
-            assert not {u.text for u in sets["language"]} & {"", "HE SAID", "WE CALL"}
+            assert places(sets["tune"]) < places(sets["dev"])
+            for name in ("language", "tune"):
+                assert not {u.text for u in sets[name]} & {"HE SAID", "WE CALL"}
             assert not train & places(sets["dev"])
             for name in ("an4", "an4_10db", "fsdd", "librispeech", "nothing"):
                 assert not (train | places(sets["dev"])) & tests[name], name

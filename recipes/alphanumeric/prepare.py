@@ -4,8 +4,8 @@
 `data/` and writes to `data/alphanumeric`:
 
     {train,dev}.jsonl            what the checkpoint learns from
-    language.jsonl               of train what is letters, digits, dates and commands, whose
-                                 transcripts make the language model
+    {language,tune}.jsonl        of both what is letters, digits, dates and commands, or nothing
+                                 said: to make a language model of, and to tune it by
     left_out/*.jsonl             the same without FSDD, and without all who read digit strings in
                                  speechocean762
     test/*.jsonl                 what both are tested on; `test/ages.json`: speaker to age
@@ -53,7 +53,7 @@ HOURS = {
 }
 """At most so much of a part is trained on; of the others everything."""
 
-OTHER = ("sentences", "librispeech", "noise", "silence")
+SENTENCES = ("sentences", "librispeech")
 """What is no language of letters, digits, dates and commands."""
 LEVELS_DB = (20.0, 10.0, 0.0)
 
@@ -124,9 +124,12 @@ def write_manifests(
     for left_out in (False, True):
         place = "left_out/" if left_out else ""
         train = train_parts(corpora, noises, left_out, hours)
-        language = {name: own for name, own in train.items() if name not in OTHER}
         dev = dev_parts(corpora, noises, left_out)
-        sets = {"train": train, "language": language, "dev": dev}
+        language, tune = (
+            {name: own for name, own in parts.items() if name not in SENTENCES}
+            for parts in (train, dev)
+        )
+        sets = {"train": train, "language": language, "dev": dev, "tune": tune}
         for name, parts in sets.items():
             path = f"{place}{name}.jsonl"
             utterances = [
