@@ -383,6 +383,16 @@ class TestPrepare:
         assert sum(u.id.startswith("accented_digits-") for u in train) == 7
         assert sum(u.id.startswith("synthetic-") for u in train) == 20
 
+    @pytest.mark.parametrize(
+        ("seconds", "text", "fits"),
+        # Frames of 30 ms, played 1.15 times as fast; E and E need a blank between them.
+        [(0.206, "THREE", False), (0.208, "THREE", True), (0.104, "SIX", True), (0.1, "", True)],
+    )
+    def test_recordings_too_short_for_their_letters_are_left_out(
+        self, seconds: float, text: str, fits: bool
+    ) -> None:
+        assert prepare.fits(Utterance("u", Path("u.wav"), seconds, text)) == fits
+
     def test_sentences_that_train_holds_are_told_apart(self, prepared: Path) -> None:
         new = read_manifest(prepared / "test" / "an4_new_sentences.jsonl")
         assert [u.text for u in new] == ["STOP"]

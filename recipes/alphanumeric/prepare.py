@@ -24,6 +24,7 @@ from typing import Annotated
 
 import typer
 
+from asr.corpus.check import minimum_frames
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError, ManifestError
 from asr.files import write_json_atomic
@@ -39,6 +40,7 @@ from recipes.alphanumeric.corpora import (
 )
 from recipes.alphanumeric.noises import write_noises
 from recipes.alphanumeric.noisy import write_noisy
+from recipes.alphanumeric.train import CONFIG
 
 Parts = dict[str, list[Utterance]]
 """Utterances by the name of the part that they belong to."""
@@ -85,7 +87,18 @@ def train_parts(
         "noise": noises["train"],
         "silence": noises["silence"],
     }
-    return {name: _capped(name, own, hours.get(name)) for name, own in parts.items()}
+    return {
+        name: _capped(name, [u for u in own if fits(u)], hours.get(name))
+        for name, own in parts.items()
+    }
+
+
+def fits(utterance: Utterance) -> bool:
+    """Whether a recording lasts as long as its transcript needs, at the fastest pace: some of
+    FSDD's THREEs are too short.
+    """
+    frame = CONFIG.features.frame_seconds * CONFIG.encoder.subsampling * max(CONFIG.augment.speeds)
+    return utterance.duration >= frame * minimum_frames([ord(c) for c in utterance.text])
 
 
 def dev_parts(corpora: Corpora, noises: Parts, left_out: bool) -> Parts:

@@ -48,7 +48,7 @@ CONFIG = Config(
     encoder=EncoderConfig(
         layers=3, hidden=320, subsampling=3, dropout=0.15, early_predictions=(1, 2)
     ),
-    optim=OptimConfig(epochs=8, batch_seconds=60.0, peak_rate=5e-4, warmup_epochs=0.5, average=3),
+    optim=OptimConfig(epochs=6, batch_seconds=60.0, peak_rate=5e-4, warmup_epochs=0.5, average=3),
 )
 
 if __name__ == "__main__":
