@@ -1,7 +1,7 @@
 """A CTC speech recogniser that one person can train, trust and ship.
 
 import asr
-recognizer = asr.load("checkpoints/an4-blstm")
+recognizer = asr.load("checkpoints/alphanumeric")
 print(recognizer.transcribe("recording.wav").text)
 """
 
