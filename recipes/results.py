@@ -30,13 +30,19 @@ TESTS = {
 MARKS = ("<!-- made by python -m recipes.results -->\n", "<!-- end -->\n")
 
 
+def own_search(checkpoint: Path) -> DecodingOptions:
+    """The search with the language model in a checkpoint's folder; greedy if there is none."""
+    model = checkpoint / "lm.arpa.gz"
+    return DecodingOptions(lm=model) if model.exists() else DecodingOptions()
+
+
 def rows(checkpoint: Path, tests: dict[str, Path]) -> list[str]:
     """Markdown lines of a checkpoint, one a test: WER and CER by greedy search, WER with its LM."""
     recognizer = asr.load(checkpoint)
-    model = checkpoint / "lm.arpa.gz"
+    own = own_search(checkpoint)
     decoders: list[Decoder | None] = [None]
-    if model.exists():
-        decoders.append(DecodingOptions(lm=model).decoder(recognizer))
+    if own.lm:
+        decoders.append(own.decoder(recognizer))
     lines = []
     for name, manifest in tests.items():
         utterances = read_manifest(manifest)

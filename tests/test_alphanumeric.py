@@ -15,7 +15,7 @@ import typer
 
 import asr
 from asr.cli.decoding import DecodingOptions
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import ManifestError
 from asr.evaluation import evaluate
@@ -382,6 +382,12 @@ class TestPrepare:
         # 3.6 s are seven recordings of half a second.
         assert sum(u.id.startswith("accented_digits-") for u in train) == 7
         assert sum(u.id.startswith("synthetic-") for u in train) == 20
+
+    def test_a_manifest_may_be_named_twice(self, prepared: Path) -> None:
+        once = [str(prepared / "train.jsonl"), str(prepared / "language.jsonl")]
+        assert len(Corpus.open([*once, once[1]])) == len(Corpus.open(once)) + len(
+            Corpus.open(once[1:])
+        )
 
     @pytest.mark.parametrize(
         ("seconds", "text", "fits"),

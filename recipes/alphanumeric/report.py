@@ -23,6 +23,7 @@ from asr.evaluation import evaluate
 from asr.recognizer import Recognizer
 from asr.scoring.wer import AlignedUtterance, summarise
 from recipes.alphanumeric.prepare import LEVELS_DB, read_ages
+from recipes.results import own_search
 from recipes.synthetic.prepare import SAMPLES
 
 WANTED_RATIOS = {20.0: 1.3, 10.0: 2.0, 0.0: 5.0}
@@ -181,9 +182,8 @@ def report(
     try:
         for path, rows in models:
             recognizer = load_recognizer(path, device, threads)
-            own = path / "lm.arpa.gz"
-            unsaid = decoding == DecodingOptions() and own.exists()
-            decoder = (DecodingOptions(lm=own) if unsaid else decoding).decoder(recognizer)
+            unsaid = decoding == DecodingOptions()
+            decoder = (own_search(path) if unsaid else decoding).decoder(recognizer)
             tester = Tester(recognizer, test_dir, None if decoder.is_greedy else decoder)
             lines = [*heading(str(path), tester), *rows(tester), *shared_rows(tester, path)]
             typer.echo("\n".join(lines) + "\n")
