@@ -51,7 +51,7 @@ class Sources:
         words = self.table.decode(tokens).split()
         total = self.config.word_bonus * len(words) + self.boosts(" ".join(words), ended=True)
         if self.word_model is not None:
-            total += self.word_score(words, ended=True)
+            total += self.word_score(words, ended=True) + self.empty_words(tokens, ended=True)
         if self.character_model is not None:
             total += self.character_score(tokens, ended=True)
         if self.automaton is not None:
@@ -68,6 +68,13 @@ class Sources:
         if unknown and config.closed_vocabulary:
             return -math.inf
         return total + unknown * config.unknown_log_penalty
+
+    def empty_words(self, tokens: Tokens, ended: bool) -> float:
+        """The price of the fields between spaces in which nothing stands."""
+        fields = "".join(self.table.characters[token - 1] for token in tokens).split(" ")
+        if not tokens:
+            return 0.0
+        return self.config.empty_word_log_penalty * (fields if ended else fields[:-1]).count("")
 
     def character_score(self, tokens: Tokens, ended: bool) -> float:
         model = self.character_model
@@ -119,7 +126,7 @@ class Sources:
         single = " ".join(words) + (" " if words and not is_open else "")
         total = self.config.word_bonus * len(closed) + self.boosts(single, ended=False)
         if self.word_model is not None:
-            total += self.word_score(closed, ended=False)
+            total += self.word_score(closed, ended=False) + self.empty_words(tokens, ended=False)
             if is_open:
                 total += self.look_ahead(words[-1])
         if self.character_model is not None:
@@ -270,6 +277,7 @@ def sources(draw: st.DrawFn) -> Sources:
         lm_weight=draw(st.sampled_from([0.0, 0.4, 1.3])),
         word_bonus=draw(st.sampled_from([0.0, -0.7, 2.0])),
         unknown_log_penalty=draw(st.sampled_from([0.0, -1.5, -12.0])),
+        empty_word_log_penalty=draw(st.sampled_from([0.0, -1.1, -10.0])),
         closed_vocabulary=draw(st.booleans()),
         character_weight=draw(st.sampled_from([0.0, 0.6])),
     )

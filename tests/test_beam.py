@@ -93,7 +93,9 @@ def test_bounded_search_equals_its_plain_twin(
 @pytest.mark.parametrize("seed", range(5))
 def test_zero_weights_equal_no_knowledge(seed: int) -> None:
     log_probs = torch.from_numpy(random_emissions(seed, 20, 4, peakiness=3))
-    silent = FusionConfig(lm_weight=0, unknown_log_penalty=0, character_weight=0)
+    silent = FusionConfig(
+        lm_weight=0, unknown_log_penalty=0, empty_word_log_penalty=0, character_weight=0
+    )
     world = Sources(
         LETTERS,
         silent,
@@ -131,15 +133,19 @@ def test_enumeration_over_a_word_model_by_hand() -> None:
 # Spaces and words
 
 
-@pytest.mark.parametrize("text", [" a b", "a b ", "a  b", "  a  b  "])
-def test_spaces_around_words_cost_nothing(text: str) -> None:
-    world = Sources(LETTERS, word_model=tiny_model(TEXT, 2), hotwords={"a b": 2.0})
+@pytest.mark.parametrize(
+    ("text", "empty"), [(" a b", 1), ("a b ", 1), ("a  b", 1), ("  a  b  ", 5), (" ", 2)]
+)
+def test_spaces_around_words_are_empty_words(text: str, empty: int) -> None:
+    price = FusionConfig(empty_word_log_penalty=-3.0)
+    world = Sources(LETTERS, price, word_model=tiny_model(TEXT, 2), hotwords={"a b": 2.0})
     tokens = tuple(LETTERS.encode(text))
     certain = np.full((2 * len(tokens), 4), -np.inf)
     certain[np.arange(2 * len(tokens)), [t for token in tokens for t in (token, 0)]] = 0.0
     [only] = search(torch.from_numpy(certain), SearchConfig(4), world.fusion())
     assert only.tokens == tokens
-    assert only.log_score == pytest.approx(world.score(tuple(LETTERS.encode("a b"))))
+    words = tuple(LETTERS.encode(" ".join(text.split())))
+    assert only.log_score == pytest.approx(world.score(words) - 3.0 * empty)
 
 
 def test_an_unknown_word_has_its_price_or_is_impossible() -> None:

@@ -7,9 +7,11 @@ scores
     log p_ctc(tokens) + lm_weight · log p_lm(words, </s>) + word_bonus · words
         + character_weight · log p_characters(tokens, </s>) + boosts of the hot words in it
 
-whose words are those of `TokenTable.decode`: spaces before, behind and beside a space count for
-nothing but in a character model and an automaton, which see every token. An unknown word costs
-`lm_weight · log p_lm(<unk>) + unknown_log_penalty`, or is impossible.
+whose words are those of `TokenTable.decode`. An unknown word costs `lm_weight · log p_lm(<unk>) +
+unknown_log_penalty`, or is impossible. Spaces before, behind and beside a space, which the text
+does not show, are empty words: to a word model each costs `empty_word_log_penalty`, for where the
+acoustics hear two spaces they have heard a word between them and cannot tell which. Character
+models and automata see every token.
 """
 
 import logging
@@ -45,6 +47,8 @@ class FusionConfig:
     """Added for each word, with a word model or without one."""
     unknown_log_penalty: float = -10.0
     """Added for each word that the word model lacks, 0 or less."""
+    empty_word_log_penalty: float = -10.0
+    """Added, with a word model, for each space that ends no word, 0 or less."""
     closed_vocabulary: bool = False
     """Words that the word model lacks are impossible."""
     character_weight: float = 0.5
@@ -64,6 +68,11 @@ class FusionConfig:
             raise ConfigError(
                 f"unknown_log_penalty: expected {-LARGEST_BOOST:g} to 0, found "
                 f"{self.unknown_log_penalty}; closed_vocabulary makes unknown words impossible"
+            )
+        if not -LARGEST_BOOST <= self.empty_word_log_penalty <= 0:
+            raise ConfigError(
+                f"empty_word_log_penalty: expected {-LARGEST_BOOST:g} to 0, found "
+                f"{self.empty_word_log_penalty}"
             )
 
 
@@ -145,6 +154,7 @@ def _weigh(known: Knowledge, config: FusionConfig) -> Knowledge:
         word_bonus=float(config.word_bonus),
         unknown_log_penalty=float(penalty),
         unknown_estimate=estimate,
+        empty_word_log_penalty=float(config.empty_word_log_penalty),
         character_weight=float(config.character_weight),
     )
 
@@ -171,6 +181,7 @@ def _nothing(tokens: int) -> Knowledge:
         unknown_word=-1,
         unknown_log_penalty=0.0,
         unknown_estimate=0.0,
+        empty_word_log_penalty=0.0,
         has_characters=False,
         character_model=ngrams,
         character_word=np.zeros(tokens, np.int32),

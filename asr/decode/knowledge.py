@@ -5,8 +5,8 @@ what is not: the look-ahead inside an open word and the credit of a hot word beg
 ranks prefixes by both; the estimate is taken back when the word closes, so that a finished score
 is free of it. All of this depends on the prefix alone and is computed once for each node.
 
-Words are runs of tokens between spaces: a leading, trailing or second space closes no word and
-costs nothing, as `TokenTable.decode` leaves it out.
+Words are runs of tokens between spaces. A leading, trailing or second space closes no word, as
+`TokenTable.decode` leaves it out; to the word model it is an empty one, which has a price.
 """
 
 from typing import Any, NamedTuple
@@ -65,6 +65,7 @@ class Knowledge(NamedTuple):
     """-inf: closed vocabulary."""
     unknown_estimate: float
     """The price of an unknown word without its context."""
+    empty_word_log_penalty: float
 
     has_characters: bool
     character_model: NgramArrays
@@ -197,13 +198,17 @@ def spell_words(nodes: Nodes, first: int, past: int, known: Knowledge) -> None:
 
 @compiled
 def close_words(nodes: Nodes, first: int, past: int, known: Knowledge) -> None:
-    """Score the words that a space closes."""
+    """Score the words that a space closes, and the spaces that close none."""
     for child in range(first, past):
         node = nodes[child]
+        if node.token != known.space:
+            continue
         before = nodes[node.parent]
-        if node.token == known.space and in_word(before.token, known.space):
+        if in_word(before.token, known.space):
             gained, node.word_state = close_word(known, before.word_state, before.spelling)
             node.score += gained
+        elif known.has_words:
+            node.score += known.empty_word_log_penalty
 
 
 @compiled
@@ -250,6 +255,8 @@ def finish(nodes: Nodes, at: int, known: Knowledge) -> float:
             hotwords = known.hotwords
             end = follow(hotwords.trie, hotwords.fail, node.hotword_state, known.space)
             score += hotwords.boost[end]
+    elif known.has_words and node.token == known.space:
+        score += known.empty_word_log_penalty
     if known.has_words:
         log_prob, _ = score_word(known.word_model, state, known.word_end)
         score += weighted(known.word_weight, log_prob)

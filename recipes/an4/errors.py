@@ -1,0 +1,222 @@
+r"""Every error on AN4's test, by cause: a table to read the recordings by.
+
+    python -m recipes.an4.errors checkpoints/an4-blstm --lm checkpoints/an4-blstm/lm.arpa.gz
+
+An error is a stretch of words that differs, and its cause is asked of the scores: is the transcript
+with this one stretch put right likelier by its sound? by sound and language together? Then what
+misled is the **language** model, or the **search** did not find it; otherwise the **sound** was
+taken for another. Beside that stands how long the stretch is (where the reference has words there),
+whether it lies at an edge of the recording, and how far speech stands above what is behind it.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from torch import Tensor
+
+import asr
+from asr.alignment import align_emissions
+from asr.cli.decoding import DecodingOptions
+from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.recordings import read_utterance
+from asr.decode.decoder import Decoder
+from asr.decode.fusion import FusionConfig
+from asr.errors import AsrError
+from asr.language.ngram import NgramModel, read_arpa
+from asr.language.perplexity import score_sentence
+from asr.model.loss import ctc_loss
+from asr.recognizer import Recognizer
+from asr.scoring.wer import Pair, align
+from recipes.synthetic.phrases import ONES, ORDINALS, TEENS, TENS
+
+EDGE_SECONDS = 0.1
+"""Words that begin or end nearer to an end of the recording lie at its edge."""
+ENERGY_SECONDS = 0.02
+NUMBERS = frozenset((*ONES, *TEENS, *TENS, *ORDINALS, "OH", "HUNDRED", "THOUSAND", "THIRTIETH"))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Words that differ: those said from `first` on, and those written instead, from `written`."""
+
+    first: int
+    said: tuple[str, ...]
+    written: int
+    heard: tuple[str, ...]
+
+    @property
+    def errors(self) -> int:
+        """In words."""
+        return max(len(self.said), len(self.heard))
+
+    def corrected(self, hypothesis: Sequence[str]) -> list[str]:
+        """The hypothesis with this stretch as it was said."""
+        end = self.written + len(self.heard)
+        return [*hypothesis[: self.written], *self.said, *hypothesis[end:]]
+
+
+def stretches(pairs: Iterable[Pair]) -> list[Stretch]:
+    """The stretches of an alignment, in order."""
+    found, first, written = [], 0, 0
+    for equal, run in groupby(pairs, key=lambda pair: pair[0] == pair[1]):
+        references, hypotheses = zip(*run, strict=True)
+        said = tuple(word for word in references if word is not None)
+        heard = tuple(word for word in hypotheses if word is not None)
+        if not equal:
+            found.append(Stretch(first, said, written, heard))
+        first, written = first + len(said), written + len(heard)
+    return found
+
+
+def kind(stretch: Stretch, vocabulary: frozenset[str]) -> str:
+    """What was confused."""
+    words = (*stretch.said, *stretch.heard)
+    if any(word not in vocabulary for word in stretch.said):
+        return "word that train lacks"
+    if any(word not in vocabulary for word in stretch.heard):
+        return "no word"
+    if all(len(word) == 1 for word in words):
+        if stretch.said and stretch.heard:
+            return "letter for letter"
+        return "letter lost" if stretch.said else "letter too many"
+    if all(word in NUMBERS for word in words):
+        return "number for number" if stretch.said and stretch.heard else "number lost or added"
+    return "word and letter" if any(len(word) == 1 for word in words) else "other words"
+
+
+class Judge:
+    """How likely a transcript is, by sound and by both."""
+
+    def __init__(
+        self, recognizer: Recognizer, config: FusionConfig, model: NgramModel | None
+    ) -> None:
+        self._tokens = recognizer.tokens
+        self._config, self._model = config, model
+
+    def sound(self, log_probs: Tensor, tokens: Sequence[int]) -> float:
+        """The natural log-probability of the tokens in emissions `(T, C)`."""
+        lengths, target_lengths = torch.tensor([len(log_probs)]), torch.tensor([len(tokens)])
+        return -float(ctc_loss(log_probs[None], lengths, torch.tensor([tokens]), target_lengths))
+
+    def language(self, tokens: Sequence[int]) -> float:
+        """What the language adds, as the search counts it."""
+        if self._model is None:
+            return 0.0
+        fields = "".join(self._tokens.characters[token - 1] for token in tokens).split(" ")
+        words = [word for word in fields if word]
+        score = score_sentence(self._model, words)
+        return (
+            self._config.lm_weight * score.log_prob
+            + self._config.word_bonus * score.words
+            + self._config.unknown_log_penalty * score.unknown
+            + self._config.empty_word_log_penalty * (len(fields) - len(words))
+        )
+
+    def cause(self, log_probs: Tensor, tokens: Sequence[int], right: Sequence[str]) -> str:
+        """Why these tokens were written and not the words that would be right."""
+        right_tokens = self._tokens.encode(" ".join(right))
+        by_sound = self.sound(log_probs, right_tokens) - self.sound(log_probs, tokens)
+        by_both = by_sound + self.language(right_tokens) - self.language(tokens)
+        if by_both > 0:
+            return "search"
+        return "language" if by_sound > 0 else "sound"
+
+
+def level_above_background(waveform: Tensor, sample_rate: int) -> float:
+    """Loud against quiet frames of `(S,)`, in dB: their 95th and 10th percentile of power."""
+    size = round(ENERGY_SECONDS * sample_rate)
+    power = waveform.unfold(0, size, size).square().mean(dim=1).clamp_min(1e-12)
+    high, low = torch.quantile(power, torch.tensor([0.95, 0.1]))
+    return float(10 * torch.log10(high / low))
+
+
+def rows(
+    recognizer: Recognizer,
+    decoder: Decoder,
+    judge: Judge,
+    utterance: Utterance,
+    vocabulary: frozenset[str],
+) -> list[tuple[str, ...]]:
+    """A row for each stretch of an utterance: errors, id, said, heard, kind, cause and measures."""
+    waveform, _ = read_utterance(utterance, recognizer.sample_rate)
+    log_probs = recognizer.log_probs(waveform)
+    tokens = decoder(log_probs)[0].tokens
+    text = recognizer.tokens.decode(tokens)
+    aligned = align({utterance.id: utterance.text}, {utterance.id: text})[0]
+    found: list[tuple[str, ...]] = []
+    seconds = len(waveform) / recognizer.sample_rate
+    times = align_emissions(
+        log_probs, recognizer.tokens, utterance.text, recognizer.clock, seconds
+    ).words
+    for stretch in stretches(aligned.pairs):
+        words = times[stretch.first : stretch.first + len(stretch.said)]
+        edge = bool(words) and (
+            words[0].start_seconds < EDGE_SECONDS or words[-1].end_seconds > seconds - EDGE_SECONDS
+        )
+        length = f"{words[-1].end_seconds - words[0].start_seconds:.2f}" if words else ""
+        found.append(
+            (
+                str(stretch.errors),
+                utterance.id,
+                " ".join(stretch.said),
+                " ".join(stretch.heard),
+                kind(stretch, vocabulary),
+                judge.cause(log_probs, tokens, stretch.corrected(text.split())),
+                length,
+                "edge" if edge else "",
+                f"{level_above_background(waveform, recognizer.sample_rate):.0f}",
+            )
+        )
+    return found
+
+
+def summary(found: Sequence[tuple[str, ...]]) -> list[str]:
+    """Markdown: errors in words by kind and cause."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for errors, _, _, _, what, cause, *_ in found:
+        counts[what, cause] += int(errors)
+    causes = ("sound", "language", "search")
+    lines = [f"| errors in words | {' | '.join(causes)} | together |", "|" + "---|" * 5]
+    for what in sorted({what for what, _ in counts}):
+        cells = [counts[what, cause] for cause in causes]
+        lines.append(f"| {what} | {' | '.join(map(str, cells))} | {sum(cells)} |")
+    return lines
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
+    train: Annotated[Path, typer.Option("--train")] = Path("data/an4/train.jsonl"),
+    lm: Annotated[Path | None, typer.Option("--lm", help="Search as tuned with it.")] = None,
+) -> None:
+    """Print every error of a checkpoint, and how many there are by kind and cause."""
+    try:
+        recognizer = asr.load(checkpoint)
+        decoder = DecodingOptions(lm=lm).decoder(recognizer)
+        config = decoder.fusion.config if decoder.fusion else FusionConfig()
+        judge = Judge(recognizer, config, read_arpa(lm) if lm else None)
+        texts = [u.text for u in read_manifest(train, require_audio=False)]
+        vocabulary = frozenset(word for text in texts for word in text.split())
+        found = [
+            row
+            for utterance in read_manifest(manifest)
+            for row in rows(recognizer, decoder, judge, utterance, vocabulary)
+        ]
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+    head = ("errors", "utterance", "said", "written", "kind", "cause", "seconds", "", "dB")
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    typer.echo("\n".join([*lines, *(f"| {' | '.join(row)} |" for row in found)]))
+    typer.echo("\n" + "\n".join(summary(found)))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,113 @@
+"""The table of AN4's errors: stretches, kinds, causes."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+import asr
+from asr.decode.fusion import FusionConfig
+from asr.language.kneser_ney import estimate
+from asr.language.ngram import compile_model
+from asr.scoring.wer import align
+from recipes.an4 import errors
+from recipes.an4.errors import Judge, Stretch
+from recipes.synthetic.prepare import SAMPLES
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CHECKPOINT = REPOSITORY / "checkpoints" / "alphanumeric"
+VOCABULARY = frozenset("A B OF FIVE NINE SEVENTY TWO YES".split())
+
+
+def found(said: str, written: str) -> list[Stretch]:
+    return errors.stretches(align({"u": said}, {"u": written})[0].pairs)
+
+
+def test_a_stretch_is_where_words_differ() -> None:
+    assert found("A B A", "A B A") == []
+    assert found("A B A YES", "A A A") == [
+        Stretch(1, ("B",), 1, ("A",)),
+        Stretch(3, ("YES",), 3, ()),
+    ]
+    assert found("A B", "YES A B") == [Stretch(0, (), 0, ("YES",))]
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [("A B A YES", "A A A"), ("A B", "YES A B"), ("A", ""), ("A B A B", "B A B A B A"), ("", "A")],
+)
+def test_all_stretches_put_right_give_what_was_said(said: str, written: str) -> None:
+    words = written.split()
+    for stretch in reversed(found(said, written)):
+        words = stretch.corrected(words)
+    assert " ".join(words) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "kind"),
+    [
+        ("A", "B", "letter for letter"),
+        ("A", "", "letter lost"),
+        ("", "B", "letter too many"),
+        ("FIVE", "NINE", "number for number"),
+        ("SEVENTY TWO", "SEVENTY", "number for number"),
+        ("TWO", "", "number lost or added"),
+        ("OF", "A", "word and letter"),
+        ("OF", "YES", "other words"),
+        ("A", "AB", "no word"),
+        ("MAYBE", "YES", "word that train lacks"),
+    ],
+)
+def test_kinds(said: str, heard: str, kind: str) -> None:
+    assert errors.kind(Stretch(0, tuple(said.split()), 0, tuple(heard.split())), VOCABULARY) == kind
+
+
+def test_the_cause_is_what_would_have_chosen_otherwise() -> None:
+    recognizer = asr.load(CHECKPOINT)
+    table = recognizer.tokens
+    log_probs = torch.full((1, len(table)), math.log(0.1 / (len(table) - 2)))
+    a, b = table.encode("AB")
+    log_probs[0, a], log_probs[0, b] = math.log(0.6), math.log(0.3)
+    # Of A and B the model thinks as it was told: B is five times as likely.
+    model = compile_model(estimate([["B"]] * 5 + [["A"]], 1).table)
+    told = Judge(recognizer, FusionConfig(lm_weight=1.0), model)
+    untold = Judge(recognizer, FusionConfig(lm_weight=0.1), model)
+    assert told.sound(log_probs, [a]) == pytest.approx(math.log(0.6))
+    assert told.cause(log_probs, [b], ["A"]) == "language"
+    assert told.cause(log_probs, [a], ["B"]) == "search"
+    assert untold.cause(log_probs, [b], ["A"]) == "search"
+    assert untold.cause(log_probs, [a], ["B"]) == "sound"
+
+
+def test_empty_words_are_part_of_the_language() -> None:
+    recognizer = asr.load(CHECKPOINT)
+    model = compile_model(estimate([["A", "B"]], 1).table)
+    judge = Judge(recognizer, FusionConfig(empty_word_log_penalty=-7.0), model)
+    encode = recognizer.tokens.encode
+    one = judge.language(encode("A B"))
+    assert judge.language(encode("A  B")) == pytest.approx(one - 7)
+    assert judge.language(encode(" A B ")) == pytest.approx(one - 14)
+
+
+def test_speech_is_so_much_above_its_background() -> None:
+    noise = torch.randn(16000, generator=torch.Generator().manual_seed(0)) * 0.001
+    noise[8000:] *= 100
+    assert errors.level_above_background(noise, 16000) == pytest.approx(40, abs=2)
+
+
+def test_every_error_has_a_line() -> None:
+    app = typer.Typer()
+    app.command()(errors.main)
+    samples = SAMPLES / "manifest.jsonl"
+    lm = CHECKPOINT / "lm.arpa.gz"
+    arguments = [str(CHECKPOINT), "--manifest", str(samples), "--train", str(samples)]
+    ran = CliRunner().invoke(app, [*arguments, "--lm", str(lm)])
+    assert ran.exit_code == 0, ran.output
+    rows, table = ran.output.split("\n\n")
+    counted = sum(int(row.split(" | ")[0].strip("| ")) for row in rows.splitlines()[2:])
+    together = sum(int(row.split(" | ")[-1].strip("| ")) for row in table.splitlines()[2:])
+    assert counted == together > 0
+    assert {row.split(" | ")[5] for row in rows.splitlines()[2:]} <= {"sound", "language", "search"}
