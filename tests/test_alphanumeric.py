@@ -391,8 +391,8 @@ class TestPrepare:
 
     @pytest.mark.parametrize(
         ("seconds", "text", "fits"),
-        # Frames of 30 ms, played 1.15 times as fast; E and E need a blank between them.
-        [(0.206, "THREE", False), (0.208, "THREE", True), (0.104, "SIX", True), (0.1, "", True)],
+        # Frames of 20 ms, played 1.15 times as fast; E and E need a blank between them.
+        [(0.137, "THREE", False), (0.139, "THREE", True), (0.07, "SIX", True), (0.01, "", True)],
     )
     def test_recordings_too_short_for_their_letters_are_left_out(
         self, seconds: float, text: str, fits: bool

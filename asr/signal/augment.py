@@ -15,6 +15,9 @@ from asr.signal.codec import through_codec
 from asr.signal.draws import happens, uniform
 from asr.signal.noise import coloured_noise, mixed
 
+_TRIM_HEARS_HZ = 2000.0
+"""The lowest of the frequencies below which it is heard what is quiet; the highest is all."""
+
 NoiseSource = Callable[[int, torch.Generator], Tensor]
 """What gives so many samples `(S,)` of recorded noise."""
 
@@ -29,7 +32,8 @@ class AugmentConfig:
     trim_chance: float = 0.0
     """The share of utterances that lose the quiet at both ends, as some corpora are cut."""
     trim_floor_db: tuple[float, float] = (15.0, 50.0)
-    """How far below the loudest 10 ms quiet begins, at least and at most."""
+    """How far below the loudest 10 ms quiet begins, at least and at most, as heard below a random
+    frequency: where a recording of a narrow band is cut, the S of SIX goes with the quiet."""
     gain_db: float = 0.0
     """Loudness is moved by up to this much, up or down."""
     colour_db: float = 0.0
@@ -123,7 +127,10 @@ def augment_waveform(
     The first two change the length: nothing shorter than `least_seconds` is left for the speed.
     """
     if happens(config.trim_chance, generator):
-        speech = trimmed(waveform, sample_rate // 100, uniform(*config.trim_floor_db, generator))
+        floor_db = uniform(*config.trim_floor_db, generator)
+        heard_hz = uniform(min(_TRIM_HEARS_HZ, sample_rate / 2), sample_rate / 2, generator)
+        heard = distort.band_limited(waveform, sample_rate, 0.0, heard_hz)
+        speech = trimmed(waveform, sample_rate // 100, floor_db, heard)
         waveform = speech if len(speech) >= least_seconds * sample_rate else waveform
     waveform = dsp.speed(waveform, speed)
     if happens(config.reverb_chance, generator):
@@ -159,12 +166,14 @@ def _noisy(
     return dsp.add_noise(waveform, noise, torch.tensor(drawn_db))
 
 
-def trimmed(waveform: Tensor, frame: int, floor_db: float) -> Tensor:
+def trimmed(waveform: Tensor, frame: int, floor_db: float, heard: Tensor | None = None) -> Tensor:
     """Cut from both ends of `(S,)` the frames that lie `floor_db` or more below the loudest.
 
-    `frame` is their length in samples; what is left over at the end counts as quiet.
+    `frame` is their length in samples; what is left over at the end counts as quiet. How loud they
+    are is taken from `heard` `(S,)`, if given.
     """
-    first, end = loud_extent(waveform, frame, floor_db) or (0, len(waveform))
+    extent = loud_extent(waveform if heard is None else heard, frame, floor_db)
+    first, end = extent or (0, len(waveform))
     return waveform[first:end]
 
 

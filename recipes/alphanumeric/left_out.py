@@ -1,11 +1,10 @@
-r"""The alphanumeric model without FSDD and without who reads digit strings in speechocean762.
+"""The alphanumeric model without FSDD and without who reads digit strings in speechocean762.
 
 `python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out`: what it makes of those two
 tells what the shipped checkpoint, which has heard both, may do on yet other voices and microphones.
 It goes on from a model of AN4, which has learnt letters in quiet:
 
-    python -m recipes.an4.train -o runs/an4-30ms --set encoder.subsampling=3 \
-        --set 'encoder.early_predictions=[1,2]'
+    python -m recipes.an4.train -o runs/an4-s0 --seed 0
 """
 
 import dataclasses
@@ -16,7 +15,7 @@ from recipes.alphanumeric.train import CONFIG as ALPHANUMERIC
 CONFIG = dataclasses.replace(
     ALPHANUMERIC,
     name="alphanumeric-left-out",
-    init_from="runs/an4-30ms/checkpoint",
+    init_from="runs/an4-s0/checkpoint",
     data=dataclasses.replace(
         ALPHANUMERIC.data,
         train=("data/alphanumeric/left_out/train.jsonl",),

@@ -5,7 +5,7 @@
 
 The first has not heard two of the corpora, and is judged by them; the second goes on from it with
 all of them. Each utterance is put through what strangers' equipment might do to it: rooms,
-telephones, codecs, noise, cut ends. Frames of 30 ms hold digits of 0.2 s.
+telephones, codecs, noise, cut ends.
 """
 
 from asr.model.acoustic import EncoderConfig
@@ -31,23 +31,21 @@ CONFIG = Config(
     features=FeatureConfig(num_mels=80, normalise="level"),
     augment=AugmentConfig(
         speeds=(0.85, 0.92, 1.0, 1.08, 1.15),
-        trim_chance=0.5,
+        trim_chance=0.8,
         trim_floor_db=(8.0, 45.0),
         reverb_chance=0.25,
         colour_db=7.0,
-        noise_chance=0.6,
-        noise_snr_db=(0.0, 30.0),
+        noise_chance=0.7,
+        noise_snr_db=(-3.0, 30.0),
         noises=("data/alphanumeric/noises/train.jsonl",),
         clip_chance=0.1,
-        band_limit_chance=0.35,
+        band_limit_chance=0.45,
         codec_chance=0.2,
         gain_db=6.0,
         frequency_warp=0.1,
         time_warp=0.2,
     ),
-    encoder=EncoderConfig(
-        layers=3, hidden=320, subsampling=3, dropout=0.15, early_predictions=(1, 2)
-    ),
+    encoder=EncoderConfig(layers=3, hidden=320, subsampling=2, dropout=0.15),
     optim=OptimConfig(epochs=6, batch_seconds=60.0, peak_rate=5e-4, warmup_epochs=0.5, average=3),
 )
 
