@@ -1,15 +1,18 @@
 """`asr tune`: the choice is printed, kept in the checkpoint and used from there."""
 
 import dataclasses
+import gzip
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from asr.checkpoint.bundle import load_bundle
+from asr.checkpoint.bundle import load_bundle, update_metrics
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.decode.decoder import tuned_settings
+from asr.decode.decoder import TunedSettings, tuned_settings, with_tuned_settings
+from asr.decode.fusion import FusionConfig
+from asr.files import sha256_of
 from recipes.an4.language import prepare_language
 from recipes.tones.prepare import COUNTS
 from tests.support import Command, Tones
@@ -82,6 +85,35 @@ def test_without_a_model_beam_and_calibration_are_found(
     assert tuned_settings(load_bundle(checkpoint).metrics) is not None
 
 
+def test_a_choice_is_taken_over(
+    checkpoint: Path, lm: Path, tmp_path: Path, asr_command: Command
+) -> None:
+    taught = tmp_path / "on-all"
+    shutil.copytree(checkpoint, taught)
+    other = tmp_path / "other.arpa"
+    other.write_bytes(gzip.decompress(lm.read_bytes()))
+    refused = asr_command("tune", taught, "--like", checkpoint, "--lm", other)
+    assert refused.code == 1
+    assert (
+        f"{checkpoint}: expected one choice of `asr tune` with a language model" in refused.stderr
+    )
+    chosen = TunedSettings(lm_sha256=sha256_of(lm), fusion=FusionConfig(word_bonus=1.25))
+    metrics = load_bundle(checkpoint).metrics
+    update_metrics(checkpoint, with_tuned_settings(metrics, "lm.arpa.gz", chosen))
+    tried = asr_command("tune", taught, "--like", checkpoint, "--lm", other, "--dry_run")
+    assert tried.code == 0, tried.stderr
+    assert "word_bonus 1.25" in tried.stdout
+    assert tuned_settings(load_bundle(taught).metrics, other) is None
+    outcome = asr_command("tune", taught, "--like", checkpoint, "--lm", other)
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.stdout.endswith(f"kept in {taught}: decoding.other.arpa\n")
+    kept = tuned_settings(load_bundle(taught).metrics, other)
+    assert kept == dataclasses.replace(chosen, lm_sha256=sha256_of(other))
+    without = asr_command("tune", taught, "--like", checkpoint)
+    assert without.code == 1
+    assert "without a language model to take over, found 0" in without.stderr
+
+
 def test_tuning_on_what_was_trained_on_is_warned_of(
     tones: Tones, checkpoint: Path, asr_command: Command
 ) -> None:
@@ -98,6 +130,10 @@ def test_wrong_usage(tones: Tones, checkpoint: Path, tmp_path: Path, asr_command
     closed = asr_command("tune", checkpoint, dev, "--closed_vocabulary")
     assert closed.code == 2
     assert "means nothing without --lm" in closed.stderr
+    nothing = asr_command("tune", checkpoint)
+    assert (nothing.code, "expected a DEV_MANIFEST" in nothing.stderr) == (2, True)
+    both = asr_command("tune", checkpoint, dev, "--like", checkpoint)
+    assert (both.code, "--like chooses nothing anew" in both.stderr) == (2, True)
     missing = asr_command("tune", checkpoint, dev, "--lm", tmp_path / "gone.arpa")
     assert missing.error.startswith(f"{tmp_path / 'gone.arpa'}: cannot read")
     plot = asr_command("tune", checkpoint, dev, "--plot", tmp_path / "gone" / "plot.png")

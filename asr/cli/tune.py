@@ -33,8 +33,9 @@ _log = logging.getLogger("asr.tune")
 def tune(
     checkpoint: Checkpoint,
     dev_manifest: Annotated[
-        Path, typer.Argument(metavar="DEV_MANIFEST", help="JSONL with the truth; never trained on.")
-    ],
+        Path | None,
+        typer.Argument(metavar="DEV_MANIFEST", help="JSONL with the truth; never trained on."),
+    ] = None,
     lm: Annotated[
         Path | None,
         typer.Option("--lm", help="ARPA language model to decode with; without: none."),
@@ -47,6 +48,14 @@ def tune(
         bool,
         typer.Option("--closed_vocabulary", help="Words that the model lacks are impossible."),
     ] = False,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            "--like",
+            help="Take over what was tuned for this checkpoint, instead of a DEV_MANIFEST: for a "
+            "model that has learnt from all there is.",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw WER over time here: .pdf, .png or .svg.")
     ] = None,
@@ -75,6 +84,13 @@ def tune(
     for option, given in (("--closed_vocabulary", closed_vocabulary), ("--rescore", rescore)):
         if given and not lm:
             raise typer.BadParameter(f"{option} means nothing without --lm")
+    if like:
+        if dev_manifest or rescore or closed_vocabulary or plot:
+            raise typer.BadParameter("--like chooses nothing anew: beside it only --lm, --dry_run")
+        _take_over(checkpoint, like, lm, dry_run)
+        return
+    if dev_manifest is None:
+        raise typer.BadParameter("expected a DEV_MANIFEST to choose on, or --like CHECKPOINT")
     if plot:
         check_picture(plot)
         check_folder(plot)
@@ -94,7 +110,8 @@ def tune(
     if second:
         tuning = _with_second_pass(tuning, second)
     settings, calibrated = _settings(tuning, bench, lm)
-    typer.echo(f"\n{_summary(settings, tuning)}\n{calibrated}")
+    rates = f"dev WER {tuning.choice.wer:.2%}, CER {tuning.choice.cer:.2%}"
+    typer.echo(f"\nchoice: {_choice(settings)}\n{rates}\n{calibrated}")
     if tuning.edges:
         _log.warning(
             "the best is at the edge of what was tried: %s; beyond it may be better still, or the "
@@ -103,6 +120,31 @@ def tune(
         )
     if plot:
         draw_trials(tuning, plot)
+    if not dry_run:
+        _keep(checkpoint, lm.name if lm else "none", settings)
+
+
+def _take_over(checkpoint: Path, other: Path, lm: Path | None, dry_run: bool) -> None:
+    """Keep what was tuned for another checkpoint and its language model, if any, for this one's."""
+    from asr.checkpoint.bundle import load_bundle
+    from asr.decode.decoder import all_tuned_settings
+    from asr.errors import ConfigError
+    from asr.files import sha256_of
+
+    load_bundle(checkpoint)
+    found = [
+        settings
+        for settings in all_tuned_settings(load_bundle(other).metrics).values()
+        if (settings.lm_sha256 is None) == (lm is None)
+    ]
+    kind = "with a language model" if lm else "without a language model"
+    if len(found) != 1:
+        raise ConfigError(
+            f"{other}: expected one choice of `asr tune` {kind} to take over, found {len(found)}; "
+            f"tune that checkpoint {kind} first"
+        )
+    settings = dataclasses.replace(found[0], lm_sha256=sha256_of(lm) if lm else None)
+    typer.echo(f"choice: {_choice(settings)}")
     if not dry_run:
         _keep(checkpoint, lm.name if lm else "none", settings)
 
@@ -168,7 +210,7 @@ def _settings(tuning: "Tuning", bench: "Bench", lm: Path | None) -> tuple["Tuned
     return dataclasses.replace(settings, calibration=calibration), text
 
 
-def _summary(settings: "TunedSettings", tuning: "Tuning") -> str:
+def _choice(settings: "TunedSettings") -> str:
     from asr.config import to_dict
 
     search, fusion = to_dict(settings.search), settings.fusion
@@ -181,10 +223,7 @@ def _summary(settings: "TunedSettings", tuning: "Tuning") -> str:
             chosen["unknown_penalty"] = fusion.unknown_log_penalty
     if settings.rescoring is not None:
         chosen["rescore_weight"] = settings.rescoring.weight
-    return (
-        f"choice: {in_one_line(chosen)}\n"
-        f"dev WER {tuning.choice.wer:.2%}, CER {tuning.choice.cer:.2%}"
-    )
+    return in_one_line(chosen)
 
 
 def _keep(checkpoint: Path, name: str, settings: "TunedSettings") -> None:
