@@ -1,4 +1,4 @@
-"""The table of AN4's errors: stretches, kinds, causes."""
+"""The tables of AN4's results and errors: stretches, kinds, causes."""
 
 import math
 from pathlib import Path
@@ -9,11 +9,12 @@ import typer
 from typer.testing import CliRunner
 
 import asr
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.decode.fusion import FusionConfig
 from asr.language.kneser_ney import estimate
 from asr.language.ngram import compile_model
 from asr.scoring.wer import align
-from recipes.an4 import errors
+from recipes.an4 import errors, results
 from recipes.an4.errors import Judge, Stretch
 from recipes.synthetic.prepare import SAMPLES
 
@@ -111,3 +112,21 @@ def test_every_error_has_a_line() -> None:
     together = sum(int(row.split(" | ")[-1].strip("| ")) for row in table.splitlines()[2:])
     assert counted == together > 0
     assert {row.split(" | ")[5] for row in rows.splitlines()[2:]} <= {"sound", "language", "search"}
+
+
+def test_results_tell_new_sentences_from_known_ones(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(results.results)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint").symlink_to(CHECKPOINT)
+    samples = read_manifest(SAMPLES / "manifest.jsonl")
+    write_manifest(tmp_path / "known.jsonl", samples[:-3])
+    write_manifest(tmp_path / "new.jsonl", samples[-3:])
+    arguments = [str(tmp_path / "run"), "--train", str(tmp_path / "known.jsonl")]
+    both = CliRunner().invoke(app, [*arguments, "--manifest", str(SAMPLES / "manifest.jsonl")])
+    new = CliRunner().invoke(app, [*arguments, "--manifest", str(tmp_path / "new.jsonl")])
+    assert (both.exit_code, new.exit_code) == (0, 0), both.output
+    cells = [part.strip() for part in both.output.splitlines()[2].split("|")]
+    only_new = [part.strip() for part in new.output.splitlines()[2].split("|")]
+    assert cells[5] == only_new[5] == only_new[3].split()[0] != cells[3].split()[0]
+    assert both.output.splitlines()[3].startswith("| mean (range) |  | ")

@@ -1,9 +1,11 @@
-"""The table of RESULTS.md: `python -m recipes.an4.results runs/an4-s0 runs/an4-s1 runs/an4-s2`.
+"""The table of RESULTS.md: `python -m recipes.an4.results runs/an4-all-s0 runs/an4-all-s1 …`.
 
-Scores the AN4 test set with each run's checkpoint, greedily, and prints a line a run, their mean
-and their range, as Markdown.
+Scores AN4's test with each run's checkpoint, greedily and with a language model as tuned for it, on
+all sentences and on those that the training transcripts lack; and prints a line a run and their
+means as Markdown.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Annotated
@@ -11,34 +13,81 @@ from typing import Annotated
 import typer
 
 from asr.checkpoint.bundle import load_bundle
-from asr.corpus.manifest import read_manifest
+from asr.cli.decoding import DecodingOptions
+from asr.corpus.manifest import Utterance, read_manifest
 from asr.evaluation import evaluate
 from asr.model.device import torch_device
 from asr.recognizer import Recognizer
+from asr.scoring.wer import Score, summarise
+
+HEAD = (
+    *("seed", "minutes", "WER (95 %)", "CER", "new sentences"),
+    *("WER with the 3-gram (95 %)", "CER", "new sentences"),
+)
+
+
+def scores(
+    recognizer: Recognizer, utterances: Sequence[Utterance], known: set[str], lm: Path | None
+) -> tuple[Score, Score]:
+    """Of all sentences, and of those that are not known."""
+    decoder = DecodingOptions(lm=lm).decoder(recognizer)
+    aligned = evaluate(recognizer, utterances, decoder=decoder).aligned
+    pairs = zip(aligned, utterances, strict=True)
+    return summarise(aligned), summarise([a for a, u in pairs if u.text not in known])
+
+
+def line(name: str, minutes: float, found: Sequence[tuple[Score, Score]]) -> str:
+    """Markdown."""
+    cells = [name, f"{minutes:.0f}"]
+    for all_, new in found:
+        low, high = all_.wer_interval
+        cells += [f"{all_.wer:.2%} ({low:.2%} to {high:.2%})", f"{all_.cer:.2%}", f"{new.wer:.2%}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def means(found: Sequence[Sequence[tuple[Score, Score]]]) -> str:
+    """Markdown, with the ranges over the runs."""
+
+    def cell(pick: Callable[[tuple[Score, Score]], float], which: int) -> str:
+        rates = [pick(run[which]) for run in found]
+        return f"{mean(rates):.2%} ({min(rates):.2%} to {max(rates):.2%})"
+
+    cells = ["mean (range)", ""]
+    for which in range(len(found[0])):
+        cells += [
+            cell(lambda pair: pair[0].wer, which),
+            cell(lambda pair: pair[0].cer, which),
+            cell(lambda pair: pair[1].wer, which),
+        ]
+    return f"| {' | '.join(cells)} |"
 
 
 def results(
     runs: list[Path],
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
+    train: Annotated[
+        list[Path], typer.Option("--train", help="Whose sentences are not new; repeatable.")
+    ] = [Path("data/an4/train.jsonl"), Path("data/an4/dev.jsonl")],  # noqa: B006
+    lm: Annotated[Path | None, typer.Option("--lm", help="Search with it as well.")] = None,
 ) -> None:
     """Print the test figures of finished runs."""
     utterances = read_manifest(manifest)
-    print("| seed | epochs | minutes | dev WER | test WER | 95 % interval | test CER | test SER |")
-    print("|---|---|---|---|---|---|---|---|")
-    scores = []
+    known = {u.text for path in train for u in read_manifest(path, require_audio=False)}
+    head = HEAD if lm else HEAD[:5]
+    typer.echo(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    found = []
     for run in runs:
         bundle = load_bundle(run / "checkpoint")
-        score = evaluate(Recognizer.from_bundle(bundle, torch_device("cpu")), utterances).score
-        scores.append(score)
-        low, high = score.wer_interval
-        print(
-            f"| {bundle.config['seed']} | {bundle.metrics['epochs']} "
-            f"| {bundle.metrics['training_seconds'] / 60:.0f} "
-            f"| {bundle.metrics['dev']['wer']:.2%} | {score.wer:.2%} "
-            f"| {low:.2%} to {high:.2%} | {score.cer:.2%} | {score.ser:.2%} |"
+        recognizer = Recognizer.from_bundle(bundle, torch_device("cpu"))
+        found.append(
+            [
+                scores(recognizer, utterances, known, with_)
+                for with_ in ([None, lm] if lm else [None])
+            ]
         )
-    for name, values in (("WER", [s.wer for s in scores]), ("CER", [s.cer for s in scores])):
-        print(f"\n{name}: mean {mean(values):.2%}, range {min(values):.2%} to {max(values):.2%}")
+        minutes = bundle.metrics["training_seconds"] / 60
+        typer.echo(line(str(bundle.config["seed"]), minutes, found[-1]))
+    typer.echo(means(found))
 
 
 if __name__ == "__main__":
