@@ -134,7 +134,7 @@ def _take_over(checkpoint: Path, other: Path, lm: Path | None, dry_run: bool) ->
     load_bundle(checkpoint)
     found = [
         settings
-        for settings in all_tuned_settings(load_bundle(other).metrics).values()
+        for settings in all_tuned_settings(load_bundle(other).metrics)
         if (settings.lm_sha256 is None) == (lm is None)
     ]
     kind = "with a language model" if lm else "without a language model"

@@ -59,22 +59,22 @@ def tuned_settings(metrics: Mapping[str, Any], lm: Path | None = None) -> TunedS
     Raises ConfigError on a record that is malformed, AsrError if the file cannot be read.
     """
     sha256 = None if lm is None else sha256_of(lm)
-    settings = all_tuned_settings(metrics).values()
+    settings = all_tuned_settings(metrics)
     return next((found for found in settings if found.lm_sha256 == sha256), None)
 
 
-def all_tuned_settings(metrics: Mapping[str, Any]) -> dict[str, TunedSettings]:
-    """The settings that a checkpoint's metrics hold, by name.
+def all_tuned_settings(metrics: Mapping[str, Any]) -> list[TunedSettings]:
+    """The settings that a checkpoint's metrics hold.
 
     Raises ConfigError on a record that is malformed.
     """
     records = metrics.get(TUNED, {})
     if not isinstance(records, Mapping):
         raise ConfigError(f"metrics: {TUNED}: expected an object, found {records!r}")
-    return {
-        name: from_dict(TunedSettings, record, f"metrics: {TUNED}.{name}")
+    return [
+        from_dict(TunedSettings, record, f"metrics: {TUNED}.{name}")
         for name, record in records.items()
-    }
+    ]
 
 
 def with_tuned_settings(

@@ -155,6 +155,7 @@ def rows(
     times = align_emissions(
         log_probs, recognizer.tokens, utterance.text, recognizer.clock, seconds
     ).words
+    level = f"{level_above_background(waveform, recognizer.sample_rate):.0f}"
     for stretch in stretches(aligned.pairs):
         words = times[stretch.first : stretch.first + len(stretch.said)]
         edge = bool(words) and (
@@ -171,7 +172,7 @@ def rows(
                 judge.cause(log_probs, tokens, stretch.corrected(text.split())),
                 length,
                 "edge" if edge else "",
-                f"{level_above_background(waveform, recognizer.sample_rate):.0f}",
+                level,
             )
         )
     return found
