@@ -29,6 +29,7 @@ from asr.tuning.choice import (
     WORD_BONUSES,
     Tuning,
     around,
+    drops_unknown_words,
     narrowest,
     passes,
     plateau_middle,
@@ -178,6 +179,33 @@ def test_the_narrowest_search_that_finds_the_same() -> None:
     assert narrowest(changed) == (2, 2)
     assert narrowest(np.array([[0.5, 0.5], [0.0, 0.5]])) == (1, 0)
     assert narrowest(np.zeros((3, 4))) == (0, 3)
+
+
+def test_pruning_leaves_room_for_an_unknown_word(decoder: Decoder) -> None:
+    def dropped(given: Decoder, **weights: object) -> list[bool]:
+        assert given.fusion is not None
+        fusion = given.fusion.with_config(FusionConfig(**weights))  # type: ignore[arg-type]
+        weighted = dataclasses.replace(given, fusion=fusion)
+        return [drops_unknown_words(pruning, weighted) for pruning in PRUNINGS]
+
+    assert [p.beam_log_threshold for p in PRUNINGS] == [None, 20, 12, 8, 5]
+    assert dropped(decoder, unknown_log_penalty=-10.0) == [False, False, False, True, True]
+    assert dropped(decoder, unknown_log_penalty=-20.0) == [False, True, True, True, True]
+    assert not any(dropped(decoder, closed_vocabulary=True))
+    assert not any(drops_unknown_words(pruning, Decoder()) for pruning in PRUNINGS)
+    assert not any(dropped(Decoder(fusion=Fusion(TABLE))))
+
+
+def test_the_choice_leaves_room_for_an_unknown_word(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asr.tuning.choice.UNKNOWN_LOG_PENALTIES", (-20.0,))
+    clear = DevSet(("A BED",), (heard("A BED", 0, clarity=90.0),), 1.0)
+
+    search, config = settings(tune(Bench(clear, TABLE), decoder))
+
+    assert config.unknown_log_penalty == -20
+    assert search.beam_log_threshold is None
 
 
 def test_prunings_go_from_none_to_tight() -> None:

@@ -1,7 +1,8 @@
 """The choice of decoding settings on a dev set.
 
 First the weights: of the language model, of each word, of each unknown word. Then how widely to
-search: the narrowest beam, and with it the tightest pruning, that find what the widest finds.
+search: the narrowest beam, and with it the tightest pruning, that find what the widest finds, and
+that leave room for a word which the language model lacks.
 
 A dev set has few words, and the best of many settings on it is luck: a handful of utterances
 decides between neighbours. So no setting is judged alone: errors are averaged over neighbours in a
@@ -75,7 +76,9 @@ def tune(bench: Bench, decoder: Decoder) -> Tuning:
     ]
     widest = trials[-len(PRUNINGS)]
     changed = [bench.changed(trial, widest) for trial in trials]
-    beam, pruning = narrowest(np.array(changed).reshape(len(searches), -1))
+    open_to_choice = np.array(changed).reshape(len(searches), -1)
+    open_to_choice[:, [drops_unknown_words(pruning, decoder) for pruning in PRUNINGS]] = np.inf
+    beam, pruning = narrowest(open_to_choice)
     if beam == len(searches) - 1:
         edges.append(f"beam_size {searches[beam][pruning].beam_size}")
     choice = trials[beam * len(PRUNINGS) + pruning]
@@ -155,6 +158,18 @@ def around(values: Sequence[float], value: float) -> tuple[float, ...]:
     place = values.index(value)
     low, high = values[max(place - 1, 0)], values[min(place + 1, len(values) - 1)]
     return tuple(round(float(finer), 4) for finer in np.linspace(low, high, _REFINED))
+
+
+def drops_unknown_words(search: SearchConfig, decoder: Decoder) -> bool:
+    """Whether a hypothesis that has just paid for an unknown word is pruned at once.
+
+    A dev set tells little of that: what it says is mostly in the language model.
+    """
+    threshold = search.beam_log_threshold
+    if threshold is None or decoder.fusion is None or not decoder.fusion.knowledge.has_words:
+        return False
+    config = decoder.fusion.config
+    return not config.closed_vocabulary and threshold <= -config.unknown_log_penalty
 
 
 def plateau_middle(errors: NDArray[np.int64]) -> tuple[int, ...]:
