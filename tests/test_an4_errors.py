@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import asr
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.decode.fusion import FusionConfig
+from asr.decode.fusion import Fusion, FusionConfig
 from asr.language.kneser_ney import estimate
 from asr.language.ngram import compile_model
 from asr.scoring.wer import align
@@ -74,8 +74,9 @@ def test_the_cause_is_what_would_have_chosen_otherwise() -> None:
     log_probs[0, a], log_probs[0, b] = math.log(0.6), math.log(0.3)
     # Of A and B the model thinks as it was told: B is five times as likely.
     model = compile_model(estimate([["B"]] * 5 + [["A"]], 1).table)
-    told = Judge(recognizer, FusionConfig(lm_weight=1.0), model)
-    untold = Judge(recognizer, FusionConfig(lm_weight=0.1), model)
+    fusion = Fusion(table, FusionConfig(lm_weight=1.0), word_model=model)
+    told = Judge(table, fusion)
+    untold = Judge(table, fusion.with_config(FusionConfig(lm_weight=0.1)))
     assert told.sound(log_probs, [a]) == pytest.approx(math.log(0.6))
     assert told.cause(log_probs, [b], ["A"]) == "language"
     assert told.cause(log_probs, [a], ["B"]) == "search"
@@ -86,7 +87,8 @@ def test_the_cause_is_what_would_have_chosen_otherwise() -> None:
 def test_empty_words_are_part_of_the_language() -> None:
     recognizer = asr.load(CHECKPOINT)
     model = compile_model(estimate([["A", "B"]], 1).table)
-    judge = Judge(recognizer, FusionConfig(empty_word_log_penalty=-7.0), model)
+    config = FusionConfig(empty_word_log_penalty=-7.0)
+    judge = Judge(recognizer.tokens, Fusion(recognizer.tokens, config, word_model=model))
     encode = recognizer.tokens.encode
     one = judge.language(encode("A B"))
     assert judge.language(encode("A  B")) == pytest.approx(one - 7)

@@ -47,6 +47,13 @@ def best_of_each_text(scores: dict[tuple[int, ...], float], table: TokenTable) -
 
 
 @settings(deadline=None)
+@given(sources(), st.lists(st.integers(1, 3), max_size=6))
+def test_a_given_transcript_scores_as_the_formula_says(world: Sources, letters: list[int]) -> None:
+    tokens = tuple(min(letter, len(world.table) - 1) for letter in letters)
+    assert world.fusion().score(tokens) == pytest.approx(world.score(tokens), abs=1e-9)
+
+
+@settings(deadline=None)
 @given(sources(), st.integers(0, 10**6), st.integers(0, 5), st.sampled_from([0.5, 2.0, 6.0]))
 def test_unbounded_search_equals_enumeration(
     world: Sources, seed: int, frames: int, peakiness: float

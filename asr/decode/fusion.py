@@ -16,14 +16,14 @@ models and automata see every token.
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.decode.knowledge import Knowledge
+from asr.decode.knowledge import NODE, Knowledge, extend, finish, plant
 from asr.errors import ConfigError
 from asr.language.arpa import SPACE
 from asr.language.automaton import Automaton
@@ -136,6 +136,18 @@ class Fusion:
         other.table, other.config = self.table, config
         other.knowledge = _weigh(self.knowledge, config)
         return other
+
+    def score(self, tokens: Sequence[int]) -> float:
+        """What the sources add to the log-probability of a finished hypothesis; -inf: it cannot be.
+
+        By the search's own steps, for a transcript that it need not have found.
+        """
+        nodes = np.zeros(len(tokens) + 1, NODE)
+        plant(nodes, self.knowledge)
+        for parent, token in enumerate(tokens):
+            nodes[parent + 1]["parent"], nodes[parent + 1]["token"] = parent, token
+            extend(nodes, parent + 1, parent + 2, self.knowledge)
+        return float(finish(nodes, len(tokens), self.knowledge))
 
 
 def _weigh(known: Knowledge, config: FusionConfig) -> Knowledge:

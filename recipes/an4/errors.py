@@ -27,13 +27,12 @@ from asr.cli.decoding import DecodingOptions
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.corpus.recordings import read_utterance
 from asr.decode.decoder import Decoder
-from asr.decode.fusion import FusionConfig
+from asr.decode.fusion import Fusion
 from asr.errors import AsrError
-from asr.language.ngram import NgramModel, read_arpa
-from asr.language.perplexity import score_sentence
 from asr.model.loss import ctc_loss
 from asr.recognizer import Recognizer
 from asr.scoring.wer import Pair, align
+from asr.text.tokens import TokenTable
 from recipes.synthetic.phrases import ONES, ORDINALS, TEENS, TENS
 
 EDGE_SECONDS = 0.1
@@ -91,14 +90,12 @@ def kind(stretch: Stretch, vocabulary: frozenset[str]) -> str:
     return "word and letter" if any(len(word) == 1 for word in words) else "other words"
 
 
+@dataclass(frozen=True)
 class Judge:
-    """How likely a transcript is, by sound and by both."""
+    """How likely a transcript is, by sound and by what a decoder knows of the language."""
 
-    def __init__(
-        self, recognizer: Recognizer, config: FusionConfig, model: NgramModel | None
-    ) -> None:
-        self._tokens = recognizer.tokens
-        self._config, self._model = config, model
+    tokens: TokenTable
+    fusion: Fusion | None
 
     def sound(self, log_probs: Tensor, tokens: Sequence[int]) -> float:
         """The natural log-probability of the tokens in emissions `(T, C)`."""
@@ -107,21 +104,11 @@ class Judge:
 
     def language(self, tokens: Sequence[int]) -> float:
         """What the language adds, as the search counts it."""
-        if self._model is None:
-            return 0.0
-        fields = "".join(self._tokens.characters[token - 1] for token in tokens).split(" ")
-        words = [word for word in fields if word]
-        score = score_sentence(self._model, words)
-        return (
-            self._config.lm_weight * score.log_prob
-            + self._config.word_bonus * score.words
-            + self._config.unknown_log_penalty * score.unknown
-            + self._config.empty_word_log_penalty * (len(fields) - len(words))
-        )
+        return self.fusion.score(tokens) if self.fusion else 0.0
 
     def cause(self, log_probs: Tensor, tokens: Sequence[int], right: Sequence[str]) -> str:
         """Why these tokens were written and not the words that would be right."""
-        right_tokens = self._tokens.encode(" ".join(right))
+        right_tokens = self.tokens.encode(" ".join(right))
         by_sound = self.sound(log_probs, right_tokens) - self.sound(log_probs, tokens)
         by_both = by_sound + self.language(right_tokens) - self.language(tokens)
         if by_both > 0:
@@ -194,16 +181,17 @@ def summary(found: Sequence[tuple[str, ...]]) -> list[str]:
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
-    train: Annotated[Path, typer.Option("--train")] = Path("data/an4/train.jsonl"),
+    train: Annotated[
+        list[Path], typer.Option("--train", help="Whose words are not new; repeatable.")
+    ] = [Path("data/an4/train.jsonl"), Path("data/an4/dev.jsonl")],  # noqa: B006
     lm: Annotated[Path | None, typer.Option("--lm", help="Search as tuned with it.")] = None,
 ) -> None:
     """Print every error of a checkpoint, and how many there are by kind and cause."""
     try:
         recognizer = asr.load(checkpoint)
         decoder = DecodingOptions(lm=lm).decoder(recognizer)
-        config = decoder.fusion.config if decoder.fusion else FusionConfig()
-        judge = Judge(recognizer, config, read_arpa(lm) if lm else None)
-        texts = [u.text for u in read_manifest(train, require_audio=False)]
+        judge = Judge(recognizer.tokens, decoder.fusion)
+        texts = [u.text for path in train for u in read_manifest(path, require_audio=False)]
         vocabulary = frozenset(word for text in texts for word in text.split())
         found = [
             row
