@@ -303,7 +303,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "librispeech": [(s, "HE SAID") for s in held_out for _ in range(2)],
         "borrowed_digits": [(s, "ONE") for s in (*digits, dev[0], "0003", "f")],
         "borrowed_strings": [(s, TWO_DIGITS) for s in (*digits, dev[0], "0003", "f")],
-        "synthetic": [("flite-awb", "A B C")] * 40,
+        "synthetic": [("flite-awb", "A B C")] * 80,
         "synthetic_digits": [("flite-awb", "NINE")] * 10,
         "accented_digits": [("espeak-el", "SIX")] * 40,
     }

@@ -10,7 +10,7 @@ from recipes.fsdd.prepare import WORDS as DIGITS
 
 _DIGIT_WORDS = ",".join(DIGITS)
 _BORROW = (
-    "python -m recipes.fsdd.borrow checkpoints/an4-blstm data/an4/train.jsonl "
+    "python -m recipes.fsdd.borrow checkpoints/an4-blstm data/an4/train.jsonl data/an4/dev.jsonl "
     "data/speechocean762/train.jsonl"
 )
 _SYNTHETIC = "python -m recipes.synthetic.prepare train"
@@ -36,8 +36,9 @@ PREPARED: dict[str, tuple[str, str]] = {
         "asr import librispeech DIR -o data/librispeech/manifest.jsonl",
     ),
     "an4_spliced": (
-        "an4-spliced/manifest.jsonl",
-        "python -m recipes.an4.splice checkpoints/an4-blstm data/an4/train.jsonl",
+        "an4-spliced-all/manifest.jsonl",
+        "python -m recipes.an4.splice checkpoints/an4-blstm data/an4/train.jsonl "
+        "data/an4/dev.jsonl --utterances 1900 -o data/an4-spliced-all",
     ),
     "borrowed_digits": ("borrowed-digits/manifest.jsonl", _BORROW),
     "borrowed_strings": ("borrowed-digits/strings.jsonl", _BORROW),

@@ -35,8 +35,8 @@ CONFIG = Config(
         trim_floor_db=(8.0, 45.0),
         reverb_chance=0.25,
         colour_db=7.0,
-        noise_chance=0.7,
-        noise_snr_db=(-3.0, 30.0),
+        noise_chance=0.75,
+        noise_snr_db=(-5.0, 25.0),
         noises=("data/alphanumeric/noises/train.jsonl",),
         clip_chance=0.1,
         band_limit_chance=0.45,
@@ -46,7 +46,7 @@ CONFIG = Config(
         time_warp=0.2,
     ),
     encoder=EncoderConfig(layers=3, hidden=320, subsampling=2, dropout=0.15),
-    optim=OptimConfig(epochs=8, batch_seconds=60.0, peak_rate=5e-4, warmup_epochs=0.5, average=3),
+    optim=OptimConfig(epochs=6, batch_seconds=100.0, peak_rate=5e-4, warmup_epochs=0.5, average=3),
 )
 
 if __name__ == "__main__":
