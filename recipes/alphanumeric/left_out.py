@@ -24,7 +24,7 @@ CONFIG = dataclasses.replace(
         ),
         licence="AN4 and speechocean762 free for any purpose, LibriSpeech CC BY 4.0",
     ),
-    optim=dataclasses.replace(ALPHANUMERIC.optim, epochs=10, peak_rate=1e-3, average=5),
+    optim=dataclasses.replace(ALPHANUMERIC.optim, epochs=13, peak_rate=1e-3, average=5),
 )
 
 if __name__ == "__main__":
