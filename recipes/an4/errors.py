@@ -33,6 +33,7 @@ from asr.model.loss import ctc_loss
 from asr.recognizer import Recognizer
 from asr.scoring.wer import Pair, align
 from asr.text.tokens import TokenTable
+from recipes.an4.results import TRAIN
 from recipes.synthetic.phrases import ONES, ORDINALS, TEENS, TENS
 
 EDGE_SECONDS = 0.1
@@ -183,7 +184,7 @@ def main(
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
     train: Annotated[
         list[Path], typer.Option("--train", help="Whose words are not new; repeatable.")
-    ] = [Path("data/an4/train.jsonl"), Path("data/an4/dev.jsonl")],  # noqa: B006
+    ] = TRAIN,
     lm: Annotated[Path | None, typer.Option("--lm", help="Search as tuned with it.")] = None,
 ) -> None:
     """Print every error of a checkpoint, and how many there are by kind and cause."""

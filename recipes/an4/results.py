@@ -19,6 +19,10 @@ from asr.evaluation import evaluate
 from asr.model.device import torch_device
 from asr.recognizer import Recognizer
 from asr.scoring.wer import Score, summarise
+from recipes.an4.crossval import MANIFESTS
+
+TRAIN = list(MANIFESTS)
+"""What the models that are tested have learnt from."""
 
 HEAD = (
     *("seed", "minutes", "WER (95 %)", "CER", "new sentences"),
@@ -67,7 +71,7 @@ def results(
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
     train: Annotated[
         list[Path], typer.Option("--train", help="Whose sentences are not new; repeatable.")
-    ] = [Path("data/an4/train.jsonl"), Path("data/an4/dev.jsonl")],  # noqa: B006
+    ] = TRAIN,
     lm: Annotated[Path | None, typer.Option("--lm", help="Search with it as well.")] = None,
 ) -> None:
     """Print the test figures of finished runs."""
