@@ -109,22 +109,39 @@ def test_sizes_are_the_millions_they_are_called() -> None:
         assert abs(millions - float(name[:-1])) < 0.15 * float(name[:-1]), name
 
 
-def test_what_is_there_is_drawn(tmp_path: Path) -> None:
-    for name, wer in (("5min", 0.3), ("recipe", 0.1), ("1M", 0.2)):
-        (tmp_path / name).mkdir()
-        figures = {"minutes": 5.0, "parameters": 1_000_000}
-        figures |= {"wer": wer, "low": wer - 0.02, "high": wer + 0.03, "cer": wer / 2}
-        (tmp_path / name / compute.RESULT).write_text(json.dumps(figures))
-        checkpoint = tmp_path / name / "checkpoint"
-        checkpoint.mkdir()
-        (checkpoint / "config.json").touch()
-    arguments = ["-o", str(tmp_path), "--picture", str(tmp_path / "compute.png")]
+def figures(wer: float) -> compute.Figures:
+    interval = {"low": wer - 0.02, "high": wer + 0.03}
+    return {"minutes": 5.0, "parameters": 1_000_000, "wer": wer, "cer": wer / 2, **interval}
+
+
+def test_what_is_finished_is_drawn_and_the_rest_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    def train_and_score(run: Path, *_: object) -> compute.Figures:
+        trained.append(run.name)
+        return figures(0.2)
+
+    monkeypatch.setattr(compute, "train_and_score", train_and_score)
+    kept = tmp_path / "compute.json"
+    kept.write_text(json.dumps({"5min": figures(0.3), "recipe": figures(0.1)}))
+    arguments = ["-o", str(tmp_path), "--results", str(kept)]
+    arguments += ["--picture", str(tmp_path / "compute.png")]
     for name in ("5min", "recipe", "1M"):
         arguments += ["--only", name]
     ran = CliRunner().invoke(command(compute.compute), arguments)
     assert ran.exit_code == 0, ran.output
+    assert trained == ["1M"]
+    assert compute.read_results(kept)["1M"] == figures(0.2)
     assert "| recipe | 5 | 1.0 M | 10.00% (8.00% to 13.00%) | 5.00% |" in ran.output
     assert (tmp_path / "compute.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_torn_results_are_named(tmp_path: Path) -> None:
+    (tmp_path / "compute.json").write_text("{")
+    with pytest.raises(AsrError, match=r"compute\.json: expected the figures"):
+        compute.read_results(tmp_path / "compute.json")
 
 
 def test_an_unknown_run_is_named(tmp_path: Path) -> None:

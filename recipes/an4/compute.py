@@ -5,9 +5,9 @@
 
 trains `train.py` as it is, which takes about an hour of one core; for as many epochs as fill 5, 15,
 30 and 180 minutes at `--epoch_seconds` an epoch; and with 1, 3 and 12 million parameters instead of
-7. Each is scored on the test set, once, and `recipes/an4/compute.png` drawn with a table beside it.
-The minutes drawn are those that were taken. What is finished is kept: a call that was stopped goes
-on.
+7. Each is scored on the test set, once; its figures are kept in `recipes/an4/compute.json`, and
+`compute.png` is drawn of them with a table beside it. The minutes are those that were taken. What
+stands there is not trained again: a call that was stopped goes on, on another machine if need be.
 """
 
 import json
@@ -30,7 +30,9 @@ RECIPE = "recipe"
 MINUTES = (5, 15, 30, 180)
 HIDDEN = {"1M": 100, "3M": 200, "12M": 436}
 """Cells in each direction of each of three layers, by millions of parameters."""
-RESULT = "test.json"
+
+Figures = dict[str, float]
+"""Minutes, parameters, WER with its interval, CER."""
 
 
 def plan(epoch_seconds: float) -> dict[str, list[str]]:
@@ -46,23 +48,32 @@ def plan(epoch_seconds: float) -> dict[str, list[str]]:
     return runs
 
 
-def train_and_score(run: Path, settings: list[str], test: Path, threads: int) -> None:
-    """Finish a run, and write its test figures to `test.json` in it."""
+def train_and_score(run: Path, settings: list[str], test: Path, threads: int) -> Figures:
+    """Finish a run, and score it on the test set."""
     checkpoint = train_unless_finished(run, CONFIG, settings=settings, threads=threads)
-    if (run / RESULT).exists():
-        return
     recognizer = asr.load(checkpoint)
     score = evaluate(recognizer, read_manifest(test)).score
     low, high = score.wer_interval
-    figures = {
+    return {
         "minutes": load_bundle(checkpoint).metrics["training_seconds"] / 60,
         "parameters": sum(p.numel() for p in recognizer.model.parameters()),
         **{"wer": score.wer, "low": low, "high": high, "cer": score.cer},
     }
-    write_json_atomic(run / RESULT, figures)
 
 
-def table(results: dict[str, dict[str, float]]) -> list[str]:
+def read_results(path: Path) -> dict[str, Figures]:
+    """What finished runs have come to, by their name. Raises AsrError, naming the file."""
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise AsrError(
+            f"{path}: expected the figures of finished runs as JSON ({error})"
+        ) from error
+
+
+def table(results: dict[str, Figures]) -> list[str]:
     """Markdown."""
     lines = ["| run | minutes | parameters | test WER (95 %) | CER |", "|" + "---|" * 5]
     for name, r in results.items():
@@ -73,7 +84,7 @@ def table(results: dict[str, dict[str, float]]) -> list[str]:
     return lines
 
 
-def draw(results: dict[str, dict[str, float]], path: Path) -> None:
+def draw(results: dict[str, Figures], path: Path) -> None:
     """Two panels with error bars as a PNG: over minutes, and over millions of parameters."""
     from matplotlib.figure import Figure
 
@@ -105,6 +116,7 @@ def compute(
     epoch_seconds: Annotated[float, typer.Option("--epoch_seconds", min=0.1)] = 90.0,
     only: Annotated[list[str] | None, typer.Option("--only", help="Run of this name.")] = None,
     test: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
+    kept: Annotated[Path, typer.Option("--results")] = Path("recipes/an4/compute.json"),
     picture: Annotated[Path, typer.Option("--picture")] = Path("recipes/an4/compute.png"),
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
@@ -115,11 +127,12 @@ def compute(
             raise AsrError(
                 f"--only: expected {', '.join(runs)}, found {', '.join(sorted(unknown))}"
             )
+        results = read_results(kept)
         for name in only or runs:
-            train_and_score(output_dir / name, runs[name], test, threads)
-        done = {n: output_dir / n / RESULT for n in runs if (output_dir / n / RESULT).exists()}
-        results = {name: json.loads(path.read_text()) for name, path in done.items()}
-        typer.echo("\n".join(table(results)))
+            if name not in results:
+                results[name] = train_and_score(output_dir / name, runs[name], test, threads)
+                write_json_atomic(kept, results)
+        typer.echo("\n".join(table({name: results[name] for name in runs if name in results})))
         draw(results, picture)
     except AsrError as error:
         typer.echo(error, err=True)
