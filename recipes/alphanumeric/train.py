@@ -46,7 +46,7 @@ CONFIG = Config(
         time_warp=0.2,
     ),
     encoder=EncoderConfig(layers=3, hidden=320, subsampling=2, dropout=0.15),
-    optim=OptimConfig(epochs=4, batch_seconds=100.0, peak_rate=5e-4, warmup_epochs=0.5, average=3),
+    optim=OptimConfig(epochs=12, batch_seconds=100.0, peak_rate=7e-4, warmup_epochs=0.5, average=4),
 )
 
 if __name__ == "__main__":
