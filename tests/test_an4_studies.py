@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from asr.config import to_dict
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AsrError
 from asr.model.acoustic import AcousticModel
@@ -110,8 +111,7 @@ def test_sizes_are_the_millions_they_are_called() -> None:
 
 
 def figures(wer: float) -> compute.Figures:
-    interval = {"low": wer - 0.02, "high": wer + 0.03}
-    return {"minutes": 5.0, "parameters": 1_000_000, "wer": wer, "cer": wer / 2, **interval}
+    return compute.Figures(5.0, 1_000_000, wer, low=wer - 0.02, high=wer + 0.03, cer=wer / 2)
 
 
 def test_what_is_finished_is_drawn_and_the_rest_trained(
@@ -125,7 +125,7 @@ def test_what_is_finished_is_drawn_and_the_rest_trained(
 
     monkeypatch.setattr(compute, "train_and_score", train_and_score)
     kept = tmp_path / "compute.json"
-    kept.write_text(json.dumps({"5min": figures(0.3), "recipe": figures(0.1)}))
+    kept.write_text(json.dumps({"5min": to_dict(figures(0.3)), "recipe": to_dict(figures(0.1))}))
     arguments = ["-o", str(tmp_path), "--results", str(kept)]
     arguments += ["--picture", str(tmp_path / "compute.png")]
     for name in ("5min", "recipe", "1M"):
@@ -138,9 +138,13 @@ def test_what_is_finished_is_drawn_and_the_rest_trained(
     assert (tmp_path / "compute.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_torn_results_are_named(tmp_path: Path) -> None:
-    (tmp_path / "compute.json").write_text("{")
-    with pytest.raises(AsrError, match=r"compute\.json: expected the figures"):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "expected the figures"), ("[1]", "expected the figures"), ('{"1M": {}}', "1M")],
+)
+def test_torn_results_are_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "compute.json").write_text(text)
+    with pytest.raises(AsrError, match=rf"compute\.json: {said}"):
         compute.read_results(tmp_path / "compute.json")
 
 

@@ -12,6 +12,8 @@ stands there is not trained again: a call that was stopped goes on, on another m
 
 import json
 import sys
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,7 @@ import typer
 
 import asr
 from asr.checkpoint.bundle import load_bundle
+from asr.config import from_dict, to_dict
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.evaluation import evaluate
@@ -31,8 +34,17 @@ MINUTES = (5, 15, 30, 180)
 HIDDEN = {"1M": 100, "3M": 200, "12M": 436}
 """Cells in each direction of each of three layers, by millions of parameters."""
 
-Figures = dict[str, float]
-"""Minutes, parameters, WER with its interval, CER."""
+
+@dataclass(frozen=True)
+class Figures:
+    """What a finished run took, and its test figures; `low` to `high` is the WER's interval."""
+
+    minutes: float
+    parameters: int
+    wer: float
+    low: float
+    high: float
+    cer: float
 
 
 def plan(epoch_seconds: float) -> dict[str, list[str]]:
@@ -54,11 +66,14 @@ def train_and_score(run: Path, settings: list[str], test: Path, threads: int) ->
     recognizer = asr.load(checkpoint)
     score = evaluate(recognizer, read_manifest(test)).score
     low, high = score.wer_interval
-    return {
-        "minutes": load_bundle(checkpoint).metrics["training_seconds"] / 60,
-        "parameters": sum(p.numel() for p in recognizer.model.parameters()),
-        **{"wer": score.wer, "low": low, "high": high, "cer": score.cer},
-    }
+    return Figures(
+        minutes=load_bundle(checkpoint).metrics["training_seconds"] / 60,
+        parameters=sum(p.numel() for p in recognizer.model.parameters()),
+        wer=score.wer,
+        low=low,
+        high=high,
+        cer=score.cer,
+    )
 
 
 def read_results(path: Path) -> dict[str, Figures]:
@@ -66,8 +81,9 @@ def read_results(path: Path) -> dict[str, Figures]:
     if not path.exists():
         return {}
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
+        kept = json.loads(path.read_bytes())
+        return {name: from_dict(Figures, own, f"{path}: {name}") for name, own in kept.items()}
+    except (OSError, ValueError, AttributeError) as error:
         raise AsrError(
             f"{path}: expected the figures of finished runs as JSON ({error})"
         ) from error
@@ -78,8 +94,8 @@ def table(results: dict[str, Figures]) -> list[str]:
     lines = ["| run | minutes | parameters | test WER (95 %) | CER |", "|" + "---|" * 5]
     for name, r in results.items():
         lines.append(
-            f"| {name} | {r['minutes']:.0f} | {r['parameters'] / 1e6:.1f} M "
-            f"| {r['wer']:.2%} ({r['low']:.2%} to {r['high']:.2%}) | {r['cer']:.2%} |"
+            f"| {name} | {r.minutes:.0f} | {r.parameters / 1e6:.1f} M "
+            f"| {r.wer:.2%} ({r.low:.2%} to {r.high:.2%}) | {r.cer:.2%} |"
         )
     return lines
 
@@ -95,11 +111,11 @@ def draw(results: dict[str, Figures], path: Path) -> None:
         (panels[1], list(HIDDEN), "parameters", 1e6),
     ):
         chosen = [r for name, r in results.items() if name in (RECIPE, *runs)]
-        chosen.sort(key=lambda r: r[key])
-        x = [r[key] / scale for r in chosen]
-        y = [100 * r["wer"] for r in chosen]
-        below = [100 * (r["wer"] - r["low"]) for r in chosen]
-        above = [100 * (r["high"] - r["wer"]) for r in chosen]
+        chosen.sort(key=attrgetter(key))
+        x = [getattr(r, key) / scale for r in chosen]
+        y = [100 * r.wer for r in chosen]
+        below = [100 * (r.wer - r.low) for r in chosen]
+        above = [100 * (r.high - r.wer) for r in chosen]
         axes.errorbar(x, y, yerr=[below, above], marker="o", capsize=3)
         axes.set_xscale("log")
         axes.set_xticks(x, [f"{value:.3g}" for value in x])
@@ -131,7 +147,7 @@ def compute(
         for name in only or runs:
             if name not in results:
                 results[name] = train_and_score(output_dir / name, runs[name], test, threads)
-                write_json_atomic(kept, results)
+                write_json_atomic(kept, {name: to_dict(own) for name, own in results.items()})
         typer.echo("\n".join(table({name: results[name] for name in runs if name in results})))
         draw(results, picture)
     except AsrError as error:
