@@ -1,5 +1,6 @@
 """Manifests: a strict reader that says which line is wrong, and a writer it can read back."""
 
+import dataclasses
 import itertools
 import json
 import multiprocessing
@@ -282,6 +283,16 @@ def test_failed_write_keeps_the_old_manifest(folder: Path) -> None:
 
     assert path.read_bytes() == before
     assert sorted(file.name for file in folder.iterdir()) == ["train.jsonl", "u1.wav", "u2.wav"]
+
+
+def test_a_manifest_that_says_so_already_is_left_alone(folder: Path) -> None:
+    path, utterance = folder / "train.jsonl", Utterance("u1", folder / "u1.wav", 1.0, "A")
+    write_manifest(path, [utterance])
+    file = path.stat().st_ino, path.stat().st_mtime_ns
+    write_manifest(path, [utterance])
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == file
+    write_manifest(path, [dataclasses.replace(utterance, text="B")])
+    assert [u.text for u in read_manifest(path)] == ["B"]
 
 
 def test_a_part_of_a_recording_is_told_from_the_whole(folder: Path) -> None:

@@ -20,7 +20,7 @@ import os
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -32,7 +32,7 @@ from asr.corpus.entries import Entry, parse_entry
 from asr.corpus.sources import Source
 from asr.corpus.tar import Member, Shard
 from asr.errors import ManifestError
-from asr.files import make_folder, write_text_atomic
+from asr.files import make_folder, utf8, write_text_atomic
 
 _CHUNK = 4096
 """Texts that are counted at a time."""
@@ -212,14 +212,19 @@ def _utterance(entry: Entry, source: Source) -> Utterance:
 def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """Write a manifest atomically, audio paths relative to its folder.
 
-    Utterances in shards keep the names of these, so their manifest belongs beside `shards.json`.
-    Raises ManifestError if the shards lie in another folder.
+    A file that says the same already is left alone: somebody may be training on it. Utterances in
+    shards keep the names of these, so their manifest belongs beside `shards.json`. Raises
+    ManifestError if the shards lie in another folder.
     """
     path = Path(path)
     folder = path.parent.resolve()
     lines = [json.dumps(_entry(utterance, folder), ensure_ascii=False) for utterance in utterances]
+    text = "".join(f"{line}\n" for line in lines)
+    with suppress(OSError):
+        if path.read_bytes() == utf8(text, path):
+            return
     make_folder(path.parent)
-    write_text_atomic(path, "".join(f"{line}\n" for line in lines))
+    write_text_atomic(path, text)
 
 
 def _entry(utterance: Utterance, folder: Path) -> Entry:
