@@ -76,6 +76,17 @@ def test_letters_that_the_data_lacks_are_not_forgotten(
     assert same(dict(run.model.state_dict()), bundle.weights)
 
 
+def test_weights_learnt_at_one_frame_rate_serve_another(
+    micro: Config, finished: Path, tmp_path: Path
+) -> None:
+    encoder = dataclasses.replace(micro.encoder, subsampling=1, dropout=0.5)
+    assert encoder.subsampling != micro.encoder.subsampling
+    finer = dataclasses.replace(micro, init_from=str(finished), encoder=encoder)
+    run, _ = setup.prepare(finer, tmp_path / "run", CPU, Group(), resume=False)
+    assert same(dict(run.model.state_dict()), load_bundle(finished).weights)
+    assert int(run.model.output_lengths(torch.tensor(9))) == 9
+
+
 def test_what_is_fed_back_is_made_anew_for_new_tokens(micro: Config, tmp_path: Path) -> None:
     checkpoint = loop.train(optim(early(micro), epochs=1, average=1), tmp_path / "old", CPU)
     bundle = load_bundle(checkpoint)

@@ -16,6 +16,9 @@ from asr.training.config import Config
 
 _TOKEN_AXES = {"output.weight": 0, "output.bias": 0, "feedback.weight": 1}
 """The axis along which a tensor of the model has an entry for each token."""
+_FREE = ("dropout", "subsampling")
+"""Settings of the encoder that no weight's shape depends on. What is learnt at 25 frames a second
+serves 50, at half the cost while there is most to learn."""
 
 _log = logging.getLogger("asr.training")
 
@@ -52,7 +55,7 @@ def start_from(bundle: Bundle, config: Config, model: AcousticModel, tokens: Tok
     where = config.init_from
     wanted, found = to_dict(config), to_dict(alike(config, bundle, where))
     for part in ("features", "encoder"):
-        differing = [k for k, v in wanted[part].items() if k != "dropout" and found[part][k] != v]
+        differing = [k for k, v in wanted[part].items() if k not in _FREE and found[part][k] != v]
         if differing:
             raise ConfigError(
                 f"init_from={where}: its {part} differ from this run's in {', '.join(differing)}; "

@@ -1,0 +1,100 @@
+"""The best model of AN4 that an hour of two cores makes: from coarse frames to fine ones.
+
+    python -m recipes.an4.hour -o runs/an4-hour --seed 0 --threads 2
+
+`RUN/first` learns from the 848 utterances of train, 25 frames a second and one view of each. It
+cuts `RUN/spliced` out of all 948 (splice.py), from which `RUN/coarse` goes on, with two views, and
+`RUN/fine` after it at 50 frames a second. What is heard at all is learnt as well from coarse
+frames, at half the cost; letters that follow fast want the fine ones. As in train_on_all.py, dev is
+trained on and only test can judge. Finished stages are kept: a run that was stopped goes on.
+"""
+
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import asr
+from asr.checkpoint.bundle import load_bundle
+from asr.corpus.manifest import read_manifest
+from asr.errors import AsrError
+from asr.training import Config
+from asr.training.run import train_unless_finished
+from recipes.an4.crossval import MANIFESTS
+from recipes.an4.splice import splice
+from recipes.an4.train import CONFIG as AN4
+from recipes.an4.train_on_all import CONFIG as ALL
+
+UTTERANCES = 1900
+"""To splice, twice as many as there are."""
+
+
+def stages(run: Path) -> dict[str, Config]:
+    """What is trained one after the other, by the name of its folder in `run`."""
+    coarse = dataclasses.replace(AN4.encoder, subsampling=4)
+    fine = dataclasses.replace(AN4.encoder, dropout=0.2)
+    # The processor has enough to do: a process that reads beside it would only disturb.
+    optim = dataclasses.replace(AN4.optim, workers=0, average=1)
+    train = (*ALL.data.train[:-1], str(run / "spliced" / "manifest.jsonl"))
+    data = dataclasses.replace(ALL.data, train=train)
+    return {
+        "first": dataclasses.replace(
+            AN4,
+            encoder=coarse,
+            optim=dataclasses.replace(optim, epochs=20, warmup_epochs=2.0, consistency=0.0),
+        ),
+        "coarse": dataclasses.replace(
+            ALL,
+            init_from=str(run / "first" / "checkpoint"),
+            data=data,
+            encoder=coarse,
+            optim=dataclasses.replace(optim, epochs=11, warmup_epochs=0.5),
+        ),
+        "fine": dataclasses.replace(
+            ALL,
+            init_from=str(run / "coarse" / "checkpoint"),
+            data=data,
+            encoder=fine,
+            optim=dataclasses.replace(optim, epochs=11, warmup_epochs=0.3, average=3),
+        ),
+    }
+
+
+def train(run: Path, configs: Mapping[str, Config], seed: int, threads: int) -> dict[str, float]:
+    """Finish every stage; the minutes that each took, splicing only if it was done now."""
+    minutes = {}
+    for name, config in configs.items():
+        checkpoint = train_unless_finished(run / name, config, seed=seed, threads=threads)
+        minutes[name] = load_bundle(checkpoint).metrics["training_seconds"] / 60
+        spliced = run / "spliced"
+        if name == "first" and not (spliced / "manifest.jsonl").exists():
+            begun = time.monotonic()
+            utterances = [u for manifest in MANIFESTS for u in read_manifest(manifest)]
+            splice(asr.load(checkpoint), utterances, UTTERANCES, seed, spliced)
+            minutes["spliced"] = (time.monotonic() - begun) / 60
+    return minutes
+
+
+def hour(
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-hour"),
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
+) -> None:
+    """Train the three stages, and say how long they took."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        minutes = train(output_dir, stages(output_dir), seed, threads)
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+    parts = ", ".join(f"{name} {taken:.1f}" for name, taken in minutes.items())
+    typer.echo(f"{parts}: {sum(minutes.values()):.1f} minutes")
+
+
+if __name__ == "__main__":
+    typer.run(hour)
