@@ -157,7 +157,9 @@ def test_a_killed_process_ends_the_run_which_one_alone_finishes(
     status, errors = ended(launcher)
     assert time.monotonic() - started < 60
     assert status != 0
-    assert "error: process 0 of 2: another process of this run has ended" in errors
+    # On a busy machine the launcher may end the survivor before it has noticed.
+    said = "error: process 0 of 2: another process of this run has ended", "closing signal SIGTERM"
+    assert any(words in errors for words in said), errors
     step = steps_of(folder)[0]
     assert 3 <= step < 12 * 4
     with caplog.at_level(logging.INFO):
