@@ -40,7 +40,7 @@ def stages(run: Path) -> dict[str, Config]:
     fine = dataclasses.replace(AN4.encoder, dropout=0.2)
     # The processor has enough to do: a process that reads beside it would only disturb.
     optim = dataclasses.replace(AN4.optim, workers=0, average=1)
-    train = (*ALL.data.train[:-1], str(run / "spliced" / "manifest.jsonl"))
+    train = (*map(str, MANIFESTS), str(run / "spliced" / "manifest.jsonl"))
     data = dataclasses.replace(ALL.data, train=train)
     return {
         "first": dataclasses.replace(
