@@ -11,6 +11,7 @@ from torch import Tensor
 from asr.errors import ConfigError
 from asr.signal import augment, distort, dsp
 from asr.signal.augment import AugmentConfig, augment_waveform, trimmed
+from asr.signal.noise import mixed
 from asr.signal.spec_augment import mask_features, warp_features, warp_time
 
 RATE = 16_000
@@ -143,6 +144,30 @@ def test_speed_comes_before_noise_and_gain_which_keep_their_draws() -> None:
         assert torch.equal(faster, already)
 
 
+def test_noise_has_a_colour_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def octaves_db(waveform: Tensor) -> Tensor:
+        power = torch.fft.rfft(waveform).abs().square()
+        return 10 * torch.stack([power[2**k : 2 ** (k + 1)].mean() for k in range(6, 13)]).log10()
+
+    heard: list[tuple[Tensor, Tensor]] = []
+
+    def listen(waveform: Tensor, added: Tensor, snr_db: float, frame: int) -> Tensor:
+        heard.append(
+            (octaves_db(waveform) - octaves_db(hiss), octaves_db(added) - octaves_db(hiss))
+        )
+        return mixed(waveform, added, snr_db, frame)
+
+    hiss = noise(16_000)
+    monkeypatch.setattr(augment, "mixed", listen)
+    config = dataclasses.replace(OFF, noise_chance=1.0, colour_db=6.0, noise_colour_db=6.0)
+    for seed in range(20):
+        augment_waveform(hiss, RATE, config, seeded(seed), recorded=lambda *_: hiss)
+    assert len(heard) > 5  # in the others the noise is not recorded
+    for of_speech, of_noise in heard:
+        assert of_noise.std() > 1
+        assert (of_noise - of_speech).std() > 1
+
+
 @pytest.mark.parametrize(("least", "greatest"), [(10.0, 30.0), (-5.0, 0.0), (15.0, 15.0)])
 def test_noise_has_the_ratio_that_was_drawn(
     monkeypatch: pytest.MonkeyPatch, least: float, greatest: float
@@ -198,10 +223,11 @@ def test_changes_come_in_the_order_of_a_recording(monkeypatch: pytest.MonkeyPatc
             monkeypatch.setattr(module, name, listening(name, getattr(module, name)))
     everything: dict[str, Any] = dict.fromkeys((*CHANCES, "noise_chance", "trim_chance"), 1.0)
 
-    augment_waveform(noise(), RATE, AugmentConfig(colour_db=3.0, **everything), seeded(0))
+    everything |= {"colour_db": 3.0, "noise_colour_db": 3.0}
+    augment_waveform(noise(), RATE, AugmentConfig(**everything), seeded(0))
 
     assert " ".join(called) == (
-        "trimmed speed reverberated coloured add_noise clipped other_band through_codec"
+        "trimmed speed reverberated coloured coloured add_noise clipped other_band through_codec"
     )
 
 
@@ -324,8 +350,9 @@ def test_a_share_of_the_utterances_is_trimmed_and_never_too_far() -> None:
         ({"time_masks": -1}, "0 or more"),
         ({"time_mask_frames": -1}, "0 or more"),
         ({"frequency_mask_mels": -1}, "0 or more"),
-        ({"gain_db": -3.0}, "gain_db and colour_db of 0 or more"),
-        ({"colour_db": -1.0}, "colour_db of 0 or more"),
+        ({"gain_db": -3.0}, "gain_db, colour_db and noise_colour_db of 0 or more"),
+        ({"colour_db": -1.0}, "gain_db, colour_db and noise_colour_db of 0 or more"),
+        ({"noise_colour_db": -1.0}, "gain_db, colour_db and noise_colour_db of 0 or more"),
         ({"frequency_warp": 0.6}, "frequency_warp"),
         ({"trim_chance": 1.1}, "trim_chance"),
         ({"reverb_chance": 1.1}, "reverb_chance: expected 0 to 1, found 1.1"),

@@ -49,6 +49,8 @@ class AugmentConfig:
     noises: tuple[str, ...] = ()
     """Manifests of recordings of noise, whatever their text. Half of the noisy utterances get a
     part of one; the other half, or all where there are none, stationary coloured noise."""
+    noise_colour_db: float = 0.0
+    """As `colour_db`, of the noise alone, whose way to the microphone is another."""
     reverb_chance: float = 0.0
     """The share of utterances that sound in a random room, which moves no time."""
     clip_chance: float = 0.0
@@ -77,9 +79,10 @@ class AugmentConfig:
             self.frequency_masks,
             self.frequency_mask_mels,
         )
-        if min(*counts, self.gain_db, self.colour_db) < 0:
+        if min(*counts, self.gain_db, self.colour_db, self.noise_colour_db) < 0:
             raise ConfigError(
-                "augment: expected masks, their widths, gain_db and colour_db of 0 or more"
+                "augment: expected masks, their widths, gain_db, colour_db and noise_colour_db of "
+                "0 or more"
             )
         for name, greatest in _SHARES.items():
             if not 0 <= getattr(self, name) <= greatest:
@@ -138,7 +141,7 @@ def augment_waveform(
     if config.colour_db > 0:
         waveform = distort.coloured(waveform, config.colour_db, generator)
     if happens(config.noise_chance, generator):
-        waveform = _noisy(waveform, sample_rate, config.noise_snr_db, generator, recorded)
+        waveform = _noisy(waveform, sample_rate, config, generator, recorded)
     if happens(config.clip_chance, generator):
         waveform = distort.clipped(waveform, sample_rate // 100, generator)
     if happens(config.band_limit_chance, generator):
@@ -153,16 +156,19 @@ def augment_waveform(
 def _noisy(
     waveform: Tensor,
     sample_rate: int,
-    snr_db: tuple[float, float],
+    config: AugmentConfig,
     generator: torch.Generator,
     recorded: NoiseSource | None,
 ) -> Tensor:
     """Add to `(S,)` recorded or coloured noise, with equal chance if there are recordings."""
-    drawn_db = uniform(*snr_db, generator)
-    if recorded is not None and happens(0.5, generator):
-        noise = recorded(len(waveform), generator)
+    drawn_db = uniform(*config.noise_snr_db, generator)
+    from_recording = recorded is not None and happens(0.5, generator)
+    make = recorded if recorded is not None and from_recording else coloured_noise
+    noise = make(len(waveform), generator)
+    if config.noise_colour_db > 0:
+        noise = distort.coloured(noise, config.noise_colour_db, generator)
+    if from_recording:
         return mixed(waveform, noise, drawn_db, sample_rate // 100)
-    noise = coloured_noise(len(waveform), generator)
     return dsp.add_noise(waveform, noise, torch.tensor(drawn_db))
 
 
