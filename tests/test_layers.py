@@ -310,6 +310,18 @@ def test_subsampling_is_two_convolutions(factor: int, features: int) -> None:
     assert output.shape[2] == layer.output_size
 
 
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_the_factor_can_be_changed(factor: int) -> None:
+    layer, expected = ConvSubsampling(8, 2, 2), ConvSubsampling(8, 2, factor)
+    expected.load_state_dict(layer.state_dict())
+    frames, lengths = noise(2, 9, 8), torch.tensor([9, 5])
+
+    layer.set_factor(factor)
+
+    assert torch.equal(layer(frames, lengths), expected(frames, lengths))
+    assert torch.equal(layer.output_lengths(lengths), expected.output_lengths(lengths))
+
+
 @given(st.sampled_from([1, 2, 3, 4]), st.integers(1, 300))
 def test_subsampled_length_is_rounded_up(factor: int, frames: int) -> None:
     layer = _SUBSAMPLINGS[factor]

@@ -250,8 +250,13 @@ def test_the_best_epochs_are_those_of_fewest_errors() -> None:
         for i, (cer, wer) in enumerate(figures, start=1)
     ]
     progress = Progress(epoch=5, history=history)
-    assert selection.best_epochs(progress, 3) == [5, 3, 2]
-    assert selection.best_epochs(progress, 9) == [5, 3, 2, 1, 4]
+    config = Config()
+    assert selection.best_epochs(config, progress, 3) == [5, 3, 2]
+    assert selection.best_epochs(config, progress, 9) == [5, 3, 2, 1, 4]
+    coarse = optim(config, coarse_epochs=3)
+    assert selection.best_epochs(coarse, progress, 9) == [5, 4]
+    progress.history = history[:3]
+    assert selection.best_epochs(coarse, progress, 2) == [3, 2]
 
 
 def scripted_validation(monkeypatch: pytest.MonkeyPatch, rates: list[float]) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -74,8 +74,8 @@ Item = tuple[str, list[Tensor], Tensor]
 class UtteranceDataset(Dataset[Item]):
     """Features and targets of utterances; with `augment`, `views` differently masked ones each.
 
-    `seconds_per_frame` is the time of an output frame of the encoder at the fastest speed:
-    augmentation leaves an utterance the frames that its target needs.
+    `seconds_per_frame` gives the time of an output frame of the encoder at the fastest speed, in an
+    epoch: augmentation leaves an utterance the frames that its target needs.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class UtteranceDataset(Dataset[Item]):
         augment: AugmentConfig | None = None,
         seed: int = 0,
         views: int = 1,
-        seconds_per_frame: float = 0.0,
+        seconds_per_frame: Callable[[int], float] | None = None,
     ) -> None:
         self.utterances = utterances
         self.tokens = tokens
@@ -102,8 +102,8 @@ class UtteranceDataset(Dataset[Item]):
         utterance = self.utterances[key.utterance]
         target = self.tokens.encode(utterance.text)
         waveform, _ = read_utterance(utterance, self.extractor.config.sample_rate)
-        # Two frames more, for rounding.
-        least_seconds = (minimum_frames(target) + 2) * self.seconds_per_frame
+        frame_seconds = self.seconds_per_frame(key.epoch) if self.seconds_per_frame else 0.0
+        least_seconds = (minimum_frames(target) + 2) * frame_seconds  # two more, for rounding
         views = self._views(waveform, key, least_seconds)
         return utterance.id, views, torch.tensor(target, dtype=torch.long)
 

@@ -92,6 +92,11 @@ class AcousticModel(nn.Module):
         if config.early_predictions:
             self.feedback = nn.Linear(num_tokens, 2 * config.hidden)
 
+    def set_subsampling(self, factor: int) -> None:
+        """Make one output frame of so many feature frames from now on: no weight depends on it."""
+        if self.subsampling is not None:
+            self.subsampling.set_factor(factor)
+
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Output frames T' of each number of feature frames T, `(N,)` to `(N,)`."""
         return lengths if self.subsampling is None else self.subsampling.output_lengths(lengths)

@@ -179,15 +179,17 @@ class ConvSubsampling(nn.Module):
 
     def __init__(self, num_features: int, channels: int, factor: int) -> None:
         super().__init__()
-        self.strides = self.TIME_STRIDES[factor]
-        first, second = self.strides
         self.convolutions = nn.ModuleList(
-            [
-                nn.Conv2d(1, channels, 3, stride=(first, 2), padding=1),
-                nn.Conv2d(channels, channels, 3, stride=(second, 2), padding=1),
-            ]
+            nn.Conv2d(size, channels, 3, stride=2, padding=1) for size in (1, channels)
         )
         self.output_size = channels * ((num_features + 3) // 4)
+        self.set_factor(factor)
+
+    def set_factor(self, factor: int) -> None:
+        """Divide time by `factor` from now on: no weight depends on it."""
+        self.strides = self.TIME_STRIDES[factor]
+        for convolution, stride in zip(self.convolutions, self.strides, strict=True):
+            convolution.stride = (stride, 2)  # type: ignore[assignment]
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """T' of each T."""

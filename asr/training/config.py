@@ -35,6 +35,9 @@ class OptimConfig:
     """How the weights are found."""
 
     epochs: int = 60
+    coarse_epochs: int = 0
+    """The first so many of them take output frames of twice the length, at half the cost of a step:
+    what is heard at all is learnt as well from these, what follows fast from the others."""
     batch_seconds: float = 60.0
     """Audio in a batch, padding counted; several processes share each batch out."""
     peak_rate: float = 2e-3
@@ -67,6 +70,11 @@ class OptimConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_seconds <= 0 or self.peak_rate <= 0 or self.average < 1:
             raise ConfigError("optim: epochs, batch_seconds, peak_rate and average must be above 0")
+        if not 0 <= self.coarse_epochs < self.epochs:
+            raise ConfigError(
+                "optim.coarse_epochs: expected 0 or more, and fewer than optim.epochs="
+                f"{self.epochs}, found {self.coarse_epochs}"
+            )
         if not 0 <= self.early_weight < 1:
             raise ConfigError(
                 f"optim.early_weight: expected 0 to below 1, found {self.early_weight}"
@@ -95,3 +103,18 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def subsampling_in(self, epoch: int) -> int:
+        """Feature frames to one output frame in an epoch, the first of which is 0.
+
+        Raises ConfigError if there are to be coarse epochs and the encoder has no coarser frames.
+        """
+        encoder, coarse = self.encoder, self.optim.coarse_epochs
+        if coarse and (encoder.convolution_channels == 0 or encoder.subsampling > 2):
+            raise ConfigError(
+                f"optim.coarse_epochs={coarse}: expected the convolutional front end and "
+                "encoder.subsampling of 1 or 2, which they double, found "
+                f"encoder.convolution_channels={encoder.convolution_channels} and "
+                f"encoder.subsampling={encoder.subsampling}"
+            )
+        return encoder.subsampling * (2 if epoch < coarse else 1)

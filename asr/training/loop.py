@@ -76,6 +76,7 @@ def train(
         try:
             with stop_signal() as stopping:
                 while progress.epoch < config.optim.epochs and not out_of_patience(run, progress):
+                    run.model.set_subsampling(config.subsampling_in(progress.epoch))
                     train_epoch(run, progress, stopping)
                     finish_epoch(run, progress)
             return finish(run, progress)

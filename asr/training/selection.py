@@ -15,6 +15,7 @@ from asr.errors import AsrError, CheckpointError
 from asr.files import atomic_write, make_folder, sha256_of
 from asr.model.loss import ctc_loss
 from asr.scoring.wer import score
+from asr.training.config import Config
 from asr.training.record import record_samples, record_transcripts
 from asr.training.setup import Run
 from asr.training.state import Progress, average_weights
@@ -51,12 +52,15 @@ def validate(run: Run, epoch: int | None = None) -> dict[str, float]:
     return {"dev_loss": loss, "dev_wer": result.wer, "dev_cer": result.cer}
 
 
-def best_epochs(progress: Progress, count: int) -> list[int]:
-    """The epochs of lowest validation CER, then WER; best first.
+def best_epochs(config: Config, progress: Progress, count: int) -> list[int]:
+    """The epochs of lowest validation CER, then WER; best first. Coarse ones only before others.
 
     A small validation set has few words: picked by WER, the best of many epochs is a lucky one.
     """
-    ranked = sorted(progress.history, key=lambda m: (m["dev_cer"], m["dev_wer"], -m["epoch"]))
+    fine = [m for m in progress.history if m["epoch"] > config.optim.coarse_epochs]
+    ranked = sorted(
+        fine or progress.history, key=lambda m: (m["dev_cer"], m["dev_wer"], -m["epoch"])
+    )
     return [int(metrics["epoch"]) for metrics in ranked[:count]]
 
 
@@ -67,7 +71,7 @@ def weights_file(run: Run, epoch: int) -> Path:
 
 def keep_best_weights(run: Run, progress: Progress) -> None:
     """Write this epoch's weights if it is among the best."""
-    if progress.epoch in best_epochs(progress, run.config.optim.average):
+    if progress.epoch in best_epochs(run.config, progress, run.config.optim.average):
         file = weights_file(run, progress.epoch)
         make_folder(file.parent)
         with atomic_write(file) as temporary:
@@ -77,7 +81,10 @@ def keep_best_weights(run: Run, progress: Progress) -> None:
 
 def drop_other_weights(run: Run, progress: Progress) -> None:
     """Remove the weights of epochs that are no longer among the best, and what a kill left half."""
-    best = {weights_file(run, epoch) for epoch in best_epochs(progress, run.config.optim.average)}
+    best = {
+        weights_file(run, epoch)
+        for epoch in best_epochs(run.config, progress, run.config.optim.average)
+    }
     for file in set((run.folder / "weights").iterdir()) - best:
         file.unlink()
 
@@ -85,9 +92,9 @@ def drop_other_weights(run: Run, progress: Progress) -> None:
 def out_of_patience(run: Run, progress: Progress) -> bool:
     """Whether validation has not improved for `optim.patience` epochs."""
     patience = run.config.optim.patience
-    if not patience or not progress.history:
+    if not patience or progress.epoch <= run.config.optim.coarse_epochs:
         return False
-    if progress.epoch - best_epochs(progress, 1)[0] < patience:
+    if progress.epoch - best_epochs(run.config, progress, 1)[0] < patience:
         return False
     _log.info("no better validation CER for %d epochs: stopping early", patience)
     return True
@@ -99,7 +106,7 @@ def kept_weights(run: Run, progress: Progress) -> dict[int, dict[str, Tensor]]:
     Raises CheckpointError if none is.
     """
     found = {}
-    for epoch in best_epochs(progress, run.config.optim.average):
+    for epoch in best_epochs(run.config, progress, run.config.optim.average):
         file = weights_file(run, epoch)
         try:
             if sha256_of(file) != progress.weights[str(epoch)]:

@@ -1,6 +1,8 @@
 """What a run needs before its first step: checked data, a model, an optimizer."""
 
+import functools
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,7 @@ def prepare(
     start = load_bundle(config.init_from) if config.init_from and state is None else None
     tokens = tokens_to_start_with(state["tokens"] if state else train_set.characters, start)
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
-    check_data(config, model, tokens, train_set, dev_set)
+    check_data(config, tokens, train_set, dev_set)
     if start is not None:
         start_from(start, config, model, tokens)
     model.to(device)
@@ -193,7 +195,7 @@ def make_loaders(
         config.augment,
         config.seed,
         optim.views,
-        config.features.frame_seconds * config.encoder.subsampling * _fastest(config),
+        functools.partial(_shortest_frame_seconds, config),
     )
     dev_batches = DurationBatches(
         dev_set.durations, optim.batch_seconds, rank=group.rank, world_size=group.size
@@ -229,6 +231,13 @@ def describe(
         device,
         f", {group.size} processes" if group.size > 1 else "",
     )
+    coarse = config.optim.coarse_epochs
+    if coarse:
+        _log.info(
+            "%d of the %d epochs take output frames of %g ms, those after them of %g ms",
+            *(coarse, config.optim.epochs),
+            *(1e3 * config.features.frame_seconds * config.subsampling_in(e) for e in (0, coarse)),
+        )
     silent, silent_dev = train_set.labels == 0, dev_set.labels == 0
     if silent.any() or silent_dev.any():
         _log.info(
@@ -247,14 +256,12 @@ def describe(
         )
 
 
-def check_data(
-    config: Config, model: AcousticModel, tokens: TokenTable, train_set: Corpus, dev_set: Corpus
-) -> None:
+def check_data(config: Config, tokens: TokenTable, train_set: Corpus, dev_set: Corpus) -> None:
     """Refuse what cannot be learnt from, and say so when dev is also trained on."""
 
     def num_frames(duration: float) -> int:
         frames = int(duration / _fastest(config) / config.features.frame_seconds)
-        return int(model.output_lengths(torch.tensor(frames)))
+        return math.ceil(frames / config.subsampling_in(0))
 
     may_be_empty = config.data.empty_text == "nothing"
     check_corpus(train_set, tokens, num_frames, "training data", may_be_empty)
@@ -272,6 +279,11 @@ def warn_of_overlap(train_set: Corpus, dev_set: Corpus) -> None:
             shared,
             len(dev_set),
         )
+
+
+def _shortest_frame_seconds(config: Config, epoch: int) -> float:
+    """The time of an output frame in the recording as it was, played at the fastest speed."""
+    return config.features.frame_seconds * config.subsampling_in(epoch) * _fastest(config)
 
 
 def _fastest(config: Config) -> float:
