@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +28,7 @@ from asr.signal.noise import active_part
 from recipes.alphanumeric import corpora, noises, prepare, report
 from recipes.alphanumeric.noisy import write_noisy
 from recipes.alphanumeric.sounds import (
+    ANYTHING,
     HEARD,
     SAMPLE_RATE,
     Samples,
@@ -51,7 +53,7 @@ from tests.support import REPOSITORY, run_python
 CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
 SAMPLES = read_manifest(REPOSITORY / "recipes" / "synthetic" / "samples" / "manifest.jsonl")
 SIZE = 2 * SAMPLE_RATE
-ALL = HEARD | UNHEARD | TONES | {"soft": soft}
+ALL = HEARD | ANYTHING | UNHEARD | TONES | {"soft": soft}
 
 
 def peak_hz(wave: Samples) -> float:
@@ -78,8 +80,9 @@ class TestSounds:
         assert np.mean(first**2) > 0
 
     def test_no_kind_is_both_heard_and_unheard(self) -> None:
-        assert not HEARD.keys() & (UNHEARD | TONES).keys()
-        assert not set(HEARD.values()) & set((UNHEARD | TONES).values())
+        heard = HEARD | ANYTHING
+        assert not heard.keys() & (UNHEARD | TONES).keys()
+        assert not set(heard.values()) & set((UNHEARD | TONES).values())
 
     def test_filters_pass_their_band(self) -> None:
         inside, below, above = (
@@ -182,7 +185,7 @@ class TestNoises:
             assert {u.text for u in utterances} == {""}
         kinds = {name: {u.speaker for u in own} for name, own in written.items()}
         assert kinds["train"] & kinds["test"] == {"babble"}
-        assert kinds["train"] | {"soft", "silence"} == kinds["dev"]
+        assert kinds["train"] - ANYTHING.keys() == kinds["dev"] - {"soft", "silence"}
         assert kinds["nothing"] > kinds["test"]
 
     def test_recordings_are_as_loud_as_planned_and_not_clipped(
@@ -290,7 +293,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     held_out = (*corpora.LIBRISPEECH_HELD_OUT, "7", "8")
     spoken = {
         "an4_train": [("f", "YES"), ("m", "NO"), ("m", "A B")],
-        "an4_spliced": [("f", "YES"), ("m", "NO B")],
+        "an4_spliced": [("f", "YES"), ("g", "NO B")],
+        "an4_train_spliced": [("f", "YES"), ("m", "NO B")],
         "an4_dev": [("g", "GO")],
         "an4_test": [("t", "YES"), ("t", "STOP"), ("t", "GO")],
         **{f"fsdd_{part}": [("theo", word) for word in WORDS] for part in ("train", "dev", "test")},
@@ -351,7 +355,7 @@ class TestPrepare:
             for name in ("language", "tune"):
                 assert not {u.text for u in sets[name]} & {"HE SAID", "WE CALL"}
             assert not train & places(sets["dev"])
-            for name in ("an4", "an4_10db", "fsdd", "librispeech", "nothing"):
+            for name in ("an4", "an4_10db", "an4_20db", "fsdd", "librispeech", "nothing"):
                 assert not (train | places(sets["dev"])) & tests[name], name
         left_out = places(sets["train"]) | places(sets["dev"])
         assert not left_out & (tests["fsdd_all"] | tests["digit_strings"])
@@ -362,8 +366,37 @@ class TestPrepare:
         heard = {u.speaker for own in sets.values() for u in own}
         assert heard >= {"f", "m", "0003", "flite-awb"}
         assert not heard & {"theo", "0001", "0002"}
+        assert {u.speaker for u in sets["dev"]} >= {"g"}
+        assert "g" not in {u.speaker for name in ("train", "language") for u in sets[name]}
         known = {u.speaker for u in sets_of(prepared)["train"]}
-        assert known >= {"theo", "0001", "0002"}
+        assert known >= {"theo", "0001", "0002", "g"}
+
+    def test_the_left_out_model_is_judged_by_noise_of_other_kinds(self, prepared: Path) -> None:
+        sets = sets_of(prepared / "left_out")
+        mixed = read_manifest(prepared / "left_out" / "noises.jsonl")
+        kinds = {u.speaker for u in mixed}
+        assert kinds >= {"static", "babble", "texture"}
+        heard = kinds | {u.speaker for u in sets["train"] if not u.text}
+        judged = {u.speaker for u in sets["dev"] if not u.text}
+        assert judged == {*prepare.NOISES_LEFT_OUT, "soft", "silence"}
+        assert not heard & {*prepare.NOISES_LEFT_OUT}
+        noisy = [u for u in sets["tune"] if u.id.startswith("an4_noisy-")]
+        assert [u.text for u in noisy] == ["GO"]
+        kind = noisy[0].audio_filepath.name.split("-")[0]
+        assert kind in prepare.NOISES_LEFT_OUT
+
+    def test_language_is_told_what_was_said_and_not_too_often(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_sets: None
+    ) -> None:
+        monkeypatch.setattr(prepare, "MOST_OFTEN", 3)
+        prepare.prepare(tmp_path, data, [])
+        sets = sets_of(tmp_path)
+        said = Counter(u.text for u in sets["language"])
+        assert max(count for text, count in said.items() if text) == 3
+        assert said[""] == sum(not u.text for u in sets["train"]) > 3
+        assert (said["GO"], said["A B"], said["NO B"]) == (1, 1, 0)
+        unsaid = {"NO B", "HE SAID", "WE CALL", "IT'S A BEAR"}
+        assert said.keys() == {u.text for u in sets["train"]} - unsaid
 
     def test_who_validates_is_not_learnt_from(self, prepared: Path) -> None:
         for folder in (prepared, prepared / "left_out"):
@@ -391,8 +424,8 @@ class TestPrepare:
 
     @pytest.mark.parametrize(
         ("seconds", "text", "fits"),
-        # Frames of 20 ms, played 1.15 times as fast; E and E need a blank between them.
-        [(0.137, "THREE", False), (0.139, "THREE", True), (0.07, "SIX", True), (0.01, "", True)],
+        # Frames of 40 ms, played 1.15 times as fast; E and E need a blank between them.
+        [(0.275, "THREE", False), (0.277, "THREE", True), (0.14, "SIX", True), (0.01, "", True)],
     )
     def test_recordings_too_short_for_their_letters_are_left_out(
         self, seconds: float, text: str, fits: bool

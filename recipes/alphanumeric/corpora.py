@@ -40,6 +40,11 @@ PREPARED: dict[str, tuple[str, str]] = {
         "python -m recipes.an4.splice checkpoints/an4-blstm data/an4/train.jsonl "
         "data/an4/dev.jsonl --utterances 1900 -o data/an4-spliced-all",
     ),
+    "an4_train_spliced": (
+        "an4-spliced/manifest.jsonl",
+        "python -m recipes.an4.splice checkpoints/an4-blstm data/an4/train.jsonl "
+        "--utterances 1700 -o data/an4-spliced",
+    ),
     "borrowed_digits": ("borrowed-digits/manifest.jsonl", _BORROW),
     "borrowed_strings": ("borrowed-digits/strings.jsonl", _BORROW),
     "synthetic": (
@@ -79,6 +84,13 @@ class Corpora:
 
     def __getitem__(self, name: str) -> list[Utterance]:
         return self.utterances[name]
+
+    def held_out(self, left_out: bool) -> frozenset[str]:
+        """Speakers of whom nothing is trained on."""
+        if not left_out:
+            return frozenset(SPEECHOCEAN_DEV)
+        an4 = (u.speaker or "" for u in self["an4_dev"])
+        return self.digit_speakers.union(SPEECHOCEAN_DEV, an4)
 
     def digit_strings(self) -> list[Utterance]:
         """Those of speechocean762."""

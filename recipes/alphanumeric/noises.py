@@ -1,7 +1,7 @@
 """Write recordings of noise, whose transcript is empty: `{train,silence,dev,test,nothing}.jsonl`.
 
-`train` and `dev` are of the kinds that a model hears in training (`sounds.HEARD`, and crowds),
-`test` and `nothing` of others (`unheard.UNHEARD`). The `speaker` of each is its kind.
+`train` and `dev` are of the kinds that a model hears in training (`sounds.HEARD` and `ANYTHING`,
+and crowds), `test` and `nothing` of others (`unheard.UNHEARD`). The `speaker` of each is its kind.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from asr.corpus.manifest import Utterance, write_manifest
 from asr.files import make_folder
 from asr.signal import audio
 from recipes.alphanumeric.sounds import (
+    ANYTHING,
     HEARD,
     SAMPLE_RATE,
     Sound,
@@ -43,10 +44,13 @@ class Plan:
 QUIET = (-85.0, -55.0)
 """Levels at which the noise of a quiet room is recorded."""
 
+QUIET_KINDS: dict[str, Sound] = {"soft": soft, "silence": silence}
+
 SETS = (
     ("train", "heard", Plan(85.0, (2.0, 9.0))),
+    ("train", "anything", Plan(300.0, (2.0, 9.0))),
     ("silence", "quiet", Plan(45.0, (2.0, 9.0), QUIET)),
-    ("dev", "heard", Plan(5.0, (4.0, 6.0))),
+    ("dev", "heard", Plan(40.0, (4.0, 12.0))),
     ("dev", "quiet", Plan(5.0, (4.0, 6.0), QUIET)),
     ("test", "unheard", Plan(60.0, (10.0, 12.0))),
     ("nothing", "unheard", Plan(52.5, (5.0, 15.0))),
@@ -67,9 +71,10 @@ def write_noises(
     crowds = {"babble": babble(heard), "chatter": chatter(heard), "backwards": backwards(heard)}
     groups: dict[str, dict[str, Sound]] = {
         "heard": HEARD | crowds,
+        "anything": ANYTHING,
         "unheard": UNHEARD | {"babble": babble(held_out)},
         "tones": TONES,
-        "quiet": {"soft": soft, "silence": silence},
+        "quiet": QUIET_KINDS,
     }
     written: dict[str, list[Utterance]] = {}
     for name, group, plan in SETS:

@@ -5,9 +5,11 @@
 
     {train,dev}.jsonl            what the checkpoint learns from
     {language,tune}.jsonl        of both what is letters, digits, dates and commands, or nothing
-                                 said: to make a language model of, and to tune it by
-    left_out/*.jsonl             the same without FSDD, and without all who read digit strings in
-                                 speechocean762
+                                 said, nothing too often: to make a language model of, and to tune
+                                 it by
+    left_out/*.jsonl             the same without FSDD, without all who read digit strings in
+                                 speechocean762, and with AN4's dev to validate on, not to learn
+                                 from; its `noises.jsonl` lacks kinds that its dev has
     test/*.jsonl                 what both are tested on; `test/ages.json`: speaker to age
     noises/                      noise, made here; no text: {train,silence,dev,test}.jsonl
 """
@@ -16,6 +18,7 @@ import dataclasses
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -38,7 +41,7 @@ from recipes.alphanumeric.corpora import (
     read_corpora,
     speech_pools,
 )
-from recipes.alphanumeric.noises import write_noises
+from recipes.alphanumeric.noises import QUIET_KINDS, write_noises
 from recipes.alphanumeric.noisy import write_noisy
 from recipes.alphanumeric.train import CONFIG
 
@@ -57,7 +60,16 @@ HOURS = {
 
 SENTENCES = ("sentences", "librispeech")
 """What is no language of letters, digits, dates and commands."""
+SPLICED = ("an4_spliced",)
+"""Said by nobody: no language either."""
+MOST_OFTEN = 50
+"""How often the language model is told a sentence, at most: a thousand recordings of SEVEN do not
+make it so likely. Silence is told as often as it is there."""
 LEVELS_DB = (20.0, 10.0, 0.0)
+
+NOISES_LEFT_OUT = ("backwards", "chords", "knocks", "paper")
+"""Kinds of noise that the left-out model is validated with, and does not hear before."""
+DEV_LEVEL_DB = 10.0
 
 _DEV = {"fsdd_strings_dev": 24, "sentences": 16, "synthetic": 60, "accented_digits": 25}
 """How many utterances of a part validate; of dev's other parts all do."""
@@ -67,13 +79,15 @@ def train_parts(
     corpora: Corpora, noises: Parts, left_out: bool, hours: Mapping[str, float]
 ) -> Parts:
     """What is trained on: of each part a seeded choice of as many hours as it may have."""
-    gone = corpora.digit_speakers.union(SPEECHOCEAN_DEV) if left_out else SPEECHOCEAN_DEV
+    gone = corpora.held_out(left_out)
     mandarin = _without(gone, corpora["speechocean762"])
-    parts: Parts = {
-        "an4": [*corpora["an4_train"], *corpora["an4_dev"]],
-        "an4_spliced": corpora["an4_spliced"],
-    }
-    if not left_out:
+    if left_out:
+        parts = {"an4": corpora["an4_train"], "an4_spliced": corpora["an4_train_spliced"]}
+    else:
+        parts = {
+            "an4": [*corpora["an4_train"], *corpora["an4_dev"]],
+            "an4_spliced": corpora["an4_spliced"],
+        }
         parts |= {name: corpora[f"{name}_train"] for name in ("fsdd", "fsdd_strings")}
         parts["digit_strings"] = [u for u in mandarin if is_digit_string(u.text)]
     libri = _without(LIBRISPEECH_HELD_OUT, corpora["librispeech"])
@@ -87,7 +101,7 @@ def train_parts(
         ],
         "sentences": [u for u in mandarin if not is_digit_string(u.text)],
         "librispeech": [u for u in libri if u.duration <= LONGEST_SECONDS],
-        "noise": noises["train"],
+        "noise": noises_heard(noises, left_out),
         "silence": noises["silence"],
     }
     return {
@@ -96,29 +110,40 @@ def train_parts(
     }
 
 
+def noises_heard(noises: Parts, left_out: bool) -> list[Utterance]:
+    """Recordings of noise to train with."""
+    return [u for u in noises["train"] if not (left_out and u.speaker in NOISES_LEFT_OUT)]
+
+
 def fits(utterance: Utterance) -> bool:
     """Whether a recording lasts as long as its transcript needs, at the fastest pace: some of
     FSDD's THREEs are too short.
     """
-    frame = CONFIG.features.frame_seconds * CONFIG.encoder.subsampling * max(CONFIG.augment.speeds)
+    frame = CONFIG.features.frame_seconds * CONFIG.subsampling_in(0) * max(CONFIG.augment.speeds)
     return utterance.duration >= frame * minimum_frames([ord(c) for c in utterance.text])
 
 
-def dev_parts(corpora: Corpora, noises: Parts, left_out: bool) -> Parts:
+def dev_parts(corpora: Corpora, noises: Parts, left_out: bool, folder: Path) -> Parts:
     """What the epochs are judged by: mostly letters, digits, numbers and commands.
 
-    None of AN4, all of which the model that training begins from has heard.
+    AN4 is in that of the left-out model alone, in quiet and in noise, which is written to `folder`.
     """
     parts: Parts = {}
     chosen = ["synthetic", "accented_digits"]
-    if not left_out:
+    noise = noises["dev"]
+    if left_out:
+        noise = [u for u in noise if u.speaker in (*NOISES_LEFT_OUT, *QUIET_KINDS)]
+        loud = [u for u in noise if u.speaker in NOISES_LEFT_OUT]
+        noisy = write_noisy(corpora["an4_dev"], loud, [DEV_LEVEL_DB], folder / "an4_dev")
+        parts |= {"an4": corpora["an4_dev"], "an4_noisy": noisy[DEV_LEVEL_DB]}
+    else:
         parts["fsdd"] = corpora["fsdd_dev"]
         chosen.append("fsdd_strings_dev")
     parts |= {name: _shuffled(name, corpora[name])[: _DEV[name]] for name in chosen}
     for name, corpus in (("borrowed_digits", "borrowed_digits"), ("sentences", "speechocean762")):
         held_out = [u for u in corpora[corpus] if u.speaker in SPEECHOCEAN_DEV]
         parts[name] = _shuffled(name, held_out)[: _DEV.get(name)]
-    return parts | {"noise": noises["dev"]}
+    return parts | {"noise": noise}
 
 
 def test_sets(corpora: Corpora, noises: Parts) -> Parts:
@@ -143,11 +168,9 @@ def write_manifests(
     for left_out in (False, True):
         place = "left_out/" if left_out else ""
         train = train_parts(corpora, noises, left_out, hours)
-        dev = dev_parts(corpora, noises, left_out)
-        language, tune = (
-            {name: own for name, own in parts.items() if name not in SENTENCES}
-            for parts in (train, dev)
-        )
+        dev = dev_parts(corpora, noises, left_out, folder / place)
+        language = _not_too_often(_but_for((*SENTENCES, *SPLICED), train))
+        tune = _but_for(SENTENCES, dev)
         sets = {"train": train, "language": language, "dev": dev, "tune": tune}
         for name, parts in sets.items():
             path = f"{place}{name}.jsonl"
@@ -158,7 +181,25 @@ def write_manifests(
             ]
             write_manifest(folder / path, utterances)
             written[path] = parts
+    write_manifest(folder / "left_out" / "noises.jsonl", noises_heard(noises, left_out=True))
     return written
+
+
+def _but_for(names: Collection[str], parts: Parts) -> Parts:
+    return {name: own for name, own in parts.items() if name not in names}
+
+
+def _not_too_often(parts: Parts) -> Parts:
+    """Of recordings that say the same only the first `MOST_OFTEN`."""
+    said: Counter[str] = Counter()
+    chosen: Parts = {}
+    for name, own in parts.items():
+        chosen[name] = []
+        for utterance in own:
+            said[utterance.text] += 1
+            if not utterance.text or said[utterance.text] <= MOST_OFTEN:
+                chosen[name].append(utterance)
+    return chosen
 
 
 def write_tests(corpora: Corpora, noises: Parts, folder: Path, ages: Mapping[str, int]) -> Parts:

@@ -219,6 +219,32 @@ def rumble(random: Generator, size: int) -> Samples:
     return wave
 
 
+def texture(random: Generator, size: int) -> Samples:
+    """Noise without pitch that drifts between two random sets of resonances, in any rhythm."""
+    drift = contour(random, size, random.uniform(0.2, 8), 0, 1)
+    wave = np.zeros(size)
+    for share in (drift, 1 - drift):
+        centres = np.exp(random.uniform(np.log(60), np.log(7000), random.integers(1, 6)))
+        widths = centres * random.uniform(0.05, 1, len(centres))
+        source = coloured(random, size, random.uniform(0, 2))
+        wave += share * unit(filtered(source, peaks(centres.tolist(), widths.tolist())))
+    rhythm_hz = np.exp(random.uniform(np.log(0.3), np.log(60)))
+    loudness = contour(random, size, rhythm_hz, 0, 1) ** random.uniform(0, 4)
+    return wave * (random.uniform(0, 0.3) + loudness)
+
+
+def drone(random: Generator, size: int) -> Samples:
+    """Voices without words: up to eight pitches that waver and swell, each in its own time."""
+    wave = 10 ** random.uniform(-2, -0.7) * static(random, size)
+    for _ in range(random.integers(1, 9)):
+        pitch, reach = np.exp(random.uniform(np.log(60), np.log(3000))), random.uniform(0, 0.15)
+        hertz = pitch * contour(random, size, random.uniform(0.3, 6), 1 - reach, 1 + reach)
+        swelling = contour(random, size, random.uniform(0.3, 10), 0, 1) ** random.uniform(0, 3)
+        for harmonic in range(1, min(12, int(6500 / pitch)) + 1):
+            wave += random.uniform(0, 1) / harmonic * swelling * tone(harmonic * hertz, size)
+    return wave
+
+
 def soft(random: Generator, size: int) -> Samples:
     """The noise of a quiet room, to be written at a low level."""
     return coloured(random, size, random.uniform(0.5, 2))
@@ -288,3 +314,6 @@ HEARD: dict[str, Sound] = {
     "rumble": rumble,
 }
 """Kinds to train with, beside those of speech: `babble`, `chatter` and `backwards`."""
+
+ANYTHING: dict[str, Sound] = {"texture": texture, "drone": drone}
+"""Kinds to train with that are like nothing in particular, and so should stand for much."""
