@@ -67,7 +67,7 @@ MOST_OFTEN = 50
 make it so likely. Silence is told as often as it is there."""
 LEVELS_DB = (20.0, 10.0, 0.0)
 
-NOISES_LEFT_OUT = ("backwards", "chords", "knocks", "paper")
+NOISES_LEFT_OUT = ("beeps", "chords", "knocks", "paper")
 """Kinds of noise that the left-out model is validated with, and does not hear before."""
 DEV_LEVEL_DB = 10.0
 
