@@ -162,12 +162,11 @@ def _noisy(
 ) -> Tensor:
     """Add to `(S,)` recorded or coloured noise, with equal chance if there are recordings."""
     drawn_db = uniform(*config.noise_snr_db, generator)
-    from_recording = recorded is not None and happens(0.5, generator)
-    make = recorded if recorded is not None and from_recording else coloured_noise
-    noise = make(len(waveform), generator)
+    recording = recorded if recorded is not None and happens(0.5, generator) else None
+    noise = (recording or coloured_noise)(len(waveform), generator)
     if config.noise_colour_db > 0:
         noise = distort.coloured(noise, config.noise_colour_db, generator)
-    if from_recording:
+    if recording is not None:
         return mixed(waveform, noise, drawn_db, sample_rate // 100)
     return dsp.add_noise(waveform, noise, torch.tensor(drawn_db))
 

@@ -118,3 +118,8 @@ class Config:
                 f"encoder.subsampling={encoder.subsampling}"
             )
         return encoder.subsampling * (2 if epoch < coarse else 1)
+
+    def shortest_frame_seconds(self, epoch: int) -> float:
+        """What an output frame takes of the recording in an epoch, at the fastest speed."""
+        fastest = max((1.0, *self.augment.speeds))
+        return self.features.frame_seconds * self.subsampling_in(epoch) * fastest

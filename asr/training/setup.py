@@ -1,6 +1,5 @@
 """What a run needs before its first step: checked data, a model, an optimizer."""
 
-import functools
 import logging
 import math
 from dataclasses import dataclass
@@ -195,7 +194,7 @@ def make_loaders(
         config.augment,
         config.seed,
         optim.views,
-        functools.partial(_shortest_frame_seconds, config),
+        config.shortest_frame_seconds,
     )
     dev_batches = DurationBatches(
         dev_set.durations, optim.batch_seconds, rank=group.rank, world_size=group.size
@@ -279,11 +278,6 @@ def warn_of_overlap(train_set: Corpus, dev_set: Corpus) -> None:
             shared,
             len(dev_set),
         )
-
-
-def _shortest_frame_seconds(config: Config, epoch: int) -> float:
-    """The time of an output frame in the recording as it was, played at the fastest speed."""
-    return config.features.frame_seconds * config.subsampling_in(epoch) * _fastest(config)
 
 
 def _fastest(config: Config) -> float:

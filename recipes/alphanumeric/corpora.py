@@ -124,7 +124,7 @@ def speech_pools(corpora: Corpora) -> tuple[list[Utterance], list[Utterance]]:
     model; the second of LibriSpeech's held-out speakers.
     """
     libri = corpora["librispeech"]
-    held_out = corpora.digit_speakers.union(SPEECHOCEAN_DEV)
+    held_out = corpora.held_out(left_out=True)
     pool = [u for u in libri if u.speaker not in LIBRISPEECH_HELD_OUT]
     pool += [u for u in corpora["speechocean762"] if u.speaker not in held_out]
     return pool, [u for u in libri if u.speaker in LIBRISPEECH_HELD_OUT]

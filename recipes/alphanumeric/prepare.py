@@ -119,8 +119,8 @@ def fits(utterance: Utterance) -> bool:
     """Whether a recording lasts as long as its transcript needs, at the fastest pace: some of
     FSDD's THREEs are too short.
     """
-    frame = CONFIG.features.frame_seconds * CONFIG.subsampling_in(0) * max(CONFIG.augment.speeds)
-    return utterance.duration >= frame * minimum_frames([ord(c) for c in utterance.text])
+    frames = minimum_frames([ord(c) for c in utterance.text])
+    return utterance.duration >= frames * CONFIG.shortest_frame_seconds(epoch=0)
 
 
 def dev_parts(corpora: Corpora, noises: Parts, left_out: bool, folder: Path) -> Parts:
