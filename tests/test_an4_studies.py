@@ -121,6 +121,8 @@ def test_what_is_finished_is_drawn_and_the_rest_trained(
 
     def train_and_score(run: Path, *_: object) -> compute.Figures:
         trained.append(run.name)
+        beside = {"3M": to_dict(figures(0.15))}  # of another call, finished meanwhile
+        kept.write_text(json.dumps(json.loads(kept.read_bytes()) | beside))
         return figures(0.2)
 
     monkeypatch.setattr(compute, "train_and_score", train_and_score)
@@ -134,6 +136,7 @@ def test_what_is_finished_is_drawn_and_the_rest_trained(
     assert ran.exit_code == 0, ran.output
     assert trained == ["1M"]
     assert compute.read_results(kept)["1M"] == figures(0.2)
+    assert compute.read_results(kept)["3M"] == figures(0.15)
     assert "| recipe | 5 | 1.0 M | 10.00% (8.00% to 13.00%) | 5.00% |" in ran.output
     assert (tmp_path / "compute.png").read_bytes().startswith(b"\x89PNG")
 

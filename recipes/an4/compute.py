@@ -7,7 +7,8 @@ trains `train.py` as it is, which takes about an hour of one core; for as many e
 30 and 180 minutes at `--epoch_seconds` an epoch; and with 1, 3 and 12 million parameters instead of
 7. Each is scored on the test set, once; its figures are kept in `recipes/an4/compute.json`, and
 `compute.png` is drawn of them with a table beside it. The minutes are those that were taken. What
-stands there is not trained again: a call that was stopped goes on, on another machine if need be.
+stands there is not trained again: a call that was stopped goes on, on another machine if need be,
+and two cores can serve two calls, each with runs of its own.
 """
 
 import json
@@ -146,7 +147,8 @@ def compute(
         results = read_results(kept)
         for name in only or runs:
             if name not in results:
-                results[name] = train_and_score(output_dir / name, runs[name], test, threads)
+                new = train_and_score(output_dir / name, runs[name], test, threads)
+                results = read_results(kept) | {name: new}  # another call may have added its own
                 write_json_atomic(kept, {name: to_dict(own) for name, own in results.items()})
         typer.echo("\n".join(table({name: results[name] for name in runs if name in results})))
         draw(results, picture)
