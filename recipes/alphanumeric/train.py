@@ -47,14 +47,7 @@ CONFIG = Config(
         time_warp=0.2,
     ),
     encoder=EncoderConfig(layers=3, hidden=320, subsampling=2, dropout=0.15),
-    optim=OptimConfig(
-        epochs=16,
-        coarse_epochs=9,
-        batch_seconds=100.0,
-        peak_rate=7e-4,
-        warmup_epochs=0.5,
-        average=4,
-    ),
+    optim=OptimConfig(epochs=16, batch_seconds=100.0, peak_rate=7e-4, warmup_epochs=0.5, average=4),
 )
 
 if __name__ == "__main__":
