@@ -1,0 +1,31 @@
+"""AN4 after other speech: what recordings of other people, and synthesised ones, add to AN4.
+
+    python -m recipes.an4.other_speech -o runs/an4-other-speech --seed 0 --threads 2
+
+Goes on from the left-out model of `recipes.alphanumeric`, which has heard AN4 among speech of other
+corpora, of synthesisers, and noise, with AN4 alone, as the last stage of `hour.py` does.
+"""
+
+import dataclasses
+
+from asr.training import main
+from recipes.an4.train import CONFIG as AN4
+from recipes.an4.train_on_all import CONFIG as ALL
+
+CONFIG = dataclasses.replace(
+    ALL,
+    name="an4-other-speech",
+    init_from="runs/alphanumeric-left-out/checkpoint",
+    data=dataclasses.replace(
+        ALL.data,
+        description=(
+            f"{ALL.data.description}; before that speechocean762, LibriSpeech dev-clean, "
+            "synthesised phrases and digits, noise"
+        ),
+    ),
+    encoder=dataclasses.replace(AN4.encoder, dropout=0.2),
+    optim=dataclasses.replace(AN4.optim, epochs=11, warmup_epochs=0.3, workers=0, average=3),
+)
+
+if __name__ == "__main__":
+    main(CONFIG)
