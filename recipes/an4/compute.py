@@ -12,6 +12,7 @@ and two cores can serve two calls, each with runs of its own.
 """
 
 import json
+import logging
 import sys
 from dataclasses import dataclass
 from operator import attrgetter
@@ -138,6 +139,7 @@ def compute(
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
     """Train what is missing; print and draw what is there."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     runs = plan(epoch_seconds)
     try:
         if unknown := set(only or []) - set(runs):

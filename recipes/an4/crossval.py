@@ -11,6 +11,7 @@ are kept: a run that was stopped goes on.
 """
 
 import hashlib
+import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -89,6 +90,7 @@ def crossval(
     print_table: Annotated[bool, typer.Option("--table", help="Compare finished runs.")] = False,
 ) -> None:
     """Train and judge the recipe on each fold, or print what finished runs have come to."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         if print_table:
             typer.echo("\n".join(table(runs or [output_dir])))
