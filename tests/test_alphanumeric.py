@@ -424,8 +424,8 @@ class TestPrepare:
 
     @pytest.mark.parametrize(
         ("seconds", "text", "fits"),
-        # Frames of 40 ms, played 1.15 times as fast; E and E need a blank between them.
-        [(0.275, "THREE", False), (0.277, "THREE", True), (0.14, "SIX", True), (0.01, "", True)],
+        # Frames of 20 ms, played 1.15 times as fast; E and E need a blank between them.
+        [(0.137, "THREE", False), (0.139, "THREE", True), (0.07, "SIX", True), (0.01, "", True)],
     )
     def test_recordings_too_short_for_their_letters_are_left_out(
         self, seconds: float, text: str, fits: bool
