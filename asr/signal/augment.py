@@ -96,6 +96,11 @@ class AugmentConfig:
                     f"augment.{name}: expected [least, greatest], found {least}, {greatest}"
                 )
 
+    @property
+    def fastest_speed(self) -> float:
+        """The highest of `speeds`, and never below 1, at which recordings are validated."""
+        return max((1.0, *self.speeds))
+
 
 _SHARES = {
     "time_mask_share": 1.0,

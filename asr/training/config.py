@@ -121,5 +121,5 @@ class Config:
 
     def shortest_frame_seconds(self, epoch: int) -> float:
         """What an output frame takes of the recording in an epoch, at the fastest speed."""
-        fastest = max((1.0, *self.augment.speeds))
-        return self.features.frame_seconds * self.subsampling_in(epoch) * fastest
+        frame_seconds = self.features.frame_seconds * self.subsampling_in(epoch)
+        return frame_seconds * self.augment.fastest_speed

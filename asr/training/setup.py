@@ -259,7 +259,7 @@ def check_data(config: Config, tokens: TokenTable, train_set: Corpus, dev_set: C
     """Refuse what cannot be learnt from, and say so when dev is also trained on."""
 
     def num_frames(duration: float) -> int:
-        frames = int(duration / _fastest(config) / config.features.frame_seconds)
+        frames = int(duration / config.augment.fastest_speed / config.features.frame_seconds)
         return math.ceil(frames / config.subsampling_in(0))
 
     may_be_empty = config.data.empty_text == "nothing"
@@ -278,7 +278,3 @@ def warn_of_overlap(train_set: Corpus, dev_set: Corpus) -> None:
             shared,
             len(dev_set),
         )
-
-
-def _fastest(config: Config) -> float:
-    return max((1.0, *config.augment.speeds))
