@@ -107,6 +107,11 @@ def train_unless_finished(
     return checkpoint
 
 
+def log_to_stderr() -> None:
+    """Show what a program that trains has to say, as the command line does."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
 @contextlib.contextmanager
 def log_file(folder: Path) -> Iterator[None]:
     """Keep the log in the run's folder too; of several processes, the first one's alone."""
@@ -191,7 +196,7 @@ def main(config: Config) -> None:
             threads=threads,
         )
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     command.__doc__ = f"Train the recipe {config.name}."
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.command()(command)

@@ -12,7 +12,6 @@ and two cores can serve two calls, each with runs of its own.
 """
 
 import json
-import logging
 import sys
 from dataclasses import dataclass
 from operator import attrgetter
@@ -28,7 +27,7 @@ from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.evaluation import evaluate
 from asr.files import atomic_write, write_json_atomic
-from asr.training.run import train_unless_finished
+from asr.training.run import log_to_stderr, train_unless_finished
 from recipes.an4.train import CONFIG
 
 RECIPE = "recipe"
@@ -139,7 +138,7 @@ def compute(
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
     """Train what is missing; print and draw what is there."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     runs = plan(epoch_seconds)
     try:
         if unknown := set(only or []) - set(runs):

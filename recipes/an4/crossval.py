@@ -11,7 +11,6 @@ are kept: a run that was stopped goes on.
 """
 
 import hashlib
-import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ import typer
 from asr.checkpoint.bundle import load_bundle
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
-from asr.training.run import train_unless_finished
+from asr.training.run import log_to_stderr, train_unless_finished
 from recipes.an4.prepare import person
 from recipes.an4.train import CONFIG
 
@@ -90,7 +89,7 @@ def crossval(
     print_table: Annotated[bool, typer.Option("--table", help="Compare finished runs.")] = False,
 ) -> None:
     """Train and judge the recipe on each fold, or print what finished runs have come to."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     try:
         if print_table:
             typer.echo("\n".join(table(runs or [output_dir])))

@@ -10,7 +10,6 @@ trained on and only test can judge. Finished stages are kept: a run that was sto
 """
 
 import dataclasses
-import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from asr.checkpoint.bundle import load_bundle
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.training import Config
-from asr.training.run import train_unless_finished
+from asr.training.run import log_to_stderr, train_unless_finished
 from recipes.an4.crossval import MANIFESTS
 from recipes.an4.splice import splice
 from recipes.an4.train import CONFIG as AN4
@@ -86,7 +85,7 @@ def hour(
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
     """Train the three stages, and say how long they took."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     try:
         minutes = train(output_dir, stages(output_dir), seed, threads)
     except AsrError as error:

@@ -6,8 +6,6 @@ are too few to know a sixth by: `--also MANIFEST` adds other people's speech, or
 """
 
 import dataclasses
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +15,7 @@ import asr
 from asr.corpus.manifest import read_manifest
 from asr.evaluation import evaluate
 from asr.files import write_json_atomic
-from asr.training.run import train_unless_finished
+from asr.training.run import log_to_stderr, train_unless_finished
 from recipes.fsdd.train import CONFIG
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -35,7 +33,7 @@ def leave_one_out(
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
     """Train without each speaker, test on that speaker's single digits."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     rates: dict[str, float] = {}
     for speaker in speakers or SPEAKERS:
         data = data_dir / "loso" / speaker
