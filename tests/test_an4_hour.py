@@ -1,4 +1,4 @@
-"""AN4's three stages: each goes on from the one before, and what is finished is kept."""
+"""AN4's two stages: the second goes on from the first, and what is finished is kept."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,21 +17,22 @@ from tests.training_support import optim
 pytest_plugins = ["tests.training_fixtures"]
 
 
-def test_each_stage_goes_on_from_the_one_before(tmp_path: Path) -> None:
+def test_the_second_stage_goes_on_from_the_first(tmp_path: Path) -> None:
     stages = hour.stages(tmp_path)
-    weights = {
-        name: AcousticModel(config.encoder, config.features.num_features, 28).state_dict()
-        for name, config in stages.items()
+    first, final = stages["first"], stages["final"]
+    assert final.init_from == str(tmp_path / "first" / "checkpoint")
+    assert final.features == first.features
+    first_weights, final_weights = (
+        AcousticModel(config.encoder, config.features.num_features, 28).state_dict()
+        for config in (first, final)
+    )
+    assert {k: v.shape for k, v in first_weights.items()} == {
+        k: v.shape for k, v in final_weights.items()
     }
-    for before, after in (("first", "coarse"), ("coarse", "fine")):
-        assert stages[after].init_from == str(tmp_path / before / "checkpoint")
-        assert stages[after].features == stages[before].features
-        assert {k: v.shape for k, v in weights[before].items()} == {
-            k: v.shape for k, v in weights[after].items()
-        }
-        assert str(tmp_path / "spliced" / "manifest.jsonl") in stages[after].data.train
-    assert [config.encoder.subsampling for config in stages.values()] == [4, 4, 2]
-    assert str(tmp_path) not in "".join(stages["first"].data.train)
+    assert first.encoder.subsampling == final.subsampling_in(0) == 4
+    assert final.subsampling_in(final.optim.epochs - 1) == final.encoder.subsampling == 2
+    assert str(tmp_path / "spliced" / "manifest.jsonl") in final.data.train
+    assert str(tmp_path) not in "".join(first.data.train)
 
 
 def test_stages_are_trained_in_turn_and_kept(
@@ -49,19 +50,19 @@ def test_stages_are_trained_in_turn_and_kept(
     monkeypatch.setattr(hour, "splice", splice)
     monkeypatch.setattr(hour, "MANIFESTS", micro.data.train)
     first = optim(micro, epochs=1, average=1)
-    fine = dataclasses.replace(
+    final = dataclasses.replace(
         first,
         init_from=str(tmp_path / "first" / "checkpoint"),
         data=dataclasses.replace(first.data, train=(str(manifest),)),
         encoder=dataclasses.replace(first.encoder, subsampling=1),
     )
-    stages = {"first": first, "fine": fine}
+    stages = {"first": first, "final": final}
     minutes = hour.train(tmp_path, stages, seed=3, threads=1)
-    assert list(minutes) == ["first", "spliced", "fine"]
-    learnt = load_bundle(tmp_path / "fine" / "checkpoint").config
+    assert list(minutes) == ["first", "spliced", "final"]
+    learnt = load_bundle(tmp_path / "final" / "checkpoint").config
     assert (learnt["seed"], learnt["encoder"]["subsampling"]) == (3, 1)
     old = [u for path in micro.data.train for u in read_manifest(path)]
     assert [call[1:] for call in spliced] == [(len(old), hour.UTTERANCES, 3)]
     again = hour.train(tmp_path, stages, seed=3, threads=1)
-    assert again == {name: minutes[name] for name in ("first", "fine")}
+    assert again == {name: minutes[name] for name in ("first", "final")}
     assert len(spliced) == 1

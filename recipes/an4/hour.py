@@ -3,10 +3,10 @@
     python -m recipes.an4.hour -o runs/an4-hour --seed 0 --threads 2
 
 `RUN/first` learns from the 848 utterances of train, 25 frames a second and one view of each. It
-cuts `RUN/spliced` out of all 948 (splice.py), from which `RUN/coarse` goes on, with two views, and
-`RUN/fine` after it at 50 frames a second. What is heard at all is learnt as well from coarse
-frames, at half the cost; letters that follow fast want the fine ones. As in train_on_all.py, dev is
-trained on and only test can judge. Finished stages are kept: a run that was stopped goes on.
+cuts `RUN/spliced` out of all 948 (splice.py), from which `RUN/final` goes on, with two views, half
+of its epochs at 25 frames a second and half at 50. What is heard at all is learnt as well from
+coarse frames, at half the cost; letters that follow fast want the fine ones. As in train_on_all.py,
+dev is trained on and only test can judge. Finished stages are kept: a run that was stopped goes on.
 """
 
 import dataclasses
@@ -35,31 +35,25 @@ UTTERANCES = 1900
 
 def stages(run: Path) -> dict[str, Config]:
     """What is trained one after the other, by the name of its folder in `run`."""
-    coarse = dataclasses.replace(AN4.encoder, subsampling=4)
-    fine = dataclasses.replace(AN4.encoder, dropout=0.2)
     # The processor has enough to do: a process that reads beside it would only disturb.
-    optim = dataclasses.replace(AN4.optim, workers=0, average=1)
+    optim = dataclasses.replace(AN4.optim, workers=0)
     train = (*map(str, MANIFESTS), str(run / "spliced" / "manifest.jsonl"))
-    data = dataclasses.replace(ALL.data, train=train)
     return {
         "first": dataclasses.replace(
             AN4,
-            encoder=coarse,
-            optim=dataclasses.replace(optim, epochs=20, warmup_epochs=2.0, consistency=0.0),
+            encoder=dataclasses.replace(AN4.encoder, subsampling=4),
+            optim=dataclasses.replace(
+                optim, epochs=20, warmup_epochs=2.0, consistency=0.0, average=1
+            ),
         ),
-        "coarse": dataclasses.replace(
+        "final": dataclasses.replace(
             ALL,
             init_from=str(run / "first" / "checkpoint"),
-            data=data,
-            encoder=coarse,
-            optim=dataclasses.replace(optim, epochs=11, warmup_epochs=0.5),
-        ),
-        "fine": dataclasses.replace(
-            ALL,
-            init_from=str(run / "coarse" / "checkpoint"),
-            data=data,
-            encoder=fine,
-            optim=dataclasses.replace(optim, epochs=11, warmup_epochs=0.3, average=3),
+            data=dataclasses.replace(ALL.data, train=train),
+            encoder=dataclasses.replace(AN4.encoder, dropout=0.2),
+            optim=dataclasses.replace(
+                optim, epochs=22, coarse_epochs=11, peak_rate=2e-3, warmup_epochs=0.5, average=3
+            ),
         ),
     }
 
@@ -84,7 +78,7 @@ def hour(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
-    """Train the three stages, and say how long they took."""
+    """Train both stages, and say how long they took."""
     log_to_stderr()
     try:
         minutes = train(output_dir, stages(output_dir), seed, threads)

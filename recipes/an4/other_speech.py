@@ -3,7 +3,7 @@
     python -m recipes.an4.other_speech -o runs/an4-other-speech --seed 0 --threads 2
 
 Goes on from the left-out model of `recipes.alphanumeric`, which has heard AN4 among speech of other
-corpora, of synthesisers, and noise, with AN4 alone, as the last stage of `hour.py` does.
+corpora, of synthesisers, and noise, with AN4 alone.
 """
 
 import dataclasses
