@@ -1,5 +1,6 @@
 """Resuming a run that is not quite the same: refused where it must be, and said where it may."""
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -12,7 +13,7 @@ from asr.checkpoint.bundle import load_bundle
 from asr.errors import AsrError, CheckpointError, ManifestError
 from asr.training import Config, loop
 from asr.training.resume import differences
-from asr.training.run import run_training
+from asr.training.run import read_config, run_training
 from asr.training.state import load_state, save_state
 from tests.training_support import (
     CPU,
@@ -120,6 +121,28 @@ def test_changed_settings_are_said(
         run_training(broken, settings=[setting], resume=True)
     assert said in caplog.text
     assert ("epoch 2 begins anew" in caplog.text) == anew
+
+
+def test_what_the_recipe_says_otherwise_by_now_is_said_and_not_taken(
+    micro: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopped_run(micro, tmp_path / "run", monkeypatch)
+    optim = dataclasses.replace(micro.optim, peak_rate=0.5, weight_decay=0.25)
+    recipe = dataclasses.replace(micro, seed=micro.seed + 1, optim=optim)
+    with caplog.at_level(logging.INFO):
+        run_training(
+            tmp_path / "run", base=recipe, settings=["optim.weight_decay=0.125"], resume=True
+        )
+    kept = [line for line in caplog.messages if line.startswith("keeping")]
+    assert kept == [
+        f"keeping seed = {micro.seed} as the run began; its recipe now has {micro.seed + 1}",
+        f"keeping optim.peak_rate = {micro.optim.peak_rate} as the run began; "
+        "its recipe now has 0.5",
+    ]
+    assert f"resuming with optim.weight_decay = 0.125, before {micro.optim.weight_decay}" in (
+        caplog.messages
+    )
+    assert read_config(tmp_path / "run" / "config.json").optim.peak_rate == micro.optim.peak_rate
 
 
 def test_resuming_with_another_model_is_refused_and_harms_nothing(

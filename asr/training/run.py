@@ -17,13 +17,14 @@ import torch
 import typer
 
 from asr.checkpoint.bundle import CONFIG, load_bundle
-from asr.config import from_dict, override
+from asr.config import from_dict, override, to_dict
 from asr.errors import AsrError, ConfigError
 from asr.files import make_folder, write_failure
 from asr.model.device import torch_device
 from asr.training.config import Config
 from asr.training.find_batch import find_batch, render
 from asr.training.loop import Interrupted, train
+from asr.training.resume import differences
 from asr.training.start import alike
 from asr.training.state import state_files
 
@@ -58,15 +59,17 @@ def run_training(
     source = output_dir / "config.json" if resume and config_file is None else config_file
     config = read_config(source) if source else base or Config()
     config = alike(config, load_bundle(init_from), str(init_from)) if init_from else config
-    data = dataclasses.replace(
-        config.data,
-        train=tuple(train_manifests) or config.data.train,
-        dev=dev_manifest or config.data.dev,
-    )
-    config = dataclasses.replace(config, data=data)
-    if seed is not None:
-        config = dataclasses.replace(config, seed=seed)
-    config = override(config, settings)
+
+    def changed(config: Config) -> Config:
+        data = dataclasses.replace(
+            config.data,
+            train=tuple(train_manifests) or config.data.train,
+            dev=dev_manifest or config.data.dev,
+        )
+        config = dataclasses.replace(config, data=data, seed=config.seed if seed is None else seed)
+        return override(config, settings)
+
+    config = changed(config)
     if not (only_find_batch or (config.data.train and config.data.dev)):
         raise ConfigError("expected at least one --train manifest and a --dev manifest")
     if threads:
@@ -75,11 +78,19 @@ def run_training(
         typer.echo(render(find_batch(config, torch_device(device), threads)))
         return
     with log_file(output_dir):
+        if resume and base:
+            _say_kept(config, changed(base))
         try:
             train(config, output_dir, torch_device(device), resume, accept_changed_data)
         except Interrupted as interruption:
             _log.info("%s", interruption)
             raise SystemExit(130) from None
+
+
+def _say_kept(config: Config, recipe: Config) -> None:
+    """A recipe may have been edited since its run began, which goes on as it began."""
+    for name, (kept, other) in differences(to_dict(config), to_dict(recipe)).items():
+        _log.info("keeping %s = %s as the run began; its recipe now has %s", name, kept, other)
 
 
 def train_unless_finished(
