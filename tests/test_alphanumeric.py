@@ -23,6 +23,7 @@ from asr.evaluation import evaluate
 from asr.files import write_json_atomic
 from asr.language.arpa import write_arpa
 from asr.language.kneser_ney import estimate
+from asr.scoring.wer import summarise
 from asr.signal import audio
 from asr.signal.noise import active_part
 from recipes.alphanumeric import corpora, noises, prepare, report
@@ -486,8 +487,16 @@ def tests_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     ]
     levels = [f"an4_{level:g}db" for level in prepare.LEVELS_DB]
-    for name in ("an4", *levels, "fsdd", "fsdd_all", "digit_strings", "librispeech"):
+    for name in ("an4", "fsdd", "fsdd_all", "digit_strings", "librispeech"):
         write_manifest(folder / f"{name}.jsonl", few)
+    for level in levels:
+        (folder / level).mkdir()
+        noisy = []
+        for kind, u in zip(("wind", "rain"), few, strict=True):
+            path = folder / level / f"{kind}-{u.id}.flac"
+            shutil.copy(u.audio_filepath, path)
+            noisy.append(Utterance(u.id, path, u.duration, u.text, u.speaker))
+        write_manifest(folder / f"{level}.jsonl", noisy)
     write_manifest(folder / "an4_new_sentences.jsonl", few[1:])
     nothing = [Utterance(u.id, u.audio_filepath, u.duration, "") for u in few]
     write_manifest(folder / "nothing.jsonl", nothing)
@@ -532,7 +541,7 @@ class TestReport:
     def test_figures_are_those_of_evaluate(
         self, bare: Path, tests_dir: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        known, left_out = self.run(bare, tests_dir, capsys, DecodingOptions())
+        known, kinds, left_out = self.run(bare, tests_dir, capsys, DecodingOptions())
         result = evaluate(asr.load(bare), read_manifest(tests_dir / "an4.jsonl"))
         low, high = result.score.wer_interval
         wer = f"{result.score.wer:.2%} ({low:.2%}–{high:.2%})"
@@ -542,6 +551,10 @@ class TestReport:
         assert known["AN4 test"][:4] == figures
         assert known["AN4 test at 10 dB"] == [*figures, "1.00 × clean", "≤ 2 ×"]
         assert known["… sentences that train lacks"][0] == "1"
+        parts = [summarise([a]).wer for a in result.aligned]
+        assert parts[0] != parts[1]
+        assert kinds["wind"] == ["1", *[f"{parts[0]:.1%}"] * 4]
+        assert kinds["rain"] == ["1", *[f"{parts[1]:.1%}"] * 4]
         assert left_out["FSDD, all single digits"][:4] == figures
         assert left_out["… a"][0] == left_out["… b"][0] == "1"
         assert left_out["… 6 years, 1 speakers"] == left_out["… a"]
@@ -558,7 +571,7 @@ class TestReport:
     ) -> None:
         words = tmp_path / "words.txt"
         words.write_text("ZEBRA\n")
-        known, _ = self.run(bare, tests_dir, capsys, DecodingOptions(lexicon=words))
+        known, _, _ = self.run(bare, tests_dir, capsys, DecodingOptions(lexicon=words))
         title = known[str(bare)]
         assert title[4] == "WER by the other search (95 %)"
         result = known["AN4 test"]

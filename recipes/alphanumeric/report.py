@@ -8,7 +8,7 @@ evaluate` asks for.
 
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +38,8 @@ class Tester:
     recognizer: Recognizer
     folder: Path
     decoder: Decoder | None
+    heard: dict[Path, "Heard"] = field(default_factory=dict)
+    """Tests that have been heard, by their manifests."""
 
     @property
     def decoders(self) -> list[Decoder]:
@@ -46,9 +48,15 @@ class Tester:
 
     def hear(self, manifest: Path) -> "Heard":
         """Transcribe and align every utterance of a manifest."""
-        utterances = read_manifest(manifest)
-        results = [evaluate(self.recognizer, utterances, decoder=d) for d in self.decoders]
-        return Heard(utterances, [result.aligned for result in results])
+        if manifest not in self.heard:
+            utterances = read_manifest(manifest)
+            results = [evaluate(self.recognizer, utterances, decoder=d) for d in self.decoders]
+            self.heard[manifest] = Heard(utterances, [result.aligned for result in results])
+        return self.heard[manifest]
+
+    def hear_an4(self, level: float | None = None) -> "Heard":
+        """AN4's test, in quiet or in noise at some level in dB."""
+        return self.hear(self.folder / ("an4.jsonl" if level is None else f"an4_{level:g}db.jsonl"))
 
     def words_a_minute(self, manifest: Path) -> str:
         """Words found in recordings in which nobody speaks, for each of the decoders."""
@@ -109,14 +117,14 @@ def _bare(what: str, tester: Tester, further: str, wanted: str) -> str:
 
 def known_rows(tester: Tester) -> list[str]:
     """What a checkpoint does with people it has not heard and corpora it knows, and in noise."""
-    clean = tester.hear(tester.folder / "an4.jsonl")
+    clean = tester.hear_an4()
     new = {u.id for u in read_manifest(tester.folder / "an4_new_sentences.jsonl")}
     rows = [
         row("AN4 test", clean, wanted="≤ 8 %; with its language model ≤ 4 %"),
-        row("… sentences that train lacks", clean.only(lambda u: u.id in new)),
+        row("… sentences that train lacks", _these(clean, new)),
     ]
     for level in LEVELS_DB:
-        noisy = tester.hear(tester.folder / f"an4_{level:g}db.jsonl")
+        noisy = tester.hear_an4(level)
         pairs = zip(noisy.wers, clean.wers, strict=True)
         ratios = [f"{wer / quiet:.2f}" if quiet else "no error in" for wer, quiet in pairs]
         ratio = f"{' / '.join(ratios)} × clean"
@@ -129,13 +137,28 @@ def known_rows(tester: Tester) -> list[str]:
     ]
 
 
+def by_noise(tester: Tester) -> list[str]:
+    """A table of greedy WER on AN4 by kind of noise, which says what the levels hide."""
+    levels = {f"{level:g} dB": tester.hear_an4(level) for level in LEVELS_DB}
+    kinds: dict[str, set[str]] = {}
+    for u in next(iter(levels.values())).utterances:
+        kind = u.audio_filepath.stem.removesuffix(f"-{u.id}")  # as write_noisy names it
+        kinds.setdefault(kind, set()).add(u.id)
+    columns = ["kind of noise", "utterances", "quiet", *levels]
+    lines = [_line(columns), "|" + "---|" * len(columns)]
+    for kind, ids in sorted(kinds.items()):
+        parts = [_these(heard, ids) for heard in (tester.hear_an4(), *levels.values())]
+        lines.append(_line([kind, str(len(ids)), *(f"{part.wers[0]:.1%}" for part in parts)]))
+    return lines
+
+
 def left_out_rows(tester: Tester) -> list[str]:
     """What a checkpoint does with a corpus, and with children, of whom it has heard nobody."""
     ages = read_ages(tester.folder / "ages.json")
     digits = tester.hear(tester.folder / "fsdd_all.jsonl")
     strings = tester.hear(tester.folder / "digit_strings.jsonl")
     rows = [
-        row("AN4 test", tester.hear(tester.folder / "an4.jsonl")),
+        row("AN4 test", tester.hear_an4()),
         row("FSDD, all single digits", digits, wanted="all right ≥ 90 %"),
     ]
     speakers = sorted({u.speaker or "" for u in digits.utterances})
@@ -147,6 +170,10 @@ def left_out_rows(tester: Tester) -> list[str]:
         if group:
             rows.append(row(f"… {name}, {len(group)} speakers", _of(strings, group)))
     return rows
+
+
+def _these(heard: Heard, ids: Collection[str]) -> Heard:
+    return heard.only(lambda u: u.id in ids)
 
 
 def _of(heard: Heard, speakers: Collection[str | None]) -> Heard:
@@ -187,6 +214,8 @@ def report(
             tester = Tester(recognizer, test_dir, None if decoder.is_greedy else decoder)
             lines = [*heading(str(path), tester), *rows(tester), *shared_rows(tester, path)]
             typer.echo("\n".join(lines) + "\n")
+            if rows is known_rows:
+                typer.echo("\n".join(by_noise(tester)) + "\n")
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)
