@@ -52,6 +52,12 @@ def check_resumable(
     return same_plan
 
 
+def say_kept(config: Config, recipe: Config) -> None:
+    """A recipe may have been edited since its run began, which goes on as it began."""
+    for name, (kept, other) in differences(to_dict(config), to_dict(recipe)).items():
+        _log.info("keeping %s = %s as the run began; its recipe now has %s", name, kept, other)
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Settings whose values differ, by their dotted names."""
     found: dict[str, tuple[Any, Any]] = {}

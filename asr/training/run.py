@@ -17,14 +17,14 @@ import torch
 import typer
 
 from asr.checkpoint.bundle import CONFIG, load_bundle
-from asr.config import from_dict, override, to_dict
+from asr.config import from_dict, override
 from asr.errors import AsrError, ConfigError
 from asr.files import make_folder, write_failure
 from asr.model.device import torch_device
 from asr.training.config import Config
 from asr.training.find_batch import find_batch, render
 from asr.training.loop import Interrupted, train
-from asr.training.resume import differences
+from asr.training.resume import say_kept
 from asr.training.start import alike
 from asr.training.state import state_files
 
@@ -79,18 +79,12 @@ def run_training(
         return
     with log_file(output_dir):
         if resume and base:
-            _say_kept(config, changed(base))
+            say_kept(config, changed(base))
         try:
             train(config, output_dir, torch_device(device), resume, accept_changed_data)
         except Interrupted as interruption:
             _log.info("%s", interruption)
             raise SystemExit(130) from None
-
-
-def _say_kept(config: Config, recipe: Config) -> None:
-    """A recipe may have been edited since its run began, which goes on as it began."""
-    for name, (kept, other) in differences(to_dict(config), to_dict(recipe)).items():
-        _log.info("keeping %s = %s as the run began; its recipe now has %s", name, kept, other)
 
 
 def train_unless_finished(

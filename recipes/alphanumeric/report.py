@@ -38,7 +38,7 @@ class Tester:
     recognizer: Recognizer
     folder: Path
     decoder: Decoder | None
-    heard: dict[Path, "Heard"] = field(default_factory=dict)
+    heard: dict[Path, "Heard"] = field(default_factory=dict, init=False)
     """Tests that have been heard, by their manifests."""
 
     @property
@@ -203,19 +203,19 @@ def report(
     decoding: DecodingOptions = DecodingOptions(),  # noqa: B008  # it is frozen
 ) -> None:
     """Print the table of a checkpoint, and of one that was trained without the tested people."""
-    models = [(checkpoint, known_rows)]
+    models = [(checkpoint, known_rows, [by_noise])]
     if left_out:
-        models.append((left_out, left_out_rows))
+        models.append((left_out, left_out_rows, []))
     try:
-        for path, rows in models:
+        for path, rows, further in models:
             recognizer = load_recognizer(path, device, threads)
             unsaid = decoding == DecodingOptions()
             decoder = (own_search(path) if unsaid else decoding).decoder(recognizer)
             tester = Tester(recognizer, test_dir, None if decoder.is_greedy else decoder)
             lines = [*heading(str(path), tester), *rows(tester), *shared_rows(tester, path)]
             typer.echo("\n".join(lines) + "\n")
-            if rows is known_rows:
-                typer.echo("\n".join(by_noise(tester)) + "\n")
+            for table in further:
+                typer.echo("\n".join(table(tester)) + "\n")
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)
