@@ -27,7 +27,7 @@ from asr.training.objective import outcome
 from asr.training.run import log_file, main, train_unless_finished
 from asr.training.schedule import learning_rate
 from asr.training.setup import Run
-from asr.training.state import Progress, average_weights
+from asr.training.state import Progress
 from tests.support import Command
 from tests.training_support import (
     CPU,
@@ -223,17 +223,6 @@ def test_the_rate_rises_to_its_peak_and_falls(
 def test_the_rate_at_chosen_places() -> None:
     rates = [learning_rate(position, 10, 2, 1.0) for position in (0.5, 1.0, 2.0, 6.0, 10.0)]
     assert rates == pytest.approx([0.25, 0.5, 1.0, 0.01 + 0.99 / 2, 0.01])
-
-
-def test_the_mean_of_weights() -> None:
-    states = [
-        {"w": torch.tensor([1.0, 4.0]), "count": torch.tensor(3)},
-        {"w": torch.tensor([3.0, 8.0]), "count": torch.tensor(5)},
-    ]
-    mean = average_weights(states)
-    assert mean["w"].tolist() == [2.0, 6.0]
-    assert mean["count"].item() == 3
-    assert same(average_weights(states[:1]), states[0])
 
 
 def test_blanks_are_counted_on_real_frames() -> None:

@@ -47,7 +47,9 @@ CONFIG, WEIGHTS, METRICS, CARD = "config.json", "model.safetensors", "metrics.js
 
 _MAX_JSON_BYTES = 10_000_000
 _MAX_WEIGHTS_BYTES = 4 * 2**30
-_DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
+STORED_TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+"""What weights can be stored as, by its name in `config.json`."""
+_DTYPES = {dtype: name for name, dtype in STORED_TYPES.items()}
 _RECORD = {"bytes": int, "sha256": str}
 _SCHEMA: dict[str, Any] = {
     "format_version": int,

@@ -11,6 +11,7 @@ import typer
 
 import asr
 from asr.cli.align import align
+from asr.cli.average import average
 from asr.cli.describe import describe
 from asr.cli.evaluate import evaluate
 from asr.cli.import_ import app as import_
@@ -48,7 +49,7 @@ def common(
     """Train a CTC speech recogniser, transcribe with it, and measure it."""
 
 
-for verb in (transcribe, evaluate, align, score, train, runs, tune, shard, describe):
+for verb in (transcribe, evaluate, align, score, train, runs, tune, average, shard, describe):
     app.command(verb.__name__)(verb)
 app.add_typer(lm, name="lm")
 app.add_typer(import_, name="import")

@@ -8,6 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from asr.checkpoint.average import average_weights
 from asr.checkpoint.bundle import save_bundle
 from asr.config import to_dict
 from asr.decode.greedy import greedy_search_batch
@@ -18,7 +19,7 @@ from asr.scoring.wer import score
 from asr.training.config import Config
 from asr.training.record import record_samples, record_transcripts
 from asr.training.setup import Run
-from asr.training.state import Progress, average_weights
+from asr.training.state import Progress
 
 STORED = torch.float16
 """Precision of the weights in a checkpoint: half the size, no measurable loss."""

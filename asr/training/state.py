@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from asr.errors import CheckpointError
 from asr.files import atomic_write, make_folder
@@ -106,14 +105,3 @@ def _read_state(path: Path) -> dict[str, Any]:
         # torch answers what is no state with a page on how to load it all the same.
         raise CheckpointError(f"{path}: not a run's state ({type(error).__name__})") from error
     return state
-
-
-def average_weights(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of several sets of weights (Polyak & Juditsky 1992); counters keep the first's."""
-    first = states[0]
-    return {
-        name: torch.stack([state[name] for state in states]).mean(dim=0)
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in first.items()
-    }

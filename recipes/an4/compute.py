@@ -1,14 +1,14 @@
 """What time and size buy: WER against minutes of training and against parameters.
 
     python -m recipes.an4.compute -o runs/an4-compute --threads 1
-    python -m recipes.an4.compute -o runs/an4-compute --threads 1 --only 180min
+    python -m recipes.an4.compute -o runs/an4-compute --threads 2 --only 180min
 
 trains `train.py` as it is, which takes about an hour of one core; for as many epochs as fill 5, 15,
 30 and 180 minutes at `--epoch_seconds` an epoch; and with 1, 3 and 12 million parameters instead of
 7. Each is scored on the test set, once; its figures are kept in `recipes/an4/compute.json`, and
-`compute.png` is drawn of them with a table beside it. The minutes are those that were taken. What
-stands there is not trained again: a call that was stopped goes on, on another machine if need be,
-and two cores can serve two calls, each with runs of its own.
+`compute.png` is drawn of them with a table beside it. The minutes are those that were taken, on two
+cores twice. What stands there is not trained again: a call that was stopped goes on, on another
+machine if need be, and two cores can serve two calls, each with runs of its own.
 """
 
 import json
@@ -18,6 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 import asr
@@ -41,6 +42,7 @@ class Figures:
     """What a finished run took, and its test figures; `low` to `high` is the WER's interval."""
 
     minutes: float
+    """Of one core: two threads take twice the minutes that pass."""
     parameters: int
     wer: float
     low: float
@@ -64,11 +66,12 @@ def plan(epoch_seconds: float) -> dict[str, list[str]]:
 def train_and_score(run: Path, settings: list[str], test: Path, threads: int) -> Figures:
     """Finish a run, and score it on the test set."""
     checkpoint = train_unless_finished(run, CONFIG, settings=settings, threads=threads)
+    cores = threads or torch.get_num_threads()
     recognizer = asr.load(checkpoint)
     score = evaluate(recognizer, read_manifest(test)).score
     low, high = score.wer_interval
     return Figures(
-        minutes=load_bundle(checkpoint).metrics["training_seconds"] / 60,
+        minutes=load_bundle(checkpoint).metrics["training_seconds"] / 60 * cores,
         parameters=sum(p.numel() for p in recognizer.model.parameters()),
         wer=score.wer,
         low=low,
