@@ -82,6 +82,22 @@ def wait_until(process: subprocess.Popen[bytes], reached: Callable[[], bool]) ->
         time.sleep(0.0002)
 
 
+def stop_while_writing(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Stop the process while a file there is half written; a write over first is let be."""
+    known = half_written(folder)
+
+    def writing() -> bool:
+        return bool(half_written(folder) - known)
+
+    while True:
+        wait_until(process, writing)
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if writing():
+            return
+        os.kill(process.pid, signal.SIGCONT)
+
+
 def kill_once(config: Config, folder: Path, step: int, delay: float, aim: str = "") -> Kill:
     """Start or resume the run, and kill it so many seconds after that step.
 
@@ -91,8 +107,7 @@ def kill_once(config: Config, folder: Path, step: int, delay: float, aim: str = 
     process = start(config, folder)
     wait_until(process, lambda: newest_step(folder) >= step)
     if aim:
-        known = half_written(folder)
-        wait_until(process, lambda: bool(set((folder / aim).glob(".part-*")) - known))
+        stop_while_writing(process, folder / aim)
     else:
         time.sleep(delay)
     os.kill(process.pid, signal.SIGKILL)
