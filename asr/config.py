@@ -94,6 +94,19 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings whose values differ, by their dotted names."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in [*before, *(name for name in now if name not in before)]:
+        one, other = before.get(name), now.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            inner = differences(one, other)
+            found |= {f"{name}.{key}": values for key, values in inner.items()}
+        elif one != other:
+            found[name] = one, other
+    return found
+
+
 def override(config: T, assignments: Sequence[str]) -> T:
     """Apply `section.key=value` settings to a configuration, values written as JSON or plain text.
 

@@ -70,9 +70,13 @@ def test_what_is_no_model_of_the_same_kind_is_refused(tones: Tones, tmp_path: Pa
     config = load_bundle(tones.checkpoint).config
     first, mean = tones.checkpoint, tmp_path / "mean"
     others = {
-        "features differ .* in normalise": {"features": config["features"] | {"normalise": "x"}},
-        "encoder differ .* in subsampling": {"encoder": config["encoder"] | {"subsampling": 9}},
-        "tokens differ": {"tokens": [*config["tokens"][:-1], "~"]},
+        "it differs from .* in features.normalise; only": {
+            "features": config["features"] | {"normalise": "x"}
+        },
+        "it differs from .* in encoder.subsampling; only": {
+            "encoder": config["encoder"] | {"subsampling": 9}
+        },
+        "it differs from .* in tokens; only": {"tokens": [*config["tokens"][:-1], "~"]},
         "do not describe one model": {"weights": {"w": torch.zeros(1)}},
     }
     for place, (message, changes) in enumerate(others.items()):

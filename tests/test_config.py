@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.config import from_dict, override, to_dict
+from asr.config import differences, from_dict, override, to_dict
 from asr.errors import ConfigError
 from asr.model.acoustic import EncoderConfig
 from asr.signal.augment import AugmentConfig
@@ -192,3 +192,15 @@ def test_wrong_overrides_are_refused(setting: str, message: str) -> None:
 def test_override_that_overtaxes_json_is_plain_text(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--set\.inner\.hidden: expected int, found '"):
         override(Outer(name="a"), [f"inner.hidden={text}"])
+
+
+def test_differences_go_by_dotted_names() -> None:
+    before = {"a": {"b": 1, "c": 2}, "gone": 0, "list": [1]}
+    now = {"a": {"b": 1, "c": 3, "d": 4}, "list": [1], "new": 5}
+    assert differences(before, now) == {
+        "a.c": (2, 3),
+        "a.d": (None, 4),
+        "gone": (0, None),
+        "new": (None, 5),
+    }
+    assert differences(now, json.loads(json.dumps(now))) == {}

@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_shape_is_refused_by_setting(
 ) -> None:
     encoder = dataclasses.replace(micro.encoder, hidden=9)
     micro = dataclasses.replace(micro, encoder=encoder, init_from=str(finished))
-    with pytest.raises(ConfigError, match=r"encoder differ from this run's in hidden"):
+    with pytest.raises(ConfigError, match=r"it differs from this run in encoder.hidden; set"):
         setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
 
 

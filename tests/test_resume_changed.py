@@ -12,7 +12,6 @@ import pytest
 from asr.checkpoint.bundle import load_bundle
 from asr.errors import AsrError, CheckpointError, ManifestError
 from asr.training import Config, loop
-from asr.training.resume import differences
 from asr.training.run import read_config, run_training
 from asr.training.state import load_state, save_state
 from tests.training_support import (
@@ -157,18 +156,6 @@ def test_resuming_with_another_model_is_refused_and_harms_nothing(
 def test_a_run_that_is_not_told_to_resume_is_left_alone(micro: Config, broken: Path) -> None:
     with pytest.raises(AsrError, match="a run stands here already; add --resume"):
         loop.train(micro, broken, CPU)
-
-
-def test_differences_go_by_dotted_names() -> None:
-    before = {"a": {"b": 1, "c": 2}, "gone": 0, "list": [1]}
-    now = {"a": {"b": 1, "c": 3, "d": 4}, "list": [1], "new": 5}
-    assert differences(before, now) == {
-        "a.c": (2, 3),
-        "a.d": (None, 4),
-        "gone": (0, None),
-        "new": (None, 5),
-    }
-    assert differences(now, json.loads(json.dumps(now))) == {}
 
 
 def test_every_start_is_noted(broken: Path) -> None:

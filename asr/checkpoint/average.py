@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from asr.checkpoint.bundle import STORED_TYPES, WEIGHTS, Bundle, load_bundle, save_bundle
+from asr.config import differences
 from asr.errors import CheckpointError
 
-_FREE = {"dropout"}
-"""Settings of the encoder that mean nothing after training."""
+_FREE = ("encoder.dropout",)
+"""Settings that mean nothing after training."""
 
 
 def average_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -75,21 +76,17 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
 
 
 def _check_alike(first: Path, one: Bundle, second: Path, other: Bundle) -> None:
-    for part in ("features", "encoder", "tokens"):
-        wanted, found = one.config[part], other.config[part]
-        if part == "encoder":
-            wanted, found = (
-                {k: v for k, v in e.items() if k not in _FREE} for e in (wanted, found)
-            )
-        if wanted != found:
-            differing = ""
-            if isinstance(wanted, dict):
-                keys = sorted(k for k in wanted | found if wanted.get(k) != found.get(k))
-                differing = f" in {', '.join(keys)}"
-            raise CheckpointError(
-                f"{second}: its {part} differ from those of {first}{differing}; only a model and "
-                "what it became have a mean"
-            )
+    parts = ("features", "encoder", "tokens")
+    differing = [
+        name
+        for name in differences(*({part: b.config[part] for part in parts} for b in (one, other)))
+        if name not in _FREE
+    ]
+    if differing:
+        raise CheckpointError(
+            f"{second}: it differs from {first} in {', '.join(differing)}; only a model and what "
+            "it became have a mean"
+        )
     shapes = ({name: tensor.shape for name, tensor in b.weights.items()} for b in (one, other))
     if next(shapes) != next(shapes):
         raise CheckpointError(

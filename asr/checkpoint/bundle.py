@@ -49,7 +49,6 @@ _MAX_JSON_BYTES = 10_000_000
 _MAX_WEIGHTS_BYTES = 4 * 2**30
 STORED_TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 """What weights can be stored as, by its name in `config.json`."""
-_DTYPES = {dtype: name for name, dtype in STORED_TYPES.items()}
 _RECORD = {"bytes": int, "sha256": str}
 _SCHEMA: dict[str, Any] = {
     "format_version": int,
@@ -125,7 +124,7 @@ def save_bundle(
         "packages": package_versions(),
         "weights": {
             "parameters": sum(t.numel() for t in stored.values() if t.is_floating_point()),
-            "dtype": _DTYPES[dtype],
+            "dtype": _name(dtype),
         },
         "files": {name: _record(content) for name, content in files.items()},
     }
@@ -205,9 +204,13 @@ def _to_stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if not torch.isfinite(stored).all():
         raise CheckpointError(
             f"the weight {name!r} has values up to {tensor.abs().max().item():.3g}, too large for "
-            f"{_DTYPES[dtype]}, so nothing was saved; store it as bfloat16 or float32"
+            f"{_name(dtype)}, so nothing was saved; store it as bfloat16 or float32"
         )
     return stored
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _described(

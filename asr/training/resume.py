@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from asr.config import from_dict, to_dict
+from asr.config import differences, from_dict, to_dict
 from asr.errors import CheckpointError, ManifestError
 from asr.training.config import Config
 
@@ -56,19 +56,6 @@ def say_kept(config: Config, recipe: Config) -> None:
     """A recipe may have been edited since its run began, which goes on as it began."""
     for name, (kept, other) in differences(to_dict(config), to_dict(recipe)).items():
         _log.info("keeping %s = %s as the run began; its recipe now has %s", name, kept, other)
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Settings whose values differ, by their dotted names."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for name in [*before, *(name for name in now if name not in before)]:
-        one, other = before.get(name), now.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            inner = differences(one, other)
-            found |= {f"{name}.{key}": values for key, values in inner.items()}
-        elif one != other:
-            found[name] = one, other
-    return found
 
 
 def _check_data(before: Mapping[str, str], now: Mapping[str, str], accepted: bool) -> None:

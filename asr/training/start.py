@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 
 from asr.checkpoint.bundle import Bundle
-from asr.config import from_dict, to_dict
+from asr.config import differences, from_dict, to_dict
 from asr.errors import CheckpointError, ConfigError
 from asr.model.acoustic import AcousticModel, EncoderConfig
 from asr.signal.features import FeatureConfig
@@ -16,8 +16,8 @@ from asr.training.config import Config
 
 _TOKEN_AXES = {"output.weight": 0, "output.bias": 0, "feedback.weight": 1}
 """The axis along which a tensor of the model has an entry for each token."""
-_FREE = ("dropout", "subsampling")
-"""Settings of the encoder that no weight's shape depends on. What is learnt at 25 frames a second
+_FREE = ("encoder.dropout", "encoder.subsampling")
+"""Settings that no weight's shape depends on. What is learnt at 25 frames a second
 serves 50, at half the cost while there is most to learn."""
 
 _log = logging.getLogger("asr.training")
@@ -53,14 +53,16 @@ def start_from(bundle: Bundle, config: Config, model: AcousticModel, tokens: Tok
     weights are not those of its encoder.
     """
     where = config.init_from
-    wanted, found = to_dict(config), to_dict(alike(config, bundle, where))
-    for part in ("features", "encoder"):
-        differing = [k for k, v in wanted[part].items() if k not in _FREE and found[part][k] != v]
-        if differing:
-            raise ConfigError(
-                f"init_from={where}: its {part} differ from this run's in {', '.join(differing)}; "
-                f"set them alike (`asr describe {where}`), or let --init_from do so"
-            )
+    differing = [
+        name
+        for name in differences(to_dict(config), to_dict(alike(config, bundle, where)))
+        if name not in _FREE
+    ]
+    if differing:
+        raise ConfigError(
+            f"init_from={where}: it differs from this run in {', '.join(differing)}; set them "
+            f"alike (`asr describe {where}`), or let --init_from do so"
+        )
     weights = dict(bundle.weights)
     old = TokenTable(tuple(bundle.config["tokens"]))
     if old != tokens:
