@@ -2,8 +2,8 @@
 
     python -m recipes.an4.other_speech -o runs/an4-other-speech --seed 0 --threads 2
 
-Goes on from the left-out model of `recipes.alphanumeric`, which has heard AN4 among speech of other
-corpora, of synthesisers, and noise, with AN4 alone.
+Goes on from `checkpoints/alphanumeric`, which has heard AN4 among speech of other corpora, of
+synthesisers, and noise, with AN4 alone.
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ from recipes.an4.train_on_all import CONFIG as ALL
 CONFIG = dataclasses.replace(
     ALL,
     name="an4-other-speech",
-    init_from="runs/alphanumeric-left-out/checkpoint",
+    init_from="checkpoints/alphanumeric",
     data=dataclasses.replace(
         ALL.data,
         description=(
-            f"{ALL.data.description}; before that speechocean762, LibriSpeech dev-clean, "
-            "synthesised phrases and digits, noise"
+            f"{ALL.data.description}; before that Free Spoken Digit Dataset, speechocean762, "
+            "LibriSpeech dev-clean, synthesised phrases and digits, noise"
         ),
     ),
     encoder=dataclasses.replace(AN4.encoder, dropout=0.2),
