@@ -87,8 +87,8 @@ def _check_alike(first: Path, one: Bundle, second: Path, other: Bundle) -> None:
             f"{second}: it differs from {first} in {', '.join(differing)}; only a model and what "
             "it became have a mean"
         )
-    shapes = ({name: tensor.shape for name, tensor in b.weights.items()} for b in (one, other))
-    if next(shapes) != next(shapes):
+    wanted, found = ({name: t.shape for name, t in b.weights.items()} for b in (one, other))
+    if wanted != found:
         raise CheckpointError(
             f"{second}: its config.json and model.safetensors do not describe one model, or those "
             f"of {first} do not"

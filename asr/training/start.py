@@ -17,8 +17,8 @@ from asr.training.config import Config
 _TOKEN_AXES = {"output.weight": 0, "output.bias": 0, "feedback.weight": 1}
 """The axis along which a tensor of the model has an entry for each token."""
 _FREE = ("encoder.dropout", "encoder.subsampling")
-"""Settings that no weight's shape depends on. What is learnt at 25 frames a second
-serves 50, at half the cost while there is most to learn."""
+"""Settings that no weight's shape depends on. What is learnt at 25 frames a second serves 50, at
+half the cost while there is most to learn."""
 
 _log = logging.getLogger("asr.training")
 

@@ -9,6 +9,7 @@ synthesisers, and noise, with AN4 alone.
 import dataclasses
 
 from asr.training import main
+from recipes.alphanumeric.train import CONFIG as BEFORE
 from recipes.an4.train import CONFIG as AN4
 from recipes.an4.train_on_all import CONFIG as ALL
 
@@ -18,10 +19,8 @@ CONFIG = dataclasses.replace(
     init_from="checkpoints/alphanumeric",
     data=dataclasses.replace(
         ALL.data,
-        description=(
-            f"{ALL.data.description}; before that Free Spoken Digit Dataset, speechocean762, "
-            "LibriSpeech dev-clean, synthesised phrases and digits, noise"
-        ),
+        description=f"{ALL.data.description}; before that {BEFORE.data.description}",
+        licence=BEFORE.data.licence,
     ),
     encoder=dataclasses.replace(AN4.encoder, dropout=0.2),
     optim=dataclasses.replace(AN4.optim, epochs=11, warmup_epochs=0.3, workers=0, average=3),
