@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asr.recognizer import Recognizer
+    from asr.inference.recognizer import Recognizer
 
 # Spinning OpenMP threads slow a step thirtyfold beside another busy process; torch reads this
 # when it is imported.
@@ -21,6 +21,6 @@ __version__ = "0.1.0"
 
 def load(checkpoint: str | Path, device: str = "cpu") -> "Recognizer":
     """The recogniser of a checkpoint folder. Raises CheckpointError where it cannot be trusted."""
-    from asr.recognizer import Recognizer  # torch is imported only when it is needed
+    from asr.inference.recognizer import Recognizer  # torch is imported only when it is needed
 
     return Recognizer.load(checkpoint, device)

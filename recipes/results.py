@@ -16,8 +16,8 @@ from asr.cli.decoding import DecodingOptions
 from asr.corpus.manifest import read_manifest
 from asr.decode.decoder import Decoder
 from asr.errors import AsrError
-from asr.evaluation import evaluate
 from asr.files import write_text_atomic
+from asr.inference.evaluation import evaluate
 from recipes.synthetic.prepare import SAMPLES
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from asr.language.automaton import Automaton
+from asr.language.automata.automaton import Automaton
 from asr.text.tokens import TokenTable
 
 TABLE = TokenTable((" ", "A", "B"))

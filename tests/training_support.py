@@ -15,7 +15,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ScalarEvent
 from torch import Tensor
 
-from asr.checkpoint.bundle import load_bundle
+from asr.checkpoint.checkpoint import load_checkpoint
 from asr.config import to_dict
 from asr.files import write_json_atomic
 from asr.model.acoustic import EncoderConfig
@@ -195,7 +195,7 @@ def same(one: Any, other: Any) -> bool:
 
 def outcome_of(folder: Path) -> dict[str, Any]:
     """All that a finished run has learnt, and that depends on nothing else."""
-    state, bundle = state_of(folder), load_bundle(folder / "checkpoint")
+    state, bundle = state_of(folder), load_checkpoint(folder / "checkpoint")
     del state["config"]  # how often it was saved may differ
     chosen = {"chosen": bundle.metrics["weights"], "dev": bundle.metrics["dev"]}
     return {**state, "checkpoint": bundle.weights, **chosen}

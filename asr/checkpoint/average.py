@@ -11,7 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asr.checkpoint.bundle import STORED_TYPES, WEIGHTS, Bundle, load_bundle, save_bundle
+from asr.checkpoint.checkpoint import (
+    STORED_TYPES,
+    WEIGHTS,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from asr.config import differences
 from asr.errors import CheckpointError
 
@@ -40,7 +46,7 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     Raises CheckpointError if one is no sound checkpoint, if two are the same, or if they are not
     models of one kind: features, encoder, tokens. AsrError if it cannot be written.
     """
-    bundles = [load_bundle(checkpoint) for checkpoint in checkpoints]
+    bundles = [load_checkpoint(checkpoint) for checkpoint in checkpoints]
     for checkpoint, bundle in zip(checkpoints[1:], bundles[1:], strict=True):
         _check_alike(checkpoints[0], bundles[0], checkpoint, bundle)
     digests = [bundle.config["files"][WEIGHTS]["sha256"] for bundle in bundles]
@@ -53,7 +59,7 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     last = bundles[-1].config
     licences = [bundle.config["training"].get("licence") for bundle in bundles]
     names = dict(zip(map(str, checkpoints), digests, strict=True))
-    save_bundle(
+    save_checkpoint(
         output,
         features=last["features"],
         encoder=last["encoder"],
@@ -75,7 +81,7 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     )
 
 
-def _check_alike(first: Path, one: Bundle, second: Path, other: Bundle) -> None:
+def _check_alike(first: Path, one: Checkpoint, second: Path, other: Checkpoint) -> None:
     parts = ("features", "encoder", "tokens")
     differing = [
         name

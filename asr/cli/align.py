@@ -15,8 +15,8 @@ from asr.files import json_text, make_folder, write_text_atomic
 from asr.text.timed import render_ctm, render_textgrid, words_json
 
 if TYPE_CHECKING:
-    from asr.alignment import AlignedRecording
     from asr.corpus.manifest import Utterance
+    from asr.inference.alignment import AlignedRecording
 
 _log = logging.getLogger("asr.align")
 
@@ -99,7 +99,7 @@ def align(
         raise typer.BadParameter(
             "a manifest needs a folder for its results", param_hint="--output_dir"
         )
-    from asr.alignment import align_recording
+    from asr.inference.alignment import align_recording
 
     raw_format = parse_raw(raw)
     tasks = _tasks(audio, transcript, raw_format is not None)

@@ -16,14 +16,12 @@ if TYPE_CHECKING:
     from asr.decode.beam import SearchConfig
     from asr.decode.decoder import Decoder, TunedSettings
     from asr.decode.fusion import FusionConfig
-    from asr.decode.rescoring import Rescorer
-    from asr.recognizer import Recognizer
+    from asr.inference.recognizer import Recognizer
 
 _log = logging.getLogger("asr.decoding")
 
 WIDE_BEAM = 50
 """The beam of a search that is told of the language, unless the user says otherwise."""
-RESCORE_WEIGHT = 0.1
 
 
 def _option(name: str, help_text: str, **limits: Any) -> Any:
@@ -72,21 +70,6 @@ class DecodingOptions:
             "Whether words that the model lacks are impossible. Default: as tuned, or open.",
         ),
     ] = None
-    rescore: Annotated[
-        Path | None,
-        _option(
-            "--rescore",
-            "Recurrent language model that puts what the beam found in a new order; beside --lm.",
-        ),
-    ] = None
-    rescore_weight: Annotated[
-        float | None,
-        _option(
-            "--rescore_weight",
-            f"Of its log-probabilities. Default: as tuned, or {RESCORE_WEIGHT:g}.",
-            min=0.0,
-        ),
-    ] = None
     hotwords: Annotated[
         list[str] | None,
         _option(
@@ -114,17 +97,13 @@ class DecodingOptions:
 
     def __post_init__(self) -> None:
         needs = {
-            "--lm": ("lm_weight", "unknown_penalty", "closed_vocabulary", "rescore"),
+            "--lm": ("lm_weight", "unknown_penalty", "closed_vocabulary"),
             "--grammar or --lexicon": ("reject_below",),
-            "--rescore": ("rescore_weight",),
         }
         given = {
             "--lm": self.lm,
             "--grammar or --lexicon": self.lexicon or self.grammar,
-            "--rescore": self.rescore,
         }
-        if self.rescore and self.beam_size == 1:
-            raise typer.BadParameter("--rescore needs a beam: --beam_size 2 or more")
         for needed, names in needs.items():
             for name in names:
                 if getattr(self, name) is not None and not given[needed]:
@@ -146,7 +125,6 @@ class DecodingOptions:
         hotwords = parse_hotwords(self.hotwords or [], recognizer.tokens)
         tuned = tuned_settings(recognizer.metrics, self.lm)
         search, fusion = self._settings(tuned)
-        rescorer = self._rescorer(recognizer, tuned)
         decoder = build_decoder(
             recognizer.tokens,
             search,
@@ -156,35 +134,15 @@ class DecodingOptions:
             grammar=self.grammar,
             hotwords=hotwords,
         )
-        rescoring = rescorer.config if rescorer else None
-        as_tuned = tuned is not None and tuned.agrees_with(search, fusion, rescoring)
+        as_tuned = tuned is not None and tuned.agrees_with(search, fusion)
         if as_tuned and not decoder.is_greedy:
             _log.info("decoding as tuned for this checkpoint with %s", self.lm or "no model")
-        elif tuned and not (self.rescore or self._tells):
-            _warn_of_second_pass(tuned, search, fusion)
         fits = as_tuned and not self._tells
         return dataclasses.replace(
             decoder,
             calibration=tuned.calibration if tuned and fits else Calibration(),
             reject_below=self.reject_below,
-            rescorer=rescorer,
         )
-
-    def _rescorer(
-        self, recognizer: "Recognizer", tuned: "TunedSettings | None"
-    ) -> "Rescorer | None":
-        """The second pass: as said here, or as tuned with this very model."""
-        if self.rescore is None:
-            return None
-        from asr.checkpoint.language_model import load_rescorer
-
-        rescorer = load_rescorer(self.rescore, recognizer.tokens, RESCORE_WEIGHT)
-        if self.rescore_weight is not None:
-            return rescorer.weighted(self.rescore_weight)
-        known = tuned.rescoring if tuned else None
-        if known and known.lm_sha256 == rescorer.config.lm_sha256:
-            return rescorer.weighted(known.weight)
-        return rescorer
 
     def _settings(self, tuned: "TunedSettings | None") -> tuple["SearchConfig", "FusionConfig"]:
         """What is said here, and for the rest what was tuned, or failing that the defaults."""
@@ -230,27 +188,12 @@ class DecodingOptions:
                 "unknown_penalty": fusion.unknown_log_penalty,
                 "closed_vocabulary": fusion.closed_vocabulary,
             }
-        if decoder.rescorer is not None:
-            weight = decoder.rescorer.config.weight
-            settings |= {"rescore": str(self.rescore), "rescore_weight": weight}
         if self.hotwords:
             settings["hotwords"] = ",".join(self.hotwords)
         for name in ("lexicon", "grammar", "reject_below"):
             value = getattr(self, name)
             settings[name] = str(value) if isinstance(value, Path) else value
         return {name: value for name, value in settings.items() if value is not None}
-
-
-def _warn_of_second_pass(
-    tuned: "TunedSettings", search: "SearchConfig", fusion: "FusionConfig"
-) -> None:
-    """Say so where a decoder without a second pass differs in nothing else from what was tuned."""
-    if tuned.rescoring and tuned.agrees_with(search, fusion, tuned.rescoring):
-        _log.warning(
-            "tuned for this checkpoint with --rescore and the model of SHA-256 %.12s...: without "
-            "it word confidences are not calibrated",
-            tuned.rescoring.lm_sha256,
-        )
 
 
 def takes_decoding_options(command: Callable[..., None]) -> Callable[..., None]:

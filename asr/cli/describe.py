@@ -7,7 +7,7 @@ from asr.cli.options import Checkpoint
 
 def describe(checkpoint: Checkpoint) -> None:
     """Print a checkpoint's architecture, training data, figures and hashes."""
-    from asr.checkpoint.bundle import describe as render
-    from asr.checkpoint.bundle import load_bundle
+    from asr.checkpoint.checkpoint import describe as render
+    from asr.checkpoint.checkpoint import load_checkpoint
 
-    typer.echo(render(load_bundle(checkpoint)))
+    typer.echo(render(load_checkpoint(checkpoint)))

@@ -8,7 +8,6 @@ import typer
 from tqdm import tqdm
 
 from asr.cli.decoding import DecodingOptions, takes_decoding_options
-from asr.cli.formats import transcript_json
 from asr.cli.options import (
     Checkpoint,
     Device,
@@ -19,10 +18,11 @@ from asr.cli.options import (
     load_recognizer,
 )
 from asr.files import write_json_atomic, write_text_atomic
+from asr.inference.writers import transcript_json
 
 if TYPE_CHECKING:
     from asr.decode.decoder import Decoder
-    from asr.evaluation import Evaluation
+    from asr.inference.evaluation import Evaluation
     from asr.scoring.wer import Score
 
 
@@ -54,7 +54,7 @@ def evaluate(
     nothing: words written there are errors, and are also counted for each minute.
     """
     from asr.corpus.manifest import read_manifest
-    from asr.evaluation import evaluate as run
+    from asr.inference.evaluation import evaluate as run
     from asr.scoring.report import render_report, report_json
 
     for output in (json_file, hypotheses_file):

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.options import LARGEST_SEED, check_folder
+from asr.cli.options import check_folder
 from asr.files import write_json_atomic
-from asr.language.arpa import LARGEST_ORDER
+from asr.language.ngram.arpa import LARGEST_ORDER
 
 if TYPE_CHECKING:
-    from asr.language.kneser_ney import Estimate
-    from asr.language.perplexity import SentenceScore, TextScore
+    from asr.language.ngram.kneser_ney import Estimate
+    from asr.language.ngram.perplexity import SentenceScore, TextScore
 
 app = typer.Typer(
-    help="Make a language model from text, n-gram or recurrent, and measure it on other text.",
+    help="Estimate an n-gram language model from text, and measure it on other text.",
     no_args_is_help=True,
 )
 
 _TEXT_HELP = "Text with one sentence a line (.gz too), or a manifest (.jsonl)."
-_NEURAL = ".safetensors"
 _Characters = Annotated[
     bool, typer.Option("--characters", help="Words are characters; the space is <space>.")
 ]
@@ -60,9 +59,9 @@ def train(
     characters: _Characters = False,
 ) -> None:
     """Estimate a model by interpolated modified Kneser-Ney smoothing and write it as ARPA."""
-    from asr.language.arpa import write_arpa
-    from asr.language.kneser_ney import estimate
-    from asr.language.sentences import read_sentences
+    from asr.language.ngram.arpa import write_arpa
+    from asr.language.ngram.kneser_ney import estimate
+    from asr.language.ngram.text import read_sentences
 
     thresholds = _counts(prune)
     check_folder(output)
@@ -88,55 +87,11 @@ def _summary(result: "Estimate") -> str:
     return "\n".join(lines)
 
 
-@app.command("train-neural")
-def train_neural(
-    texts: Annotated[
-        list[Path], typer.Argument(metavar="TEXT...", help=_TEXT_HELP, show_default=False)
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help=f"File to write, ending in {_NEURAL}.")
-    ],
-    dev: Annotated[
-        Path | None,
-        typer.Option("--dev", help="Other text to choose the epoch by; without: a tenth of TEXT."),
-    ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most.")] = 100,
-    hidden: Annotated[int, typer.Option("--hidden", min=1, help="Units of the layer.")] = 128,
-    seed: Annotated[
-        int,
-        typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of all that is drawn at random."),
-    ] = 0,
-) -> None:
-    """Train a recurrent model of words (an LSTM), for `--rescore` of transcribe and evaluate."""
-    from asr.checkpoint.language_model import save_language_model
-    from asr.language.neural import NeuralConfig
-    from asr.language.neural_training import TrainingConfig
-    from asr.language.neural_training import train_neural as run
-    from asr.language.sentences import read_sentences
-
-    if output.suffix != _NEURAL:
-        raise typer.BadParameter(f"--output: expected a name ending in {_NEURAL}, found {output}")
-    check_folder(output)
-    result = run(
-        [sentence for text in texts for sentence in read_sentences(text)],
-        read_sentences(dev) if dev else None,
-        NeuralConfig(hidden=hidden),
-        TrainingConfig(epochs=epochs, seed=seed),
-    )
-    save_language_model(output, result.model)
-    typer.echo(
-        f"sentences  {result.sentences}\nvocabulary {len(result.model.words)}\n"
-        f"epoch      {result.epoch}\nperplexity {min(result.perplexities):.4f}"
-    )
-
-
 @app.command()
 def score(
     model_file: Annotated[
         Path,
-        typer.Argument(
-            metavar="MODEL", help=f"ARPA file, plain or .gz, or recurrent model ({_NEURAL})."
-        ),
+        typer.Argument(metavar="MODEL", help="ARPA file, plain or .gz."),
     ],
     text: Annotated[Path, typer.Argument(metavar="TEXT", help=_TEXT_HELP)],
     characters: _Characters = False,
@@ -152,8 +107,8 @@ def score(
     ] = None,
 ) -> None:
     """Print the perplexity of a model on TEXT and the rate of words it does not know (OOV)."""
-    from asr.language.perplexity import total
-    from asr.language.sentences import read_sentences
+    from asr.language.ngram.perplexity import total
+    from asr.language.ngram.text import read_sentences
 
     sentences = read_sentences(text, characters)
     scores, has_unknown = _scores(model_file, sentences)
@@ -174,13 +129,9 @@ def score(
 
 def _scores(model_file: Path, sentences: list[list[str]]) -> tuple[list["SentenceScore"], bool]:
     """What a model says of each sentence, and whether it has <unk>."""
-    from asr.language.ngram import read_arpa
-    from asr.language.perplexity import score_sentence
+    from asr.language.ngram.model import read_arpa
+    from asr.language.ngram.perplexity import score_sentence
 
-    if model_file.suffix == _NEURAL:
-        from asr.checkpoint.language_model import load_language_model  # and with it torch
-
-        return load_language_model(model_file).score_sentences(sentences), True
     model = read_arpa(model_file)
     return [score_sentence(model, sentence) for sentence in sentences], model.unknown_word >= 0
 

@@ -8,7 +8,7 @@ import typer
 from asr.errors import AsrError, ConfigError
 
 if TYPE_CHECKING:
-    from asr.recognizer import Recognizer
+    from asr.inference.recognizer import Recognizer
     from asr.signal.audio import RawFormat
 
 Checkpoint = Annotated[

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from asr.cli.decoding import DecodingOptions, takes_decoding_options
-from asr.cli.formats import OutputFormat, render
 from asr.cli.options import (
     Checkpoint,
     Device,
@@ -20,6 +19,7 @@ from asr.cli.options import (
 )
 from asr.errors import AsrError
 from asr.files import make_folder, write_text_atomic
+from asr.inference.writers import OutputFormat, render
 
 _log = logging.getLogger("asr.transcribe")
 

@@ -23,8 +23,8 @@ from asr.errors import ManifestError
 if TYPE_CHECKING:
     from asr.corpus.manifest import Utterance
     from asr.decode.decoder import TunedSettings
-    from asr.recognizer import Recognizer
-    from asr.tuning.bench import Bench, DevSet, Trial
+    from asr.inference.recognizer import Recognizer
+    from asr.tuning.bench import Bench, DevSet
     from asr.tuning.choice import Tuning
 
 _log = logging.getLogger("asr.tune")
@@ -39,10 +39,6 @@ def tune(
     lm: Annotated[
         Path | None,
         typer.Option("--lm", help="ARPA language model to decode with; without: none."),
-    ] = None,
-    rescore: Annotated[
-        Path | None,
-        typer.Option("--rescore", help="Recurrent language model for a second pass; beside --lm."),
     ] = None,
     closed_vocabulary: Annotated[
         bool,
@@ -72,20 +68,18 @@ def tune(
     """
     import torch
 
-    from asr.checkpoint.language_model import load_rescorer
     from asr.corpus.manifest import read_manifest
     from asr.decode.decoder import build_decoder
     from asr.decode.fusion import FusionConfig
     from asr.tuning.bench import Bench
-    from asr.tuning.choice import passes, tune_rescoring
+    from asr.tuning.choice import passes
     from asr.tuning.choice import tune as choose
     from asr.tuning.report import draw_trials, render_trials
 
-    for option, given in (("--closed_vocabulary", closed_vocabulary), ("--rescore", rescore)):
-        if given and not lm:
-            raise typer.BadParameter(f"{option} means nothing without --lm")
+    if closed_vocabulary and not lm:
+        raise typer.BadParameter("--closed_vocabulary means nothing without --lm")
     if like:
-        if dev_manifest or rescore or closed_vocabulary or plot:
+        if dev_manifest or closed_vocabulary or plot:
             raise typer.BadParameter("--like chooses nothing anew: beside it only --lm, --dry_run")
         _take_over(checkpoint, like, lm, dry_run)
         return
@@ -99,16 +93,12 @@ def tune(
     _warn_if_trained_on(checkpoint, dev_manifest)
     fusion = FusionConfig(closed_vocabulary=closed_vocabulary)
     decoder = build_decoder(recognizer.tokens, fusion=fusion, lm=lm)
-    rescorer = load_rescorer(rescore, recognizer.tokens) if rescore else None
     dev = _dev_set(recognizer, utterances, dev_manifest)
-    total = passes(decoder, rescorer)
+    total = passes(decoder)
     with tqdm(total=total, desc="searches", disable=None, leave=False) as progress:
         bench = Bench(dev, recognizer.tokens, threads or torch.get_num_threads(), progress.update)
         tuning = choose(bench, decoder)
-        second = tune_rescoring(bench, tuning.choice.decoder, rescorer) if rescorer else None
     typer.echo(render_trials(tuning))
-    if second:
-        tuning = _with_second_pass(tuning, second)
     settings, calibrated = _settings(tuning, bench, lm)
     rates = f"dev WER {tuning.choice.wer:.2%}, CER {tuning.choice.cer:.2%}"
     typer.echo(f"\nchoice: {_choice(settings)}\n{rates}\n{calibrated}")
@@ -126,15 +116,15 @@ def tune(
 
 def _take_over(checkpoint: Path, other: Path, lm: Path | None, dry_run: bool) -> None:
     """Keep what was tuned for another checkpoint and its language model, if any, for this one's."""
-    from asr.checkpoint.bundle import load_bundle
+    from asr.checkpoint.checkpoint import load_checkpoint
     from asr.decode.decoder import all_tuned_settings
     from asr.errors import ConfigError
     from asr.files import sha256_of
 
-    load_bundle(checkpoint)
+    load_checkpoint(checkpoint)
     found = [
         settings
-        for settings in all_tuned_settings(load_bundle(other).metrics)
+        for settings in all_tuned_settings(load_checkpoint(other).metrics)
         if (settings.lm_sha256 is None) == (lm is None)
     ]
     kind = "with a language model" if lm else "without a language model"
@@ -162,28 +152,16 @@ def _dev_set(
 
 
 def _warn_if_trained_on(checkpoint: Path, manifest: Path) -> None:
-    from asr.checkpoint.bundle import load_bundle
+    from asr.checkpoint.checkpoint import load_checkpoint
     from asr.tuning.bench import was_trained_on
 
-    if was_trained_on(load_bundle(checkpoint).config, manifest):
+    if was_trained_on(load_checkpoint(checkpoint).config, manifest):
         _log.warning(
             "%s was trained on %s: it knows these very recordings, so that a language model seems "
             "of little use to it; tune on others",
             checkpoint,
             manifest,
         )
-
-
-def _with_second_pass(tuning: "Tuning", second: "Trial") -> "Tuning":
-    """The choice with a second pass, if that makes fewer word errors; says so either way."""
-    first = tuning.choice
-    assert second.decoder.rescorer is not None
-    weight, helps = second.decoder.rescorer.config.weight, second.word_errors < first.word_errors
-    typer.echo(
-        f"\nsecond pass: weight {weight:g}, dev WER {second.wer:.2%}, without it {first.wer:.2%}"
-        f"{'' if helps else '; no gain: left out'}"
-    )
-    return dataclasses.replace(tuning, choice=second) if helps else tuning
 
 
 def _settings(tuning: "Tuning", bench: "Bench", lm: Path | None) -> tuple["TunedSettings", str]:
@@ -196,8 +174,6 @@ def _settings(tuning: "Tuning", bench: "Bench", lm: Path | None) -> tuple["Tuned
     settings = TunedSettings(lm_sha256=sha256_of(lm) if lm else None, search=decoder.search)
     if decoder.fusion is not None:
         settings = dataclasses.replace(settings, fusion=decoder.fusion.config)
-    if decoder.rescorer is not None:
-        settings = dataclasses.replace(settings, rescoring=decoder.rescorer.config)
     raw, correct = bench.raw_confidences(decoder)
     if not raw:
         return settings, "no words were recognised: confidences are not calibrated"
@@ -221,15 +197,13 @@ def _choice(settings: "TunedSettings") -> str:
             chosen["closed_vocabulary"] = True
         else:
             chosen["unknown_penalty"] = fusion.unknown_log_penalty
-    if settings.rescoring is not None:
-        chosen["rescore_weight"] = settings.rescoring.weight
     return in_one_line(chosen)
 
 
 def _keep(checkpoint: Path, name: str, settings: "TunedSettings") -> None:
-    from asr.checkpoint.bundle import load_bundle, update_metrics
+    from asr.checkpoint.checkpoint import load_checkpoint, update_metrics
     from asr.decode.decoder import with_tuned_settings
 
-    metrics = load_bundle(checkpoint).metrics
+    metrics = load_checkpoint(checkpoint).metrics
     update_metrics(checkpoint, with_tuned_settings(metrics, name, settings))
     typer.echo(f"kept in {checkpoint}: decoding.{name}")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from asr.corpus.manifest import Corpus, Utterance
 from asr.corpus.recordings import read_utterance
-from asr.signal.draws import below, uniform
+from asr.signal.rng import below, uniform
 
 _SPARE_SECONDS = 0.01
 """Read beyond what is needed, for rounding at another rate."""

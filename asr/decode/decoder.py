@@ -18,19 +18,20 @@ from asr.decode.confidence import Calibration
 from asr.decode.fusion import Fusion, FusionConfig
 from asr.decode.greedy import greedy_search
 from asr.decode.hypothesis import Hypothesis
-from asr.decode.rescoring import Rescorer, RescoringConfig
 from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
-from asr.language.arpa import MARKS, SPACE
-from asr.language.automaton import read_word_list
-from asr.language.grammar import compile_grammar, read_grammar
+from asr.language.automata.automaton import read_word_list
+from asr.language.grammar.compiler import compile_grammar, read_grammar
 from asr.language.hotwords import spell_hotword
-from asr.language.ngram import NgramModel, read_arpa
+from asr.language.ngram.arpa import MARKS, SPACE
+from asr.language.ngram.model import NgramModel, read_arpa
 from asr.text.tokens import TokenTable
 
 GREEDY = SearchConfig(beam_size=1)
 TUNED = "decoding"
 """The key of the tuned settings in a checkpoint's metrics."""
+_RETIRED = ("rescoring",)
+"""Keys of such settings that earlier versions wrote."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,11 @@ class TunedSettings:
     search: SearchConfig = GREEDY
     fusion: FusionConfig = field(default_factory=FusionConfig)
     calibration: Calibration = field(default_factory=Calibration)
-    rescoring: RescoringConfig | None = None
-    """The second pass; None where it brought nothing, or was not asked for."""
 
-    def agrees_with(
-        self, search: SearchConfig, fusion: FusionConfig, rescoring: RescoringConfig | None = None
-    ) -> bool:
+    def agrees_with(self, search: SearchConfig, fusion: FusionConfig) -> bool:
         """Whether a decoder of these settings finds the same; how many it returns is its own."""
         search = dataclasses.replace(search, nbest=self.search.nbest)
-        return (search, fusion, rescoring) == (self.search, self.fusion, self.rescoring)
+        return (search, fusion) == (self.search, self.fusion)
 
 
 def tuned_settings(metrics: Mapping[str, Any], lm: Path | None = None) -> TunedSettings | None:
@@ -72,9 +69,16 @@ def all_tuned_settings(metrics: Mapping[str, Any]) -> list[TunedSettings]:
     if not isinstance(records, Mapping):
         raise ConfigError(f"metrics: {TUNED}: expected an object, found {records!r}")
     return [
-        from_dict(TunedSettings, record, f"metrics: {TUNED}.{name}")
+        from_dict(TunedSettings, _without_retired(record), f"metrics: {TUNED}.{name}")
         for name, record in records.items()
     ]
+
+
+def _without_retired(record: Any) -> Any:
+    """A record as today's program reads it: older ones name a second pass, mostly none."""
+    if not isinstance(record, Mapping):
+        return record
+    return {key: value for key, value in record.items() if key not in _RETIRED}
 
 
 def with_tuned_settings(
@@ -103,8 +107,6 @@ class Decoder:
     fusion: Fusion | None = None
     calibration: Calibration = field(default_factory=Calibration)
     """Of the word confidences."""
-    rescorer: Rescorer | None = None
-    """Of all that the beam holds in the end; greedy search has nothing to choose from."""
     reject_below: float | None = None
     """With an automaton: what was said counts as none of its sentences where
     `confidence.mean_log_ratio` is lower."""
@@ -122,15 +124,13 @@ class Decoder:
     def __call__(self, log_probs: Tensor, at_least: int = 1) -> list[Hypothesis]:
         """Decode one utterance of emissions `(T, C)`, best first, as `greedy_search` or `search`.
 
-        A beam gives `search.nbest` hypotheses, or `at_least` so many, as far as it has them; with
-        a rescorer, the best of the whole beam by its scores. Raises ConfigError as they do.
+        A beam gives `search.nbest` hypotheses, or `at_least` so many, as far as it has them.
+        Raises ConfigError as they do.
         """
         if self.is_greedy:
             return [greedy_search(log_probs)]
         wanted = min(max(self.search.nbest, at_least), self.search.beam_size)
-        nbest = self.search.beam_size if self.rescorer else wanted
-        found = search(log_probs, dataclasses.replace(self.search, nbest=nbest), self.fusion)
-        return self.rescorer(found)[:wanted] if self.rescorer else found
+        return search(log_probs, dataclasses.replace(self.search, nbest=wanted), self.fusion)
 
 
 def build_decoder(

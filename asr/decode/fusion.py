@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from asr.decode.knowledge import NODE, Knowledge, extend, finish, plant
 from asr.errors import ConfigError
-from asr.language.arpa import SPACE
-from asr.language.automaton import Automaton
+from asr.language.automata.automaton import Automaton
 from asr.language.hotwords import LARGEST_BOOST, Hotwords, build_hotwords, space_token
 from asr.language.lexicon import Lexicon, build_lexicon
-from asr.language.ngram import NgramArrays, NgramModel
+from asr.language.ngram.arpa import SPACE
+from asr.language.ngram.model import NgramArrays, NgramModel
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger(__name__)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.compiled import compiled
-from asr.language.automaton import Automaton, step
+from asr.language.automata.automaton import Automaton, step
 from asr.language.hashing import pair_key, scatter
 from asr.language.hotwords import Hotwords, follow
 from asr.language.lexicon import Lexicon
-from asr.language.ngram import NgramArrays, score_word
+from asr.language.ngram.model import NgramArrays, score_word
 from asr.text.tokens import BLANK
 
 NODE = np.dtype(

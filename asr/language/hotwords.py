@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from asr.compiled import compiled
 from asr.errors import ConfigError, TextError
-from asr.language.automaton import Automaton, spelling_trie, step
+from asr.language.automata.automaton import Automaton, spelling_trie, step
 from asr.text.tokens import TokenTable
 
 LARGEST_BOOST = 1e6

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from asr.compiled import compiled
 from asr.errors import TextError
-from asr.language.arpa import MARKS
-from asr.language.automaton import Automaton, spelling_trie
-from asr.language.ngram import NgramArrays, NgramModel, score_word
+from asr.language.automata.automaton import Automaton, spelling_trie
+from asr.language.ngram.arpa import MARKS
+from asr.language.ngram.model import NgramArrays, NgramModel, score_word
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from asr.errors import AudioError, ConfigError
 from asr.files import atomic_write
-from asr.signal.decoding import DEFAULT_LIMITS, AudioInfo, Limits, Part, RawFormat, open_audio
-from asr.signal.headers import UNKNOWN_FRAMES, refusal
+from asr.signal.containers.headers import UNKNOWN_FRAMES, refusal
+from asr.signal.reader import DEFAULT_LIMITS, AudioInfo, Limits, Part, RawFormat, open_audio
 
 __all__ = ["SUFFIXES", "AudioInfo", "Limits", "Part", "RawFormat"]
 __all__ += ["blocks", "encode", "find_audio", "probe", "read", "write"]

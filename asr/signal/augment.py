@@ -12,8 +12,8 @@ from torch import Tensor
 from asr.errors import ConfigError
 from asr.signal import distort, dsp
 from asr.signal.codec import through_codec
-from asr.signal.draws import happens, uniform
 from asr.signal.noise import coloured_noise, mixed
+from asr.signal.rng import happens, uniform
 
 _TRIM_HEARS_HZ = 2000.0
 """The lowest of the frequencies below which it is heard what is quiet; the highest is all."""

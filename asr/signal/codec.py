@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from asr.errors import ConfigError
 from asr.signal import dsp
-from asr.signal.draws import below, uniform
+from asr.signal.rng import below, uniform
 
 _PEAK_DB = (-20.0, -1.0)
 

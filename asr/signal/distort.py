@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from asr.signal import dsp
-from asr.signal.draws import below, uniform
 from asr.signal.noise import active_part
+from asr.signal.rng import below, uniform
 
 _RT60_SECONDS = (0.1, 0.6)
 _DIRECT_DB = (0.0, 15.0)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from asr.signal import dsp
-from asr.signal.draws import uniform
+from asr.signal.rng import uniform
 
 _ACTIVE = 10**-1.59
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from asr.signal.augment import AugmentConfig
-from asr.signal.draws import below, uniform
+from asr.signal.rng import below, uniform
 
 _KNOT_FRAMES = 30
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from asr.checkpoint.origin import package_versions, source_commit
+from asr.checkpoint.provenance import package_versions, source_commit
 from asr.config import to_dict
 from asr.files import read_settled, write_text_atomic
 from asr.training.config import Config

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from asr.checkpoint.bundle import CONFIG, load_bundle
+from asr.checkpoint.checkpoint import CONFIG, load_checkpoint
 from asr.config import from_dict, override
 from asr.errors import AsrError, ConfigError
 from asr.files import make_folder, write_failure
@@ -58,7 +58,7 @@ def run_training(
         raise ConfigError(f"{output_dir}: nothing to resume; start the run without --resume")
     source = output_dir / "config.json" if resume and config_file is None else config_file
     config = read_config(source) if source else base or Config()
-    config = alike(config, load_bundle(init_from), str(init_from)) if init_from else config
+    config = alike(config, load_checkpoint(init_from), str(init_from)) if init_from else config
 
     def changed(config: Config) -> Config:
         data = dataclasses.replace(

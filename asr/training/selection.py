@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asr.checkpoint.average import average_weights
-from asr.checkpoint.bundle import save_bundle
+from asr.checkpoint.checkpoint import save_checkpoint
 from asr.config import to_dict
 from asr.decode.greedy import greedy_search_batch
 from asr.errors import AsrError, CheckpointError
@@ -164,7 +164,7 @@ def write_checkpoint(
 ) -> None:
     """Write the checkpoint, with all that tells how it came about."""
     config = run.config
-    save_bundle(
+    save_checkpoint(
         checkpoint,
         features=to_dict(config.features),
         encoder=to_dict(config.encoder),

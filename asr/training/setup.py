@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from asr.checkpoint.bundle import load_bundle
+from asr.checkpoint.checkpoint import load_checkpoint
 from asr.config import to_dict
 from asr.corpus.batches import Batch, DurationBatches, UtteranceDataset, make_loader
 from asr.corpus.check import check_corpus
@@ -69,7 +69,7 @@ def prepare(
     same_plan = state is None or check_resumable(
         state, config, manifests, group.size, accept_changed_data
     )
-    start = load_bundle(config.init_from) if config.init_from and state is None else None
+    start = load_checkpoint(config.init_from) if config.init_from and state is None else None
     tokens = tokens_to_start_with(state["tokens"] if state else train_set.characters, start)
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
     check_data(config, tokens, train_set, dev_set)

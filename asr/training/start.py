@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import torch
 
-from asr.checkpoint.bundle import Bundle
+from asr.checkpoint.checkpoint import Checkpoint
 from asr.config import differences, from_dict, to_dict
 from asr.errors import CheckpointError, ConfigError
 from asr.model.acoustic import AcousticModel, EncoderConfig
@@ -23,7 +23,7 @@ half the cost while there is most to learn."""
 _log = logging.getLogger("asr.training")
 
 
-def alike(config: Config, bundle: Bundle, where: str) -> Config:
+def alike(config: Config, bundle: Checkpoint, where: str) -> Config:
     """The settings, with what has to be as in the checkpoint to start from it, which is `where`.
 
     Raises ConfigError if what the checkpoint says of itself cannot be understood.
@@ -36,7 +36,7 @@ def alike(config: Config, bundle: Bundle, where: str) -> Config:
     )
 
 
-def tokens_to_start_with(characters: Collection[str], bundle: Bundle | None) -> TokenTable:
+def tokens_to_start_with(characters: Collection[str], bundle: Checkpoint | None) -> TokenTable:
     """The checkpoint's tokens if they spell the data, else the characters of the data.
 
     A few recordings may lack a letter that the checkpoint has long known.
@@ -46,7 +46,9 @@ def tokens_to_start_with(characters: Collection[str], bundle: Bundle | None) -> 
     return TokenTable.from_texts(characters)
 
 
-def start_from(bundle: Bundle, config: Config, model: AcousticModel, tokens: TokenTable) -> None:
+def start_from(
+    bundle: Checkpoint, config: Config, model: AcousticModel, tokens: TokenTable
+) -> None:
     """Take over the weights of a checkpoint; tokens that it lacks start as in a new model.
 
     Raises ConfigError if its features or encoder are not those of this run, CheckpointError if its

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr.checkpoint.bundle import CONFIG, METRICS
-from asr.checkpoint.sealed import parse_object
+from asr.checkpoint.checkpoint import CONFIG, METRICS
+from asr.checkpoint.integrity import parse_object
 from asr.config import to_dict
 from asr.errors import AsrError
 from asr.files import read_settled

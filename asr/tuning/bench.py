@@ -20,7 +20,7 @@ from asr.decode.confidence import VOTERS, word_confidences
 from asr.decode.decoder import Decoder
 from asr.errors import ManifestError
 from asr.files import sha256_of
-from asr.recognizer import Recognizer
+from asr.inference.recognizer import Recognizer
 from asr.scoring.calibration import correct_words
 from asr.scoring.wer import align, character_errors, word_errors
 from asr.text.tokens import TokenTable

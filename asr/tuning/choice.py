@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 from asr.decode.beam import SearchConfig
 from asr.decode.decoder import Decoder
 from asr.decode.fusion import FusionConfig
-from asr.decode.rescoring import Rescorer
 from asr.tuning.bench import Bench, Trial
 
 LM_WEIGHTS: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 WORD_BONUSES: tuple[float, ...] = (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
 UNKNOWN_LOG_PENALTIES: tuple[float, ...] = (-20.0, -14.0, -10.0, -8.0, -6.0, -4.0, -2.0, 0.0)
-RESCORE_WEIGHTS: tuple[float, ...] = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 MODERATE = SearchConfig(beam_size=16, token_log_threshold=-8.0, beam_log_threshold=15.0)
 """The search while weights are chosen."""
 BEAM_SIZES = (4, 8, 16, 32, 64, 128)
@@ -85,19 +83,9 @@ def tune(bench: Bench, decoder: Decoder) -> Tuning:
     return Tuning(tuple(trials), tuple(changed), choice, tuple(edges))
 
 
-def tune_rescoring(bench: Bench, decoder: Decoder, rescorer: Rescorer) -> Trial:
-    """The search of a decoder with the best weight of its second pass; 0 may be the best."""
-    trials = [
-        bench.trial(dataclasses.replace(decoder, rescorer=rescorer.weighted(weight)))
-        for weight in RESCORE_WEIGHTS
-    ]
-    (place,) = plateau_middle(np.array([trial.word_errors for trial in trials]))
-    return trials[place]
-
-
-def passes(decoder: Decoder, rescorer: Rescorer | None = None) -> int:
-    """How often `tune`, and with a rescorer `tune_rescoring`, decode the dev set."""
-    searches = sum(map(len, _searches(decoder))) + len(RESCORE_WEIGHTS) * (rescorer is not None)
+def passes(decoder: Decoder) -> int:
+    """How often `tune` decodes the dev set."""
+    searches = sum(map(len, _searches(decoder)))
     if decoder.fusion is None:
         return searches
     penalties = 0 if decoder.fusion.config.closed_vocabulary else len(UNKNOWN_LOG_PENALTIES)

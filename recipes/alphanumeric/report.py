@@ -19,8 +19,8 @@ from asr.cli.options import load_recognizer
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.decoder import Decoder
 from asr.errors import AsrError
-from asr.evaluation import evaluate
-from asr.recognizer import Recognizer
+from asr.inference.evaluation import evaluate
+from asr.inference.recognizer import Recognizer
 from asr.scoring.wer import AlignedUtterance, summarise
 from recipes.alphanumeric.prepare import LEVELS_DB, read_ages
 from recipes.results import own_search

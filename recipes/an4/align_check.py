@@ -16,10 +16,10 @@ import typer
 from torch import Tensor
 
 import asr
-from asr.alignment import AlignedRecording, align_emissions, align_recording
 from asr.corpus.manifest import read_manifest
 from asr.decode.timing import FrameClock, frame_clock
-from asr.recognizer import Recognizer
+from asr.inference.alignment import AlignedRecording, align_emissions, align_recording
+from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 
 

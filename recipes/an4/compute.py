@@ -22,12 +22,12 @@ import torch
 import typer
 
 import asr
-from asr.checkpoint.bundle import load_bundle
+from asr.checkpoint.checkpoint import load_checkpoint
 from asr.config import from_dict, to_dict
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
-from asr.evaluation import evaluate
 from asr.files import atomic_write, write_json_atomic
+from asr.inference.evaluation import evaluate
 from asr.training.run import log_to_stderr, train_unless_finished
 from recipes.an4.train import CONFIG
 
@@ -71,7 +71,7 @@ def train_and_score(run: Path, settings: list[str], test: Path, threads: int) ->
     score = evaluate(recognizer, read_manifest(test)).score
     low, high = score.wer_interval
     return Figures(
-        minutes=load_bundle(checkpoint).metrics["training_seconds"] / 60 * cores,
+        minutes=load_checkpoint(checkpoint).metrics["training_seconds"] / 60 * cores,
         parameters=sum(p.numel() for p in recognizer.model.parameters()),
         wer=score.wer,
         low=low,

@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from asr.checkpoint.bundle import load_bundle
+from asr.checkpoint.checkpoint import load_checkpoint
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
 from asr.training.run import log_to_stderr, train_unless_finished
@@ -59,7 +59,9 @@ def table(runs: Sequence[Path]) -> list[str]:
     """A Markdown line a run: its folds, the mean and the range of their error rates."""
     lines = ["| run | folds | WER | range | CER | range | loss | minutes |", "|" + "---|" * 8]
     for run in runs:
-        bundles = [load_bundle(c.parent) for c in sorted(run.glob("fold*/checkpoint/config.json"))]
+        bundles = [
+            load_checkpoint(c.parent) for c in sorted(run.glob("fold*/checkpoint/config.json"))
+        ]
         if not bundles:
             raise AsrError(f"{run}: no finished fold here; expected fold0/checkpoint in it")
         metrics = [bundle.metrics for bundle in bundles]

@@ -22,15 +22,15 @@ import typer
 from torch import Tensor
 
 import asr
-from asr.alignment import align_emissions
 from asr.cli.decoding import DecodingOptions
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.corpus.recordings import read_utterance
 from asr.decode.decoder import Decoder
 from asr.decode.fusion import Fusion
 from asr.errors import AsrError
+from asr.inference.alignment import align_emissions
+from asr.inference.recognizer import Recognizer
 from asr.model.loss import ctc_loss
-from asr.recognizer import Recognizer
 from asr.scoring.wer import Pair, align
 from asr.text.tokens import TokenTable
 from recipes.an4.results import TRAIN

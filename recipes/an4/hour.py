@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 import asr
-from asr.checkpoint.bundle import load_bundle
+from asr.checkpoint.checkpoint import load_checkpoint
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.training import Config
@@ -63,7 +63,7 @@ def train(run: Path, configs: Mapping[str, Config], seed: int, threads: int) -> 
     minutes = {}
     for name, config in configs.items():
         checkpoint = train_unless_finished(run / name, config, seed=seed, threads=threads)
-        minutes[name] = load_bundle(checkpoint).metrics["training_seconds"] / 60
+        minutes[name] = load_checkpoint(checkpoint).metrics["training_seconds"] / 60
         spliced = run / "spliced"
         if name == "first" and not (spliced / "manifest.jsonl").exists():
             begun = time.monotonic()

@@ -24,8 +24,8 @@ import typer
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.files import write_text_atomic
-from asr.language.arpa import write_arpa
-from asr.language.kneser_ney import Estimate, estimate
+from asr.language.ngram.arpa import write_arpa
+from asr.language.ngram.kneser_ney import Estimate, estimate
 
 
 def prepare_language(folder: Path, order: int = 3) -> Estimate:

@@ -12,12 +12,12 @@ from typing import Annotated
 
 import typer
 
-from asr.checkpoint.bundle import load_bundle
+from asr.checkpoint.checkpoint import load_checkpoint
 from asr.cli.decoding import DecodingOptions
 from asr.corpus.manifest import Utterance, read_manifest
-from asr.evaluation import evaluate
+from asr.inference.evaluation import evaluate
+from asr.inference.recognizer import Recognizer
 from asr.model.device import torch_device
-from asr.recognizer import Recognizer
 from asr.scoring.wer import Score, summarise
 from recipes.an4.crossval import MANIFESTS
 
@@ -81,8 +81,8 @@ def results(
     typer.echo(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
     found = []
     for run in runs:
-        bundle = load_bundle(run / "checkpoint")
-        recognizer = Recognizer.from_bundle(bundle, torch_device("cpu"))
+        bundle = load_checkpoint(run / "checkpoint")
+        recognizer = Recognizer.from_checkpoint(bundle, torch_device("cpu"))
         found.append(
             [
                 scores(recognizer, utterances, known, with_)

@@ -26,12 +26,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 import asr
-from asr.alignment import align_recording
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import AsrError, ManifestError
 from asr.files import make_folder
-from asr.recognizer import Recognizer
+from asr.inference.alignment import align_recording
+from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.timed import TimedWord
 

@@ -16,11 +16,11 @@ import typer
 from tqdm import tqdm
 
 import asr
-from asr.alignment import align_recording
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
 from asr.files import make_folder
-from asr.recognizer import Recognizer
+from asr.inference.alignment import align_recording
+from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.timed import TimedWord
 from recipes.fsdd.prepare import SHORTEST, WORDS, by_speaker, make_strings

@@ -13,8 +13,8 @@ import typer
 
 import asr
 from asr.corpus.manifest import read_manifest
-from asr.evaluation import evaluate
 from asr.files import write_json_atomic
+from asr.inference.evaluation import evaluate
 from asr.training.run import log_to_stderr, train_unless_finished
 from recipes.fsdd.train import CONFIG
 

@@ -7,7 +7,7 @@ import asr
 from asr.cli.decoding import DecodingOptions
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
-from asr.evaluation import evaluate
+from asr.inference.evaluation import evaluate
 from asr.scoring.report import render_summary
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from asr.decode.beam import SearchConfig, search, search_batch
-from asr.language.arpa import write_arpa
-from asr.language.kneser_ney import estimate
+from asr.language.ngram.arpa import write_arpa
+from asr.language.ngram.kneser_ney import estimate
 from tests.benchmarks import english
 from tests.benchmarks.contest import Result, enter, hold
 from tests.benchmarks.emissions import FRAME_SECONDS, emit_tokens

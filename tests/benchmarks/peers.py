@@ -22,7 +22,7 @@ import torch
 
 from asr.decode.beam import SearchConfig, search
 from asr.decode.fusion import Fusion, FusionConfig
-from asr.language.ngram import read_arpa
+from asr.language.ngram.model import read_arpa
 from asr.text.tokens import BLANK, TokenTable
 from tests.benchmarks.emissions import Emissions
 

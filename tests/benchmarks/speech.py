@@ -12,7 +12,7 @@ import torch
 from asr.corpus.manifest import read_manifest
 from asr.decode.greedy import greedy_search
 from asr.errors import ConfigError, TextError
-from asr.recognizer import Recognizer
+from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.tokens import TokenTable
 from tests.benchmarks.emissions import FRAME_SECONDS, TABLE, Emissions, emit

@@ -14,9 +14,9 @@ import torch
 from asr.decode.beam import SearchConfig
 from asr.decode.decoder import Decoder, build_decoder
 from asr.decode.fusion import FusionConfig
-from asr.language.arpa import write_arpa
-from asr.language.kneser_ney import estimate
-from asr.recognizer import Recognizer
+from asr.inference.recognizer import Recognizer
+from asr.language.ngram.arpa import write_arpa
+from asr.language.ngram.kneser_ney import estimate
 from tests.benchmarks.speech import Speech, encoded, sentences
 
 BEAMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)

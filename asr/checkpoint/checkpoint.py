@@ -1,0 +1,299 @@
+"""A checkpoint folder: all that is needed to use a model, and where it came from.
+
+`config.json` (features, encoder, tokens, origin, hashes), `model.safetensors` (weights alone:
+nothing in the folder can run code), `metrics.json` and `README.md` (rendered from the others, and
+the one file that is not hashed). `config.json` holds the SHA-256 of the weights and of the metrics,
+and is sealed with its own. The hashes find damage and careless edits; they are no signature.
+
+A save is one step (`asr.files.write_together`): a kill or a full disk at any point leaves the old
+checkpoint or the new one, whole. Other files in the folder are left alone.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from asr.checkpoint.integrity import (
+    check_digest,
+    check_schema,
+    check_version,
+    parse_object,
+    seal,
+    verify_seal,
+)
+from asr.checkpoint.model_card import render_card, render_text
+from asr.checkpoint.provenance import package_versions, source_commit
+from asr.errors import AsrError, CheckpointError
+from asr.files import (
+    is_settled,
+    json_text,
+    read_settled,
+    utf8,
+    write_failure,
+    write_together,
+)
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, METRICS, CARD = "config.json", "model.safetensors", "metrics.json", "README.md"
+
+_MAX_JSON_BYTES = 10_000_000
+_MAX_WEIGHTS_BYTES = 4 * 2**30
+STORED_TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+"""What weights can be stored as, by its name in `config.json`."""
+_RECORD = {"bytes": int, "sha256": str}
+_SCHEMA: dict[str, Any] = {
+    "format_version": int,
+    "sha256": str,
+    "recipe": str,
+    "commit": str | None,
+    "seed": int,
+    "features": dict,
+    "encoder": dict,
+    "tokens": list,
+    "training": dict,
+    "notes": str,
+    "packages": dict,
+    "weights": {"parameters": int, "dtype": str},
+    "files": {WEIGHTS: _RECORD, METRICS: _RECORD},
+}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory; floating-point weights are float32 on the CPU."""
+
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+    metrics: dict[str, Any]
+    folder: Path | None
+
+
+def save_checkpoint(
+    folder: Path | str,
+    *,
+    features: dict[str, Any],
+    encoder: dict[str, Any],
+    tokens: Sequence[str],
+    weights: Mapping[str, Tensor],
+    metrics: dict[str, Any],
+    recipe: str,
+    seed: int,
+    training: dict[str, Any],
+    notes: str = "",
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a checkpoint folder, or replace the one that is there, in one step.
+
+    `tokens` leaves the blank out. `training` says what the model learned from and how; its
+    `licence`, if given, goes on the model card. `metrics` maps the name of a test set to its
+    figures (rates as fractions) and, if wanted, the `command` that gives them. Floating-point
+    weights are stored as `dtype`: float32, or float16 or bfloat16 for half the size.
+
+    Raises CheckpointError if a weight is not finite or does not fit `dtype`, if a value is of the
+    wrong type or a file grows too large to be read again, or if the folder holds someone else's
+    files by these names; AsrError if it cannot be written, or on a value that JSON cannot carry.
+    """
+    folder = Path(folder)
+    stored = {name: _to_stored(name, tensor, dtype) for name, tensor in weights.items()}
+    files = {
+        WEIGHTS: save_tensors(stored),
+        METRICS: utf8(json_text(metrics, folder / METRICS), folder / METRICS),
+    }
+    config = {
+        "format_version": FORMAT_VERSION,
+        "sha256": "",
+        "recipe": recipe,
+        "commit": source_commit(),
+        "seed": seed,
+        "features": features,
+        "encoder": encoder,
+        "tokens": list(tokens),
+        "training": training,
+        "notes": notes,
+        "packages": package_versions(),
+        "weights": {
+            "parameters": sum(t.numel() for t in stored.values() if t.is_floating_point()),
+            "dtype": _name(dtype),
+        },
+        "files": {name: _record(content) for name, content in files.items()},
+    }
+    check_schema(folder / CONFIG, config, _SCHEMA)
+    _write(folder, files | _described(folder, config, metrics))
+
+
+def update_metrics(folder: Path | str, metrics: dict[str, Any]) -> None:
+    """Replace the metrics of a checkpoint in one step, and render its card anew.
+
+    Raises CheckpointError if the folder is no sound checkpoint, AsrError if it cannot be written.
+    """
+    folder = Path(folder)
+    config = _read_config(folder)
+    content = utf8(json_text(metrics, folder / METRICS), folder / METRICS)
+    config["files"][METRICS] = _record(content)
+    _write(folder, {METRICS: content} | _described(folder, config, metrics))
+
+
+def load_checkpoint(folder: Path | str) -> Checkpoint:
+    """Read and verify a checkpoint folder.
+
+    Raises CheckpointError if it is missing, incomplete, damaged, altered, of a newer format, or if
+    a weight is not finite.
+    """
+    folder = Path(folder)
+    config = _read_config(folder)
+    if not is_settled(folder):
+        _log.warning(
+            "%s: the last save was stopped when it was complete but not yet in place; it is read "
+            "from where it is, and the next save puts it in place",
+            folder,
+        )
+    metrics = parse_object(
+        folder / METRICS, _read_recorded(folder, METRICS, config, _MAX_JSON_BYTES)
+    )
+    try:
+        stored = load_tensors(_read_recorded(folder, WEIGHTS, config, _MAX_WEIGHTS_BYTES))
+    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / WEIGHTS}: not a safetensors file that can be read ({error})"
+        ) from error
+    weights = {}
+    for name, tensor in stored.items():
+        weights[name] = tensor.float() if tensor.is_floating_point() else tensor
+        if not torch.isfinite(weights[name]).all():
+            raise CheckpointError(
+                f"{folder / WEIGHTS}: the weight {name!r} holds NaN or infinity; the training that "
+                "wrote it had diverged: use another checkpoint"
+            )
+    return Checkpoint(config, weights, metrics, folder)
+
+
+def describe(bundle: Checkpoint) -> str:
+    """Results, architecture, features, tokens, training, origin, sizes and hashes as text.
+
+    Raises CheckpointError on settings nested so deeply that no program of ours wrote them.
+    """
+    name = str(bundle.folder) if bundle.folder else "checkpoint"
+    try:
+        return render_text(name, bundle.config, bundle.metrics)
+    except RecursionError as error:
+        raise CheckpointError(f"{name}: settings or metrics are nested too deeply") from error
+
+
+def _to_stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy on the CPU that shares no memory with other weights."""
+    if not torch.isfinite(tensor).all():
+        raise CheckpointError(
+            f"the weight {name!r} holds NaN or infinity, so nothing was saved; the training has "
+            "diverged: lower the learning rate"
+        )
+    stored = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if not stored.is_floating_point():
+        return stored
+    stored = stored.to(dtype)
+    if not torch.isfinite(stored).all():
+        raise CheckpointError(
+            f"the weight {name!r} has values up to {tensor.abs().max().item():.3g}, too large for "
+            f"{_name(dtype)}, so nothing was saved; store it as bfloat16 or float32"
+        )
+    return stored
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _described(
+    folder: Path, config: dict[str, Any], metrics: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """The card and the sealed `config.json`."""
+    card = render_card(folder.resolve().name, config, metrics)
+    return {CARD: utf8(card, folder / CARD), CONFIG: seal(config, folder / CONFIG)}
+
+
+def _record(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        limit = _MAX_WEIGHTS_BYTES if name == WEIGHTS else _MAX_JSON_BYTES
+        if len(content) > limit:
+            raise CheckpointError(
+                f"{folder / name}: {len(content)} bytes would not be read again (at most {limit}), "
+                "so nothing was saved; keep less in it"
+            )
+    _refuse_foreign(folder)
+    write_together(folder, files)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Never overwrite, say, a project's own README.md."""
+    names = (CARD, METRICS, WEIGHTS, CONFIG)
+    try:
+        present = [name for name in names if (folder / name).exists()]
+    except OSError as error:
+        raise AsrError(write_failure(folder, error)) from error
+    if present and b'"format_version"' not in (
+        read_settled(folder, CONFIG, _MAX_JSON_BYTES) or b""
+    ):
+        raise CheckpointError(
+            f"{folder}: holds {', '.join(present)} but is not a checkpoint, so nothing was saved; "
+            "choose another folder, or move these away"
+        )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    try:
+        found = "a folder" if folder.is_dir() else "a file" if folder.exists() else "nothing"
+    except OSError as error:
+        found = error.strerror or str(error)
+    if found != "a folder":
+        raise CheckpointError(
+            f"{folder}: expected a checkpoint folder (with {CONFIG} and {WEIGHTS}), found {found}"
+        )
+    content = _read(folder, CONFIG, _MAX_JSON_BYTES)
+    config = parse_object(path, content)
+    check_version(path, config, FORMAT_VERSION)
+    check_schema(path, config, _SCHEMA)
+    if not all(isinstance(token, str) for token in config["tokens"]):
+        raise CheckpointError(f"{path}: 'tokens' holds something other than text")
+    verify_seal(path, content, config)
+    return config
+
+
+def _read_recorded(folder: Path, name: str, config: dict[str, Any], limit: int) -> bytes:
+    """Read a file that `config.json` vouches for."""
+    record = config["files"][name]
+    content = _read(folder, name, min(limit, max(record["bytes"], 0)))
+    if len(content) != record["bytes"]:
+        raise CheckpointError(
+            f"{folder / name}: expected {record['bytes']} bytes, found {len(content)}; the file is "
+            "truncated or of another checkpoint: copy the checkpoint again"
+        )
+    check_digest(folder / name, content, record["sha256"])
+    return content
+
+
+def _read(folder: Path, name: str, limit: int) -> bytes:
+    try:
+        content = read_settled(folder, name, limit)
+    except AsrError as error:
+        raise CheckpointError(f"{error}; copy the checkpoint again") from error
+    if content is None:
+        raise CheckpointError(
+            f"{folder}: not a complete checkpoint: {name} is missing; expected {CONFIG}, {WEIGHTS} "
+            f"and {METRICS}"
+        )
+    return content

@@ -1,0 +1,128 @@
+"""A recogniser measured on a manifest."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import torch
+
+from asr.corpus.manifest import Utterance
+from asr.corpus.recordings import read_utterance
+from asr.decode.decoder import Decoder
+from asr.errors import AudioError
+from asr.inference.recognizer import Recognizer, Transcript
+from asr.scoring.calibration import correct_words
+from asr.scoring.nonspeech import NonSpeech, nonspeech
+from asr.scoring.wer import AlignedUtterance, Score, align, summarise, word_errors
+
+_log = logging.getLogger("asr.inference.evaluation")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures and transcripts of a recogniser on a manifest."""
+
+    aligned: list[AlignedUtterance]
+    transcripts: dict[str, Transcript]
+    real_time_factor: float
+    """Seconds of work (reading, features, model, search) for each second of audio."""
+    failures: dict[str, str]
+    """Id and reason of each utterance whose audio could not be read; scored as all deleted."""
+    speakers: Mapping[str, str] | None
+    """Of each utterance whom the bootstrap takes it with; None where it draws utterances."""
+
+    @cached_property
+    def score(self) -> Score:
+        """The error rates. Raises ManifestError as `summarise` does, as where nothing is said."""
+        return summarise(self.aligned, self.speakers)
+
+    @cached_property
+    def nonspeech(self) -> NonSpeech | None:
+        """What was written where nothing is said; None where each utterance says something.
+
+        A recording that could not be read does not count.
+        """
+        seconds = {key: t.duration_seconds for key, t in self.transcripts.items()}
+        return nonspeech(self.aligned, seconds)
+
+    @property
+    def hypotheses(self) -> dict[str, str]:
+        """Id and text of each utterance that was transcribed."""
+        return {key: transcript.text for key, transcript in self.transcripts.items()}
+
+    def word_confidences(self) -> tuple[list[float], list[bool]]:
+        """Of every word of a hypothesis its confidence, and whether it is right.
+
+        Needs transcripts with word timestamps.
+        """
+        confidences, correct = [], []
+        for utterance in self.aligned:
+            if utterance.id in self.transcripts:
+                words = self.transcripts[utterance.id].words
+                confidences += [word.confidence or 0.0 for word in words]
+                correct += correct_words(utterance)
+        return confidences, correct
+
+    def oracle_wer(self) -> float:
+        """The WER if of each utterance's N-best texts the one with fewest errors were chosen."""
+        errors = 0
+        for utterance in self.aligned:
+            reference = " ".join(word for word, _ in utterance.pairs if word is not None)
+            transcript = self.transcripts.get(utterance.id)
+            others = transcript.nbest if transcript else ()
+            counts = [word_errors(reference, other.text).errors for other in others]
+            errors += min([utterance.words.errors, *counts])
+        return errors / self.score.words
+
+
+def evaluate(
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    beam_size: int = 1,
+    by_speaker: bool = False,
+    advance: Callable[[], object] = lambda: None,
+    decoder: Decoder | None = None,
+    word_timestamps: bool = False,
+) -> Evaluation:
+    """Transcribe and score every utterance, one at a time; `advance` is called after each.
+
+    A second of silence goes first, so that what is done once only, such as compiling the search,
+    is not part of the real-time factor.
+
+    `beam_size`, `decoder` and `word_timestamps` are as in `Recognizer.transcribe`.
+    """
+    transcripts: dict[str, Transcript] = {}
+    failures: dict[str, str] = {}
+    worked = heard = 0.0
+    transcribe = partial(
+        recognizer.transcribe,
+        beam_size=beam_size,
+        decoder=decoder,
+        word_timestamps=word_timestamps,
+    )
+    transcribe(torch.zeros(recognizer.sample_rate), recognizer.sample_rate)
+    for utterance in utterances:
+        started = time.perf_counter()
+        try:
+            waveform, sample_rate = read_utterance(utterance, recognizer.sample_rate)
+            transcript = transcribe(waveform, sample_rate)
+        except AudioError as error:
+            _log.error("%s: %s", utterance.id, error)
+            failures[utterance.id] = str(error)
+        else:
+            transcripts[utterance.id] = transcript
+            worked += time.perf_counter() - started
+            heard += transcript.duration_seconds
+        advance()
+    hypotheses = {key: transcript.text for key, transcript in transcripts.items()}
+    aligned = align({u.id: u.text for u in utterances}, hypotheses, missing_as_empty=True)
+    speakers = {u.id: u.speaker or u.id for u in utterances} if by_speaker else None
+    return Evaluation(
+        aligned=aligned,
+        transcripts=transcripts,
+        real_time_factor=worked / heard if heard else 0.0,
+        failures=failures,
+        speakers=speakers,
+    )

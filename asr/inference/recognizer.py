@@ -1,0 +1,251 @@
+"""A trained checkpoint put to use: audio in, transcripts out.
+
+Shapes: S samples, T feature frames, T' output frames, F features, C tokens with blank.
+"""
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asr.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from asr.config import from_dict
+from asr.decode.align import Alignment, viterbi_align
+from asr.decode.beam import SearchConfig
+from asr.decode.confidence import VOTERS, mean_log_ratio, word_confidences
+from asr.decode.decoder import Decoder
+from asr.decode.hypothesis import Hypothesis
+from asr.decode.timing import frame_clock, time_words
+from asr.errors import AudioError, CheckpointError, ConfigError
+from asr.model.acoustic import AcousticModel, EncoderConfig
+from asr.model.device import torch_device
+from asr.signal import audio
+from asr.signal.features import FeatureConfig, FeatureExtractor
+from asr.signal.resampling import resample_stream
+from asr.text.timed import TimedWord
+from asr.text.tokens import TokenTable
+
+_log = logging.getLogger("asr.inference.recognizer")
+
+WINDOW_SECONDS = 40.0
+"""Recordings longer than this are encoded in windows, so that memory does not grow with them."""
+CONTEXT_SECONDS = 5.0
+"""What a window hears beyond each of its ends."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One of the best hypotheses."""
+
+    text: str
+    log_score: float
+    log_language: float
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said in a recording."""
+
+    text: str
+    duration_seconds: float
+    log_score: float
+    """Natural log-probability of the best path (greedy) or of the token sequence (beam), and with
+    it what the language knowledge adds; -inf where no hypothesis was possible."""
+    processing_seconds: float
+    log_language: float = 0.0
+    """The part of `log_score` that is language knowledge."""
+    nbest: tuple[Alternative, ...] = ()
+    """The best hypotheses, distinct texts, best first: as many as the decoder was to return,
+    if the beam has them."""
+    words: tuple[TimedWord, ...] = ()
+    """The words of `text` with times and confidences, if asked for; without overlap."""
+    log_ratio: float | None = None
+    """With a lexicon or grammar: how much less likely, a frame, the best of what it allows is than
+    the likeliest path (`mean_log_ratio`), 0 or less."""
+    rejected: bool = False
+    """What was said is nothing that the decoder allows, or `log_ratio` says so: the text is empty.
+    """
+
+
+class Recognizer:
+    """Features, acoustic model, tokens and search of one checkpoint."""
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        model: AcousticModel,
+        tokens: TokenTable,
+        device: torch.device,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.extractor = extractor.to(device).eval()
+        self.model = model.to(device).eval()
+        self.tokens = tokens
+        self.device = device
+        self.metrics = metrics or {}  # also what was tuned for it: `tuned_settings`
+        self.clock = frame_clock(extractor.config, model.config)
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, device: str = "cpu") -> "Recognizer":
+        """Read a checkpoint folder. Raises CheckpointError on one that cannot be trusted."""
+        return cls.from_checkpoint(load_checkpoint(checkpoint), torch_device(device))
+
+    @classmethod
+    def from_checkpoint(cls, bundle: Checkpoint, device: torch.device) -> "Recognizer":
+        """Build the recogniser that a bundle describes. Raises CheckpointError if it cannot be."""
+        where = str(bundle.folder or "checkpoint")
+        try:
+            features = from_dict(FeatureConfig, bundle.config["features"], f"{where}: features")
+            encoder = from_dict(EncoderConfig, bundle.config["encoder"], f"{where}: encoder")
+            tokens = TokenTable(tuple(bundle.config["tokens"]))
+            model = AcousticModel(encoder, features.num_features, len(tokens))
+            model.load_state_dict(bundle.weights)
+        except (ConfigError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{where}: config.json and model.safetensors do not describe one model: {error}"
+            ) from error
+        return cls(FeatureExtractor(features), model, tokens, device, bundle.metrics)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz; every recording is brought to it."""
+        return self.extractor.config.sample_rate
+
+    def transcribe(
+        self,
+        recording: str | Path | np.ndarray[Any, Any] | Tensor,
+        sample_rate: int | None = None,
+        beam_size: int = 1,
+        raw: audio.RawFormat | None = None,
+        decoder: Decoder | None = None,
+        word_timestamps: bool = False,
+    ) -> Transcript:
+        """Transcribe a file, or samples `(S,)` of floats in [-1, 1] with their sample rate in Hz.
+
+        `beam_size` 1 is greedy search; a `decoder` brings its own and takes its place. `raw`
+        describes a headerless file. Word times and confidences cost an alignment more. Raises
+        AudioError on a file that cannot be read and on samples of another shape or type,
+        ConfigError on a decoder over other tokens.
+        """
+        started = time.perf_counter()
+        if isinstance(recording, (str, Path)):
+            if sample_rate is not None:
+                raise AudioError(
+                    f"{recording}: sample_rate goes with samples; a file states its own"
+                )
+            waveform, _ = audio.read(recording, self.sample_rate, raw)
+        else:
+            waveform = self._checked_samples(recording, sample_rate)
+        decoder = decoder or Decoder(SearchConfig(beam_size=beam_size))
+        duration_seconds = len(waveform) / self.sample_rate
+        transcript = self._decode(
+            self.log_probs(waveform), duration_seconds, decoder, word_timestamps
+        )
+        return dataclasses.replace(transcript, processing_seconds=time.perf_counter() - started)
+
+    def _decode(
+        self, log_probs: Tensor, duration_seconds: float, decoder: Decoder, word_timestamps: bool
+    ) -> Transcript:
+        """The transcript of emissions `(T', C)`."""
+        needed = VOTERS if word_timestamps else 1
+        if decoder.search.nbest > 1:  # several may have one text
+            needed = decoder.search.beam_size
+        hypotheses = decoder(log_probs, at_least=needed)
+        if not hypotheses:
+            return Transcript("", duration_seconds, -math.inf, 0.0, rejected=True)
+        best = hypotheses[0]
+        transcript = Transcript(
+            text=self.tokens.decode(best.tokens),
+            duration_seconds=duration_seconds,
+            log_score=best.log_score,
+            processing_seconds=0.0,
+            log_language=best.log_language,
+            nbest=self._distinct(hypotheses)[: decoder.search.nbest],
+        )
+        if not (word_timestamps or decoder.is_constrained):
+            return transcript
+        alignment = viterbi_align(log_probs, best.tokens)
+        if decoder.is_constrained:
+            log_ratio = mean_log_ratio(log_probs, alignment)
+            transcript = dataclasses.replace(transcript, log_ratio=log_ratio)
+            if decoder.reject_below is not None and log_ratio < decoder.reject_below:
+                return dataclasses.replace(transcript, text="", rejected=True)
+        if word_timestamps:
+            confidences = word_confidences(log_probs, alignment, hypotheses[:VOTERS], self.tokens)
+            words = self._words(alignment, duration_seconds, decoder.calibration.apply(confidences))
+            transcript = dataclasses.replace(transcript, words=words)
+        return transcript
+
+    def _distinct(self, hypotheses: Sequence[Hypothesis]) -> tuple[Alternative, ...]:
+        """Of the hypotheses with one text the best."""
+        found: dict[str, Alternative] = {}
+        for hypothesis in hypotheses:
+            text = self.tokens.decode(hypothesis.tokens)
+            alternative = Alternative(text, hypothesis.log_score, hypothesis.log_language)
+            found.setdefault(text, alternative)
+        return tuple(found.values())
+
+    def _words(
+        self, alignment: Alignment, duration_seconds: float, confidences: NDArray[np.float64]
+    ) -> tuple[TimedWord, ...]:
+        words = time_words(alignment, self.tokens, self.clock, duration_seconds)
+        return tuple(
+            dataclasses.replace(word, confidence=confidence)
+            for word, confidence in zip(words, confidences.tolist(), strict=True)
+        )
+
+    @torch.inference_mode()
+    def log_probs(self, waveform: Tensor) -> Tensor:
+        """Emissions `(T', C)` of samples `(S,)` at the checkpoint's own rate, on the CPU."""
+        features = self.extractor(waveform.to(self.device))
+        window = round(WINDOW_SECONDS / self.extractor.config.frame_seconds)
+        if len(features) <= window:
+            return self._encode(features)
+        factor = self.model.config.subsampling
+        window -= window % factor
+        context = round(CONTEXT_SECONDS / self.extractor.config.frame_seconds)
+        context -= context % factor
+        pieces = []
+        for start in range(0, len(features), window):
+            first, last = max(0, start - context), min(start + window + context, len(features))
+            piece = self._encode(features[first:last])
+            end = None if start + window >= len(features) else (start - first + window) // factor
+            pieces.append(piece[(start - first) // factor : end])
+        return torch.cat(pieces)
+
+    def _encode(self, features: Tensor) -> Tensor:
+        lengths = torch.tensor([len(features)], device=self.device)
+        log_probs, _ = self.model(features.unsqueeze(0), lengths)
+        return log_probs[0].cpu()  # type: ignore[no-any-return]
+
+    def _checked_samples(
+        self, samples: np.ndarray[Any, Any] | Tensor, sample_rate: int | None
+    ) -> Tensor:
+        if sample_rate is None or sample_rate <= 0:
+            raise AudioError(f"samples: expected their sample_rate in Hz, found {sample_rate}")
+        if len(samples.shape) != 1 or len(samples) == 0:
+            raise AudioError(
+                f"samples: expected one channel (S,), found the shape {tuple(samples.shape)}; "
+                "average the channels first"
+            )
+        if isinstance(samples, np.ndarray) and samples.dtype.kind == "f":
+            # A copy: torch takes no array that is read-only, backwards or of another byte order.
+            samples = torch.from_numpy(np.array(samples, np.float32, order="C"))
+        if not (isinstance(samples, Tensor) and samples.is_floating_point()):
+            raise AudioError(
+                f"samples: expected floats in [-1, 1], found {samples.dtype}; divide 16-bit "
+                "integers by 32768"
+            )
+        waveform = samples.detach().cpu().float()
+        if not bool(torch.isfinite(waveform).all()):
+            raise AudioError("samples: found NaN or infinity")
+        return torch.cat(list(resample_stream([waveform], sample_rate, self.sample_rate)))

@@ -1,0 +1,315 @@
+"""N-gram models as text: the ARPA format, read with every check, and written.
+
+    \\data\\
+    ngram 1=3
+    ngram 2=2
+
+    \\1-grams:
+    -99	<s>	-0.30103
+    -0.30103	</s>
+    -0.30103	yes	-0.1
+
+    \\2-grams:
+    -0.2	<s> yes
+    -0.4	yes </s>
+
+    \\end\\
+
+The line of an n-gram has log10 of its probability, its words, and log10 of its back-off weight,
+which may be missing where it is 0 and always is in the highest order. What stands before `\\data\\`
+and after `\\end\\` is passed over. Source of the format: SRILM, ngram-format(5).
+"""
+
+import gzip
+import itertools
+import math
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.errors import AsrError
+from asr.files import atomic_write
+from asr.language.ngram.arpa_fields import Vocabulary, parse_section
+
+SENTENCE_START, SENTENCE_END, UNKNOWN = "<s>", "</s>", "<unk>"
+MARKS = (UNKNOWN, SENTENCE_START, SENTENCE_END)
+"""What stands among the words of a model and is no word of a text."""
+SPACE = "<space>"
+"""How a model of characters writes the space."""
+LARGEST_ORDER = 20
+"""Models of words stop at 5 or so, those of characters at 20 (Likhomanenko et al., "Who Needs
+Words? Lexicon-Free Speech Recognition", Interspeech 2019)."""
+
+_LN_10 = math.log(10)
+_DATA = re.compile(rb"^(?:\xef\xbb\xbf)?\\data\\[ \t\r]*$", re.MULTILINE)
+_COUNT = re.compile(rb"ngram\s+(\d{1,18})\s*=\s*(\d{1,18})")
+_NUMBER = re.compile(
+    rb"[+-]?(?:\d{1,100}\.?\d{0,100}|\.\d{1,100})(?:[eE][+-]?\d+)?|[+-]?inf", re.IGNORECASE
+)
+_AGAIN = "the file is cut short or was edited: copy or make it again"
+
+
+@dataclass(frozen=True)
+class NgramTable:
+    """A back-off model as lists of n-grams; position k - 1 of a tuple is of order k."""
+
+    words: tuple[str, ...]
+    """Word i is the unigram of row i."""
+    grams: tuple[NDArray[np.int32], ...]
+    """(rows, k) indices of words."""
+    log_probs: tuple[NDArray[np.float64], ...]
+    """(rows,) natural logarithm of the probability of the last word after those before it."""
+    log_backoffs: tuple[NDArray[np.float64], ...]
+    """(rows,) natural logarithm of the back-off weight; zeros in the highest order."""
+
+    @property
+    def order(self) -> int:
+        """The words of its longest n-grams."""
+        return len(self.grams)
+
+    def spelled(self, order: int, row: int) -> str:
+        """An n-gram as text."""
+        return " ".join(self.words[word] for word in self.grams[order - 1][row])
+
+
+@dataclass(frozen=True)
+class ArpaText:
+    """The text of an ARPA file and where its sections begin: it tells where a mistake stands."""
+
+    path: Path
+    data: bytes
+    sections: list[int] = field(default_factory=list)
+    """The position behind the heading of each section."""
+
+    def where(self, order: int, row: int) -> str:
+        """The file and line of an n-gram."""
+        lines = (at for at, line in self.lines(self.sections[order - 1]) if line.strip())
+        return self.at(next(itertools.islice(lines, row, None)))
+
+    def at(self, position: int) -> str:
+        """The file and line of a position in the text."""
+        newlines = self.data.count(b"\n", 0, position)
+        return f"{self.path}, line {newlines + 1}"
+
+    def lines(self, position: int) -> Iterator[tuple[int, bytes]]:
+        """The lines from a position on, each with its own."""
+        while position < len(self.data):
+            end = self.data.find(b"\n", position) % (len(self.data) + 1)
+            yield position, self.data[position:end]
+            position = end + 1
+
+
+def uncompressed(content: bytes, path: Path | str) -> bytes:
+    """The content of a file that may be compressed by gzip, as its first two bytes tell.
+
+    Raises AsrError if the compressed data ends early or is damaged.
+    """
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise AsrError(
+            f"{path}: the gzip data ends early or is damaged ({error}); copy or make the file again"
+        ) from error
+
+
+def parse_arpa(data: bytes, path: Path | str) -> tuple[NgramTable, ArpaText]:
+    """The n-grams of an ARPA text; `path` is for messages alone.
+
+    Fields are parted by tabs or spaces, lines may end in CRLF, and the n-grams of a section may
+    come in any order. Raises AsrError, naming the line, where a heading is missing, a count is
+    wrong, the order is above `LARGEST_ORDER`, the text breaks off, or a line is no n-gram of its
+    section: a number that is not one, a probability above 1, a word not among the unigrams or not
+    UTF-8, a unigram that comes twice.
+    """
+    text = ArpaText(Path(path), data)
+    counts, position = _header(text)
+    vocabulary = Vocabulary.for_words(_room(counts[0], 1, data))
+    words: tuple[str, ...] = ()
+    tables = []
+    for order, count in enumerate(counts, start=1):
+        position = _heading(text, position, f"\\{order}-grams:", counts)
+        text.sections.append(position)
+        grams = np.empty((_room(count, order, data), order), dtype=np.int32)
+        scores = np.zeros((len(grams), 2))
+        rows, position, sound = parse_section(
+            np.frombuffer(data, dtype=np.uint8),
+            position,
+            order < len(counts),
+            vocabulary.slots,
+            vocabulary.spans,
+            grams,
+            scores,
+        )
+        if not sound:
+            _refuse(text, position, order, order < len(counts), words)
+        if rows != count:
+            raise AsrError(
+                f"{text.at(position)}: expected {count} {order}-grams before this, as the line "
+                f"`ngram {order}={count}` says, found {rows}; {_AGAIN}"
+            )
+        words = words or _decoded(text, vocabulary)
+        tables.append((grams, scores[:, 0] * _LN_10, scores[:, 1] * _LN_10))
+    _heading(text, position, "\\end\\", counts)
+    for mark in (SENTENCE_START, SENTENCE_END):
+        if mark not in words:
+            raise AsrError(
+                f"{text.path}: {mark} is not among the 1-grams; expected a model of sentences "
+                f"between {SENTENCE_START} and {SENTENCE_END}"
+            )
+    return NgramTable(words, *zip(*tables, strict=True)), text
+
+
+def _header(text: ArpaText) -> tuple[list[int], int]:
+    """The announced number of n-grams of each order, and where the sections begin."""
+    start = _DATA.search(text.data)
+    if start is None:
+        raise AsrError(
+            f"{text.path}: no line `\\data\\`; expected an ARPA language model, plain or "
+            f"compressed by gzip, found a file that begins {text.data[:40]!r}"
+        )
+    counts: list[int] = []
+    for position, line in text.lines(start.end() + 1):
+        line = line.strip()
+        if line.startswith(b"\\"):
+            break
+        if not line:
+            continue
+        match = _COUNT.fullmatch(line)
+        if match is None or int(match[1]) != len(counts) + 1:
+            raise AsrError(
+                f"{text.at(position)}: expected `ngram {len(counts) + 1}=` and a count, then the "
+                f"section `\\1-grams:`; found {_shown(line)}"
+            )
+        if len(counts) == LARGEST_ORDER:
+            raise AsrError(
+                f"{text.at(position)}: expected n-grams of at most {LARGEST_ORDER} words, found "
+                f"{_shown(line)}; make the model with a lower order"
+            )
+        counts.append(int(match[2]))
+    else:
+        position = len(text.data)
+    if not counts or not counts[0]:
+        raise AsrError(
+            f"{text.at(position)}: expected lines `ngram 1=COUNT`, `ngram 2=COUNT` and so on, with "
+            "at least one 1-gram, after `\\data\\`; found none"
+        )
+    return counts, position
+
+
+def _heading(text: ArpaText, position: int, heading: str, counts: list[int]) -> int:
+    """The position behind a heading, which must be the next line that is not empty."""
+    for at, line in text.lines(position):
+        found = line.strip()
+        if found == heading.encode():
+            return min(at + len(line) + 1, len(text.data))
+        if found:
+            announced = ", ".join(f"{n} {k}-grams" for k, n in enumerate(counts, start=1))
+            raise AsrError(
+                f"{text.at(at)}: expected `{heading}`, as the header announces {announced}; found "
+                f"{_shown(found)}; {_AGAIN}"
+            )
+    raise AsrError(
+        f"{text.at(len(text.data))}: expected `{heading}`, found the end of the file; {_AGAIN}"
+    )
+
+
+def _room(count: int, order: int, data: bytes) -> int:
+    """Rows to make ready: as many as announced, but no more than the file has room for."""
+    return min(count, len(data) // (2 * order + 2) + 1)
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[:80].decode("utf-8", errors="backslashreplace"))
+
+
+def _refuse(
+    text: ArpaText, position: int, order: int, backs_off: bool, words: tuple[str, ...]
+) -> NoReturn:
+    """Say what is wrong with the line that the compiled parser stopped at."""
+    _, line = next(text.lines(position))
+    fields = line.split()
+    if not order + 1 <= len(fields) <= order + 1 + backs_off:
+        backoff = (
+            "maybe a log10 back-off"
+            if backs_off
+            else f"no back-off, as {order}-grams are the highest order"
+        )
+        fault = (
+            f"expected a log10 probability, {order} word(s) and {backoff}; found {len(fields)} "
+            "fields"
+        )
+    elif fault := next(filter(None, map(_number_fault, (fields[0], *fields[order + 1 :]))), ""):
+        pass
+    elif float(fields[0]) > 0:
+        fault = f"expected a log10 probability of 0 or less, found {fields[0].decode()}"
+    elif order == 1:
+        fault = f"the 1-gram {_shown(fields[1])} stands there already on an earlier line"
+    else:
+        known = {word.encode() for word in words}
+        unknown = next(word for word in fields[1 : order + 1] if word not in known)
+        fault = f"the word {_shown(unknown)} is not among the 1-grams"
+    raise AsrError(f"{text.at(position)}: {fault}; the line is {_shown(line.strip())}")
+
+
+def _number_fault(number: bytes) -> str:
+    """What is wrong with a probability or back-off, which may be as low as -inf."""
+    if not _NUMBER.fullmatch(number) or float(number) == math.inf:
+        return f"expected a number, found {_shown(number)}"
+    return ""
+
+
+def _decoded(text: ArpaText, vocabulary: Vocabulary) -> tuple[str, ...]:
+    words = []
+    for first, past in vocabulary.spans.tolist():
+        word = text.data[first:past]
+        try:
+            words.append(word.decode())
+        except UnicodeDecodeError as error:
+            raise AsrError(
+                f"{text.at(first)}: the word {_shown(word)} is not UTF-8 ({error.reason}); convert "
+                "the file to UTF-8"
+            ) from error
+    return tuple(words)
+
+
+def write_arpa(path: Path | str, table: NgramTable) -> None:
+    """Write a model as ARPA text, compressed if the name ends in `.gz`; same table, same bytes.
+
+    Numbers have 7 significant digits. Raises AsrError if the file cannot be written.
+    """
+    path = Path(path)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        if path.suffix == ".gz":  # without name and time in its header
+            with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
+                packed.writelines(block.encode() for block in _blocks(table))
+        else:
+            file.writelines(block.encode() for block in _blocks(table))
+
+
+def _blocks(table: NgramTable) -> Iterator[str]:
+    """The text of a model, a part at a time."""
+    yield "\\data\\\n"
+    for order, grams in enumerate(table.grams, start=1):
+        yield f"ngram {order}={len(grams)}\n"
+    for order, grams in enumerate(table.grams, start=1):
+        yield f"\n\\{order}-grams:\n"
+        for start in range(0, len(grams), 1 << 16):
+            rows = slice(start, start + (1 << 16))
+            columns = [[table.words[word] for word in column] for column in grams[rows].T.tolist()]
+            scores = (table.log_probs[order - 1][rows] / _LN_10).tolist()
+            backoffs = (table.log_backoffs[order - 1][rows] / _LN_10).tolist()
+            yield "".join(
+                f"{score:.7g}\t{' '.join(words)}\t{backoff:.7g}\n"
+                if backoff
+                else f"{score:.7g}\t{' '.join(words)}\n"
+                for score, backoff, *words in zip(scores, backoffs, *columns, strict=True)
+            )
+    yield "\n\\end\\\n"

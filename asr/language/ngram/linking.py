@@ -1,0 +1,75 @@
+"""How the n-grams of a model hang together: each one's context, and what it ends in."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.compiled import compiled
+from asr.language.hashing import EMPTY, empty_table, find_slot, pair_key
+from asr.language.ngram.arpa import NgramTable
+
+Indices = NDArray[np.int32]
+
+
+class NgramError(Exception):
+    """An n-gram that cannot be part of a model: its place in the table, and why."""
+
+    def __init__(self, order: int, row: int, reason: str) -> None:
+        super().__init__(f"{order}-gram {row}: {reason}")
+        self.order, self.row, self.reason = order, row, reason
+
+
+def link(table: NgramTable, first_of: NDArray[np.int64]) -> tuple[Indices, Indices]:
+    """The context of each n-gram, and the longest n-gram below the top that it ends in."""
+    total = int(first_of[-1])
+    context, suffix = np.zeros(total, dtype=np.int32), np.zeros(total, dtype=np.int32)
+    keys = empty_table(total)
+    values = np.zeros(len(keys), dtype=np.int32)
+    for order in range(2, table.order + 1):
+        first = int(first_of[order - 1])
+        row, repeats = _link_order(table.grams[order - 1], first, keys, values, context, suffix)
+        if repeats:
+            raise NgramError(order, row, "stands there already on an earlier line")
+        if row < len(table.grams[order - 1]):
+            raise NgramError(
+                order,
+                row,
+                f"its first words are not among the {order - 1}-grams; make the model with a tool "
+                "that keeps the contexts of its n-grams",
+            )
+    return context, suffix
+
+
+@compiled
+def _link_order(
+    grams: NDArray[np.int32],
+    first: int,
+    keys: NDArray[np.int64],
+    values: NDArray[np.int32],
+    context: Indices,
+    suffix: Indices,
+) -> tuple[int, bool]:
+    """Link the n-grams of one order to those below; they are numbered from `first`.
+
+    Returns the row it stopped at, and whether because the n-gram was there already.
+    """
+    rows, order = grams.shape
+    for row in range(rows):
+        node = int(1 + grams[row, 0])
+        for place in range(1, order - 1):
+            slot = find_slot(keys, node, grams[row, place])
+            if keys[slot] == EMPTY:
+                return row, False
+            node = int(values[slot])
+        word = int(grams[row, order - 1])
+        slot = find_slot(keys, node, word)
+        if keys[slot] != EMPTY:
+            return row, True
+        keys[slot], values[slot] = pair_key(node, word), first + row
+        context[first + row] = node
+        shorter = int(suffix[node])
+        slot = find_slot(keys, shorter, word)
+        while shorter != 0 and keys[slot] == EMPTY:
+            shorter = int(suffix[shorter])
+            slot = find_slot(keys, shorter, word)
+        suffix[first + row] = values[slot] if shorter != 0 else 1 + word
+    return rows, False

@@ -1,0 +1,228 @@
+"""What an audio file says about its own length, held against the bytes that are there.
+
+libsndfile quietly shortens a truncated file to what is left of it, ignores some counts in headers,
+and stops reading an MP3 or Ogg file where its first stream seems to end. Each check here recovers
+the claim from the file itself and refuses the file where audio would be lost without a word.
+"""
+
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from asr.errors import AudioError
+from asr.signal.containers import mpeg
+
+_log = logging.getLogger("asr.audio")
+
+UNKNOWN_FRAMES = 1 << 62
+"""libsndfile's count is above this where a streamed file does not state its length."""
+
+_MAX_FRAMES_PER_BYTE = 8192
+"""FLAC packs 65535 equal samples in 11 bytes, Opus and Vorbis at most 2880 in one; with room."""
+
+_MAX_CHUNKS = 4096
+
+
+@dataclass(frozen=True)
+class _Payload:
+    """Uncompressed (or fixed-rate) audio as a header declares it; None bytes: length unknown."""
+
+    start: int
+    declared_bytes: int | None
+    unit_bytes: int
+    unit: str = "frames"
+
+
+def refusal(path: Path, expected: str, found: str, remedy: str) -> AudioError:
+    """The one form of this package's messages on audio files."""
+    return AudioError(f"{path}: expected {expected}, found {found}; {remedy}")
+
+
+def check_length(path: Path, file: BinaryIO, container: str, frames: int) -> int:
+    """Compare a file's declared length with its bytes before anything is decoded.
+
+    `file` is read wherever it likes, `path` names it. `frames` is libsndfile's count. Returns the
+    count to expect from decoding, `UNKNOWN_FRAMES` or more where the file does not state it. Raises
+    AudioError on a file that declares more than its bytes can hold, or that holds more than
+    libsndfile would read.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if container in _PARSERS:
+        _check_payload(path, _PARSERS[container](file), size)
+    elif container == "MP3":
+        return _check_mpeg(path, file, frames)
+    elif container == "OGG":
+        _check_ogg(path, file, size)
+    if container in ("OGG", "FLAC") and size * _MAX_FRAMES_PER_BYTE < frames < UNKNOWN_FRAMES:
+        raise refusal(
+            path,
+            f"at most {size * _MAX_FRAMES_PER_BYTE} frames in {size} bytes",
+            f"a header that declares {frames}",
+            "the header is damaged; get the file again",
+        )
+    return frames
+
+
+def _check_payload(path: Path, payload: _Payload | None, size: int) -> None:
+    if payload is None:
+        return
+    available = max(0, size - payload.start)
+    found = available // payload.unit_bytes
+    if payload.declared_bytes is None:
+        _log.warning(
+            "%s: the header does not state a length (a streamed recording); reading the %d %s "
+            "found, which may not be all",
+            path,
+            found,
+            payload.unit,
+        )
+        return
+    expected = payload.declared_bytes // payload.unit_bytes
+    if found < expected:
+        raise refusal(
+            path,
+            f"{expected} {payload.unit} as its header declares",
+            f"{found} in the file's {size} bytes",
+            "the file is truncated or its header is damaged; get the file again",
+        )
+
+
+def _chunks(file: BinaryIO, order: str) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and declared bytes of each chunk of a RIFF or IFF file, header excluded."""
+    position = 12
+    for _ in range(_MAX_CHUNKS):
+        file.seek(position)
+        header = file.read(8)
+        if len(header) < 8:
+            return
+        name, length = struct.unpack(order + "4sI", header)
+        yield name, position + 8, length
+        position += 8 + length + length % 2
+
+
+def _parse_riff(file: BinaryIO) -> _Payload | None:
+    """WAV (Microsoft RIFF, big-endian RIFX) and RF64 (EBU Tech 3306)."""
+    order = ">" if file.read(4) == b"RIFX" else "<"
+    tag, align, long_bytes = 1, 1, None
+    for name, start, length in _chunks(file, order):
+        if name == b"fmt ":
+            tag, _, _, _, align = struct.unpack(order + "HHIIH", file.read(14))
+        elif name == b"ds64":
+            long_bytes = struct.unpack(order + "8xQ", file.read(16))[0]
+        elif name == b"data":
+            align = max(1, align)
+            # Writers that cannot seek back leave all ones (ffmpeg), or 0x7FFFF000 in whole
+            # blocks (sox), in place of the length.
+            streamed = length in (0xFFFFFFFF, 0x7FFFF000 // align * align)
+            declared = long_bytes if streamed else length
+            unit = "frames" if tag in (1, 3, 6, 7, 0xFFFE) else "compressed blocks"
+            return _Payload(start, declared, align, unit)
+    return None
+
+
+def _parse_aiff(file: BinaryIO) -> _Payload | None:
+    """AIFF and AIFF-C (Apple, 1989 and 1991)."""
+    file.seek(8)
+    compressed = file.read(4) == b"AIFC"
+    declared_by_count, unit_bytes = 0, 1
+    for name, start, length in _chunks(file, ">"):
+        if name == b"COMM":
+            channels, frames, bits = struct.unpack(">HIH", file.read(8))
+            if not compressed:
+                unit_bytes = max(1, channels * ((bits + 7) // 8))
+                declared_by_count = frames * unit_bytes
+        elif name == b"SSND":
+            declared = max(length - 8, declared_by_count)
+            return _Payload(start + 8, declared, unit_bytes, "bytes" if compressed else "frames")
+    return None
+
+
+_AU_SAMPLE_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
+
+
+def _parse_au(file: BinaryIO) -> _Payload | None:
+    """Sun/NeXT audio."""
+    order = ">" if file.read(4) == b".snd" else "<"
+    start, declared, encoding, _, channels = struct.unpack(order + "5I", file.read(20))
+    sample_bytes = _AU_SAMPLE_BYTES.get(encoding)
+    unit_bytes, unit = (sample_bytes * channels, "frames") if sample_bytes else (1, "bytes")
+    known = None if declared == 0xFFFFFFFF else declared
+    return _Payload(start, known, max(1, unit_bytes), unit)
+
+
+def _parse_nist(file: BinaryIO) -> _Payload | None:
+    """NIST SPHERE: a header of text lines `name -type value`."""
+    lines = [line.split(None, 2) for line in file.read(1024).splitlines()]
+    fields = {line[0]: line[2] for line in lines if len(line) == 3 and line[1] == b"-i"}
+    try:
+        start = int(lines[1][0])
+        count = int(fields[b"sample_count"])
+        unit_bytes = int(fields[b"channel_count"]) * int(fields.get(b"sample_n_bytes", b"1"))
+    except (IndexError, KeyError, ValueError):
+        return None
+    return _Payload(start, count * unit_bytes, max(1, unit_bytes))
+
+
+_PARSERS = {
+    "WAV": _parse_riff,
+    "WAVEX": _parse_riff,
+    "RF64": _parse_riff,
+    "AIFF": _parse_aiff,
+    "AU": _parse_au,
+    "NIST": _parse_nist,
+}
+
+
+def _check_ogg(path: Path, file: BinaryIO, size: int) -> None:
+    """The last page (RFC 3533) must be whole, end its stream, and be of the first page's stream."""
+    largest_page = 27 + 255 + 255 * 255
+    first_serial = file.read(18)[14:]
+    file.seek(max(0, size - largest_page))
+    tail = file.read(largest_page)
+    page = tail[max(0, tail.rfind(b"OggS\0")) :]
+    whole = len(page) >= 27 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+    if not (whole and page[5] & 4):
+        raise refusal(
+            path,
+            "an Ogg stream with an end-of-stream page",
+            f"no end in the file's {size} bytes",
+            "the file is truncated: get it again, or close what is left of it by "
+            "`ffmpeg -i FILE -c copy NEW`",
+        )
+    if page[14:18] != first_serial:
+        raise refusal(
+            path,
+            "one Ogg stream",
+            "several, of which only the first would be read",
+            "convert it to FLAC, e.g. by `ffmpeg -i FILE NEW.flac`",
+        )
+
+
+def _check_mpeg(path: Path, file: BinaryIO, frames: int) -> int:
+    """Hold libsndfile's count, from a tag or an estimate, against a walk over all MPEG frames."""
+    walk = mpeg.walk(file)
+    if walk is None:
+        return frames
+    # Encoder delay and padding, which a tag lets the decoder cut, take up to four frames.
+    slack = 4 * walk.samples_per_frame
+    if frames < walk.samples - slack:
+        raise refusal(
+            path,
+            f"{walk.samples} frames of MPEG audio, as counted from start to end",
+            f"a length tag or bit rate that stands for {frames}",
+            "the file was joined from several or lost its tag, and the rest would not be read; "
+            "mend it by `ffmpeg -i FILE -c copy NEW.mp3`",
+        )
+    if walk.tagged and frames > walk.samples:
+        raise refusal(
+            path,
+            f"{frames} frames as its length tag declares",
+            f"{walk.samples}",
+            "the file is truncated; get it again",
+        )
+    return frames if walk.tagged else min(frames, walk.samples)  # an estimate counts tags too

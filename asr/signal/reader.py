@@ -1,0 +1,315 @@
+"""Opening and decoding one audio file without believing it.
+
+The limits and the declared length are checked before any memory is taken, and decoding goes block
+by block, so that memory follows the audio that is really there.
+"""
+
+import functools
+import io
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from torch import Tensor
+
+from asr.errors import AudioError, ConfigError
+from asr.signal.containers.headers import UNKNOWN_FRAMES, check_length, refusal
+from asr.signal.resampling import resample_stream
+
+_log = logging.getLogger("asr.audio")
+
+_CONTAINERS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU", "NIST", "RAW")
+_KINDS = "WAV, FLAC, Ogg Vorbis or Opus, MP3, AIFF, AU or NIST SPHERE audio"
+_CONVERT = "convert it, e.g. by `ffmpeg -i FILE NEW.flac`"
+_RAW_SAMPLE_BYTES = {
+    **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
+    **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
+}
+_BLOCK_VALUES = 1 << 18
+"""Samples of all channels that are decoded at a time: one MiB."""
+
+
+_EXACT_SEEK = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF", "AU", "NIST")
+"""Where a decoder that jumps gives the samples that one going straight on gives."""
+
+Part = tuple[float, float]
+"""Offset and duration in seconds."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file holds: its rate in Hz, channels, frames (samples of each channel), encoding."""
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int
+    duration_seconds: float
+    container: str
+    subtype: str
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """How to read a headerless file; subtypes and byte orders by soundfile's names."""
+
+    sample_rate: int
+    channels: int = 1
+    subtype: str = "PCM_16"
+    endian: str = "LITTLE"
+
+    def __post_init__(self) -> None:
+        if self.subtype not in _RAW_SAMPLE_BYTES:
+            expected = ", ".join(_RAW_SAMPLE_BYTES)
+            raise ConfigError(f"raw audio: subtype {self.subtype!r} is none of {expected}")
+        if self.endian not in ("LITTLE", "BIG"):
+            raise ConfigError(f"raw audio: endian {self.endian!r} is neither LITTLE nor BIG")
+        for name, value in (("sample_rate", self.sample_rate), ("channels", self.channels)):
+            if not 1 <= value < 1 << 31:
+                raise ConfigError(f"raw audio: {name} must be positive and below 2³¹, not {value}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may ask for before it is refused as damaged, hostile or not speech."""
+
+    max_duration_seconds: float = 4 * 3600.0
+    max_channels: int = 32
+    min_sample_rate: int = 1000
+    max_sample_rate: int = 384_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@functools.cache
+def say_once(message: str) -> None:
+    _log.info(message)
+
+
+class _File(io.BufferedReader):
+    """A file for libsndfile, seeking nowhere when a damaged header asks for nonsense.
+
+    It has no name because by some suffixes libsndfile would take any bytes for audio.
+    """
+
+    name = ""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError:  # it would be printed, and libsndfile told that all is well
+            return self.tell()
+
+
+class _Decoder(soundfile.SoundFile):  # type: ignore[misc]
+    """soundfile's reader, going straight on.
+
+    The parent seeks to where it already is after each block, which fails in FLAC streams of
+    unstated length and costs exactness in MP3.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open file whose header has been checked."""
+
+    decoder: _Decoder
+    info: AudioInfo
+    limits: Limits
+
+    def waveform(
+        self, sample_rate: int | None, part: Part | None = None
+    ) -> tuple[Iterator[Tensor], int]:
+        """The mono `(S,)` pieces at the rate asked for (the file's own if None), and that rate."""
+        own_rate = self.info.sample_rate
+        rate = own_rate if sample_rate is None else sample_rate
+        if rate < 1:
+            raise ConfigError(f"sample_rate: expected a positive number of Hz, found {rate}")
+        if rate != own_rate:
+            say_once(f"audio at {own_rate} Hz is resampled to {rate} Hz")
+        return resample_stream(self.blocks(part), own_rate, rate), rate
+
+    def blocks(self, part: Part | None = None) -> Iterator[Tensor]:
+        """Decode block by block, channels averaged, `(S,)` at the file's own rate."""
+        info = self.info
+        if info.channels > 1:
+            say_once(f"audio of {info.channels} channels is averaged to one")
+        start, end = self._span(part)
+        buffer = np.empty((max(1, _BLOCK_VALUES // info.channels), info.channels), np.float32)
+        longest = int(self.limits.max_duration_seconds * info.sample_rate)
+        total = self._skip(start)
+        while total < end and len(block := self._decode(buffer[: end - total], total)):
+            before, total = total, total + len(block)
+            if total > longest:
+                raise _too_long(info.path, self.limits, f"more than {longest} frames")
+            block = block[max(0, start - before) :]
+            with np.errstate(all="ignore"):  # infinities of both signs; refused just below
+                mono = block[:, 0].copy() if info.channels == 1 else block.mean(axis=1)
+            if not np.isfinite(mono).all():
+                at = total - len(mono) + int(np.flatnonzero(~np.isfinite(mono))[0])
+                remedy = "the recording is damaged; make or get it again"
+                raise refusal(info.path, "finite samples", f"NaN or infinity at frame {at}", remedy)
+            if len(mono):
+                yield torch.from_numpy(mono)
+        expected = info.frames if part is None else end
+        if total == 0 or total < expected < UNKNOWN_FRAMES:
+            raise self._damaged(total, "the audio ends there")
+
+    def _span(self, part: Part | None) -> tuple[int, int]:
+        """First frame of a part, and the one after its last."""
+        info = self.info
+        if part is None:
+            return 0, UNKNOWN_FRAMES
+        offset, duration = part
+        start = round(offset * info.sample_rate)
+        end = start + max(1, round(duration * info.sample_rate))
+        if end > info.frames + 1:  # both ends are rounded
+            raise refusal(
+                info.path,
+                f"a part from {offset:.6g} s to {offset + duration:.6g} s",
+                f"a recording of {info.duration_seconds:.6g} s",
+                "correct offset and duration, or name the right recording",
+            )
+        return start, min(end, info.frames)
+
+    def _skip(self, start: int) -> int:
+        """Go towards the first frame of a part as far as that is exact; where that is."""
+        info = self.info
+        if start == 0 or info.container not in _EXACT_SEEK or info.frames >= UNKNOWN_FRAMES:
+            return 0
+        try:
+            return int(self.decoder.seek(start))
+        except soundfile.SoundFileError as error:
+            raise self._damaged(0, str(error)) from error
+
+    def _decode(self, buffer: npt.NDArray[np.float32], done: int) -> Any:
+        try:
+            return self.decoder.read(out=buffer)
+        except soundfile.SoundFileError as error:
+            raise self._damaged(done, str(error)) from error
+
+    def _damaged(self, done: int, cause: str) -> AudioError:
+        declared = self.info.frames
+        return refusal(
+            self.info.path,
+            f"{declared} frames" if declared < UNKNOWN_FRAMES else "a whole stream",
+            f"damage after {done} decoded frames ({cause})",
+            "the file is truncated or damaged; get it again",
+        )
+
+
+@contextmanager
+def open_audio(
+    path: Path, raw: RawFormat | None, limits: Limits, content: bytes | None = None
+) -> Iterator[Source]:
+    """Open a file and check its header. Raises AudioError as `asr.signal.audio.read` does.
+
+    With its `content`, the path only names it.
+    """
+    size = _file_size(path, content)
+    options: dict[str, Any] = {}
+    if raw is not None:
+        options = {"format": "RAW", "samplerate": raw.sample_rate, "channels": raw.channels}
+        options |= {"subtype": raw.subtype, "endian": raw.endian}
+        _check_raw_size(path, raw, size)
+    with _opened(path, content) as file:
+        try:
+            decoder = _Decoder(file, **options)
+        except soundfile.SoundFileError as error:
+            cause = getattr(error, "error_string", str(error))
+            remedy = "state its raw format" if path.suffix.lower() == ".raw" else _CONVERT
+            raise refusal(path, _KINDS, f"something else ({cause})", remedy) from error
+        with decoder:
+            with _opened(path, content) as another:  # the decoder's place in its own is kept
+                info = _inspect(path, another, decoder, limits)
+            yield Source(decoder, info, limits)
+
+
+def _opened(path: Path, content: bytes | None) -> _File:
+    try:
+        # BytesIO is no RawIOBase by its types, but has all that is asked of one.
+        return _File(
+            io.FileIO(path) if content is None else cast(io.RawIOBase, io.BytesIO(content))
+        )
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _file_size(path: Path, content: bytes | None) -> int:
+    if content:
+        return len(content)
+    try:
+        if content is not None:
+            raise refusal(path, _KINDS, "an empty file (0 bytes)", "get the file again")
+        status = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise refusal(path, "an audio file", "a folder", "name the files in it")
+    if not stat.S_ISREG(status.st_mode):
+        remedy = "save the audio in a file first"
+        raise refusal(path, "a regular file", "a pipe, socket or device", remedy)
+    if status.st_size == 0:
+        raise refusal(path, _KINDS, "an empty file (0 bytes)", "get the file again")
+    return status.st_size
+
+
+def _unreadable(path: Path, error: Exception) -> AudioError:
+    cause = getattr(error, "strerror", None) or str(error)
+    return refusal(
+        path, "a readable audio file", cause.lower(), "check the path and its permissions"
+    )
+
+
+def _check_raw_size(path: Path, raw: RawFormat, size: int) -> None:
+    frame_bytes = _RAW_SAMPLE_BYTES[raw.subtype] * raw.channels
+    if size % frame_bytes:
+        raise refusal(
+            path,
+            f"whole frames of {frame_bytes} bytes ({raw.channels} x {raw.subtype})",
+            f"{size} bytes, {size % frame_bytes} too many",
+            "the file is truncated or of another raw format",
+        )
+
+
+def _inspect(path: Path, file: BinaryIO, decoder: _Decoder, limits: Limits) -> AudioInfo:
+    """Hold the header against the limits and against the file's bytes."""
+    rate, channels, container = decoder.samplerate, decoder.channels, decoder.format
+    if container not in _CONTAINERS:
+        raise refusal(path, _KINDS, f"the container {container}", _CONVERT)
+    if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
+        raise refusal(
+            path,
+            f"a sample rate of {limits.min_sample_rate} to {limits.max_sample_rate} Hz",
+            f"{rate} Hz in its header",
+            "the header is damaged, or the file holds no audible sound",
+        )
+    if channels > limits.max_channels:
+        found = f"{channels} in its header"
+        raise refusal(path, f"at most {limits.max_channels} channels", found, _CONVERT)
+    frames = check_length(path, file, container, decoder.frames)
+    if frames == 0:
+        remedy = "nothing was recorded, or the recording broke off before its header was finished"
+        raise refusal(path, "at least one frame of audio", "none (0 frames)", remedy)
+    duration = frames / rate
+    if limits.max_duration_seconds < duration and frames < UNKNOWN_FRAMES:
+        raise _too_long(path, limits, f"{duration:.0f} s ({frames} frames)")
+    return AudioInfo(path, rate, channels, frames, duration, container, decoder.subtype)
+
+
+def _too_long(path: Path, limits: Limits, found: str) -> AudioError:
+    expected = f"at most {limits.max_duration_seconds:.0f} s of audio"
+    return refusal(path, expected, found, "cut it into parts, or read it with a higher limit")

@@ -1,0 +1,101 @@
+"""The mean of checkpoints."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import asr
+from asr.checkpoint.average import average_checkpoints, average_weights
+from asr.checkpoint.checkpoint import CARD, WEIGHTS, load_checkpoint, save_checkpoint
+from asr.errors import CheckpointError
+from tests.support import Command, Tones
+from tests.training_support import same
+
+
+def changed(checkpoint: Path, folder: Path, **changes: Any) -> Path:
+    """A checkpoint like another but for what `changes` says, its weights moved a little."""
+    bundle = load_checkpoint(checkpoint)
+    generator = torch.Generator().manual_seed(1)
+    weights = {
+        name: tensor + 0.01 * torch.randn(tensor.shape, generator=generator)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in bundle.weights.items()
+    }
+    kept = {name: bundle.config[name] for name in ("features", "encoder", "tokens", "training")}
+    settings = kept | {"weights": weights, "metrics": {}, "recipe": "another", "seed": 7}
+    save_checkpoint(folder, **(settings | {"dtype": torch.float16} | changes))
+    return folder
+
+
+def test_the_mean_of_weights() -> None:
+    states = [
+        {"w": torch.tensor([1.0, 4.0]), "count": torch.tensor(3)},
+        {"w": torch.tensor([3.0, 8.0]), "count": torch.tensor(5)},
+    ]
+    mean = average_weights(states)
+    assert mean["w"].tolist() == [2.0, 6.0]
+    assert mean["count"].item() == 3
+    assert same(average_weights(states[:1]), states[0])
+
+
+def test_the_mean_of_two_checkpoints_is_a_checkpoint(
+    tones: Tones, tmp_path: Path, asr_command: Command
+) -> None:
+    one, mean = load_checkpoint(tones.checkpoint), tmp_path / "mean"
+    training = one.config["training"] | {"licence": "CC0"}
+    other = changed(tones.checkpoint, tmp_path / "other", training=training)
+    outcome = asr_command("average", tones.checkpoint, other, "-o", mean)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.stdout == f"checkpoint written to {mean}\n"
+    made, second = load_checkpoint(mean), load_checkpoint(other)
+    for name, tensor in made.weights.items():
+        between = (one.weights[name] + second.weights[name]) / 2
+        assert torch.allclose(tensor, between, atol=1e-3, rtol=1e-3), name
+    assert made.config["training"]["mean_of"] == {
+        str(tones.checkpoint): one.config["files"][WEIGHTS]["sha256"],
+        str(other): second.config["files"][WEIGHTS]["sha256"],
+    }
+    assert (made.config["recipe"], made.config["seed"]) == ("another", 7)
+    assert made.config["weights"]["dtype"] == "float16"
+    assert made.metrics["training_seconds"] == one.metrics["training_seconds"]  # other says none
+    assert "CC0" in (mean / CARD).read_text()
+    asr.load(mean).transcribe(torch.zeros(16000), 16000)
+
+
+def test_what_is_no_model_of_the_same_kind_is_refused(tones: Tones, tmp_path: Path) -> None:
+    config = load_checkpoint(tones.checkpoint).config
+    first, mean = tones.checkpoint, tmp_path / "mean"
+    others = {
+        "it differs from .* in features.normalise; only": {
+            "features": config["features"] | {"normalise": "x"}
+        },
+        "it differs from .* in encoder.subsampling; only": {
+            "encoder": config["encoder"] | {"subsampling": 9}
+        },
+        "it differs from .* in tokens; only": {"tokens": [*config["tokens"][:-1], "~"]},
+        "do not describe one model": {"weights": {"w": torch.zeros(1)}},
+    }
+    for place, (message, changes) in enumerate(others.items()):
+        other = changed(first, tmp_path / str(place), **changes)
+        with pytest.raises(CheckpointError, match=f"^{re.escape(str(other))}: .*{message}"):
+            average_checkpoints([first, other], mean)
+    with pytest.raises(CheckpointError, match="that differ, found the weights of"):
+        average_checkpoints([first, first], mean)
+    assert not mean.exists()
+
+
+def test_dropout_may_differ(tones: Tones, tmp_path: Path) -> None:
+    encoder = load_checkpoint(tones.checkpoint).config["encoder"] | {"dropout": 0.4}
+    other = changed(tones.checkpoint, tmp_path / "other", encoder=encoder)
+    average_checkpoints([tones.checkpoint, other], tmp_path / "mean")
+    assert load_checkpoint(tmp_path / "mean").config["encoder"]["dropout"] == 0.4
+
+
+def test_one_checkpoint_has_no_mean(tones: Tones, tmp_path: Path, asr_command: Command) -> None:
+    outcome = asr_command("average", tones.checkpoint, "-o", tmp_path / "mean")
+    assert outcome.code == 2
+    assert "expected two or more, found 1" in outcome.stderr

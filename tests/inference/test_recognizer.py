@@ -1,0 +1,172 @@
+"""Rich transcripts: words with times and confidences, alternatives, rejection."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import asr
+from asr.corpus.manifest import read_manifest
+from asr.decode.beam import SearchConfig
+from asr.decode.confidence import Calibration
+from asr.decode.decoder import Decoder, build_decoder
+from asr.inference.evaluation import evaluate
+from asr.inference.recognizer import Recognizer
+from recipes.tones.prepare import SAMPLE_RATE, TONES
+from tests.support import Tones
+
+
+@pytest.fixture(scope="module")
+def recognizer(tones: Tones) -> Recognizer:
+    return asr.load(tones.checkpoint)
+
+
+@pytest.fixture(scope="module")
+def spoken(tones: Tones) -> list[tuple[Path, str]]:
+    """Some recordings and what they say."""
+    utterances = read_manifest(tones.test)[:12]
+    return [(Path(utterance.audio_filepath), utterance.text) for utterance in utterances]
+
+
+BEAM = Decoder(SearchConfig(beam_size=8))
+
+
+@pytest.mark.parametrize("decoder", [Decoder(), BEAM], ids=["greedy", "beam"])
+def test_words_follow_each_other_inside_the_recording(
+    recognizer: Recognizer, spoken: list[tuple[Path, str]], decoder: Decoder
+) -> None:
+    for path, _ in spoken:
+        found = recognizer.transcribe(path, decoder=decoder, word_timestamps=True)
+        assert " ".join(word.text for word in found.words) == found.text
+        edges = [e for word in found.words for e in (word.start_seconds, word.end_seconds)]
+        assert edges == sorted(edges)
+        assert edges[0] >= 0
+        assert edges[-1] <= found.duration_seconds
+        for word in found.words:
+            assert word.start_seconds < word.end_seconds
+            assert word.confidence is not None
+            assert 0 <= word.confidence <= 1
+
+
+def test_times_are_when_the_words_sound(recognizer: Recognizer) -> None:
+    def tone(character: str, seconds: float) -> Tensor:
+        time = torch.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+        return sum((torch.sin(2 * torch.pi * f * time) for f in TONES[character]), time * 0)
+
+    def pause(seconds: float) -> Tensor:
+        return torch.zeros(round(seconds * SAMPLE_RATE))
+
+    generator = torch.Generator().manual_seed(0)
+    pieces = [pause(0.05), tone("A", 0.15), pause(0.08), tone("D", 0.15), pause(0.35)]
+    pieces += [tone("G", 0.15), pause(0.05)]
+    waveform = torch.cat(pieces) * 0.2
+    waveform += 0.003 * torch.randn(len(waveform), generator=generator)
+    found = recognizer.transcribe(waveform, SAMPLE_RATE, word_timestamps=True)
+    assert found.text == "AD G"
+    first, second = found.words
+    assert (first.start_seconds, first.end_seconds) == pytest.approx((0.05, 0.43), abs=0.13)
+    assert (second.start_seconds, second.end_seconds) == pytest.approx((0.78, 0.93), abs=0.13)
+
+
+def test_words_cost_nothing_unless_asked(
+    recognizer: Recognizer, spoken: list[tuple[Path, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asr.inference.recognizer.viterbi_align", lambda *_: pytest.fail("aligned"))
+    found = recognizer.transcribe(spoken[0][0])
+    assert (found.words, found.log_ratio, found.rejected) == ((), None, False)
+
+
+def test_confidences_are_calibrated(recognizer: Recognizer, spoken: list[tuple[Path, str]]) -> None:
+    calibration = Calibration(0.5, -1.0)
+    raw, mapped = (
+        recognizer.transcribe(spoken[0][0], decoder=decoder, word_timestamps=True)
+        for decoder in (BEAM, dataclasses.replace(BEAM, calibration=calibration))
+    )
+    expected = calibration.apply([word.confidence or 0.0 for word in raw.words])
+    assert [word.confidence for word in mapped.words] == pytest.approx(expected.tolist())
+
+
+def test_alternatives_are_distinct_and_ordered(
+    recognizer: Recognizer, spoken: list[tuple[Path, str]]
+) -> None:
+    decoder = Decoder(SearchConfig(beam_size=16, nbest=5))
+    found = recognizer.transcribe(spoken[0][0], decoder=decoder)
+    assert found.nbest[0].text == found.text
+    assert found.nbest[0].log_score == found.log_score
+    assert len({alternative.text for alternative in found.nbest}) == len(found.nbest) == 5
+    scores = [alternative.log_score for alternative in found.nbest]
+    assert scores == sorted(scores, reverse=True)
+    timed = recognizer.transcribe(spoken[0][0], decoder=decoder, word_timestamps=True)
+    assert timed.nbest == found.nbest  # the hypotheses that vote are not all returned
+    assert timed.text == found.text
+
+
+def test_what_a_grammar_does_not_allow_is_rejected(
+    recognizer: Recognizer, spoken: list[tuple[Path, str]], tmp_path: Path
+) -> None:
+    path, text = spoken[0]
+    others = [other for _, other in spoken[1:]]
+    for sentences, is_in in (([text, *others], True), (others, False)):
+        grammar = tmp_path / "grammar.jsgf"
+        grammar.write_text(f"public <said> = {' | '.join(sentences)};")
+        free = build_decoder(recognizer.tokens, SearchConfig(beam_size=16), grammar=grammar)
+        found = recognizer.transcribe(path, decoder=free)
+        assert found.text in ([text] if is_in else others)
+        assert not found.rejected
+        assert found.log_ratio is not None
+        assert found.log_ratio <= 0
+        strict = dataclasses.replace(free, reject_below=-0.5)
+        judged = recognizer.transcribe(path, decoder=strict, word_timestamps=True)
+        assert judged.log_ratio == found.log_ratio
+        assert judged.rejected != is_in
+        assert judged.text == (text if is_in else "")
+        assert bool(judged.words) == is_in
+
+
+def test_nothing_possible_is_an_empty_text_that_says_so(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    grammar = tmp_path / "grammar.jsgf"
+    grammar.write_text("public <said> = ABCDEFGHIABCDEFGHI;")
+    decoder = build_decoder(recognizer.tokens, SearchConfig(beam_size=16), grammar=grammar)
+    found = recognizer.transcribe(
+        torch.zeros(800), SAMPLE_RATE, decoder=decoder, word_timestamps=True
+    )
+    assert (found.text, found.words, found.nbest) == ("", (), ())
+    assert found.rejected
+    assert found.log_score == -torch.inf
+
+
+def test_silence_has_no_words(recognizer: Recognizer) -> None:
+    found = recognizer.transcribe(torch.zeros(1), SAMPLE_RATE, word_timestamps=True)
+    assert " ".join(word.text for word in found.words) == found.text
+
+
+def test_metrics_come_with_the_checkpoint(tones: Tones, recognizer: Recognizer) -> None:
+    assert recognizer.metrics == json.loads((tones.checkpoint / "metrics.json").read_text())
+
+
+def test_evaluation_judges_confidences_and_alternatives(
+    tones: Tones, recognizer: Recognizer
+) -> None:
+    utterances = [
+        dataclasses.replace(utterance, text=utterance.text + " A" * (place % 2))
+        for place, utterance in enumerate(read_manifest(tones.test)[:6])
+    ]
+    utterances.append(
+        dataclasses.replace(utterances[0], id="lost", audio_filepath=Path("gone.wav"))
+    )
+    decoder = Decoder(SearchConfig(beam_size=16, nbest=8))
+    result = evaluate(recognizer, utterances, decoder=decoder, word_timestamps=True)
+    assert set(result.transcripts) == set(result.hypotheses) == {u.id for u in utterances[:-1]}
+    confidences, correct = result.word_confidences()
+    heard = sum(len(text.split()) for text in result.hypotheses.values())
+    assert len(confidences) == len(correct) == heard
+    assert sum(correct) == sum(u.words.hits for u in result.aligned)
+    assert 0 < result.oracle_wer() <= result.score.wer
+    alone = evaluate(recognizer, utterances, beam_size=16)
+    assert alone.score == result.score
+    assert alone.oracle_wer() == alone.score.wer

@@ -1,0 +1,450 @@
+"""Grammars: what is read, what is refused, and the sentences that they allow."""
+
+import itertools
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.errors import AsrError, TextError
+from asr.language.automata.automaton import Automaton, accepts, sentences, word_list
+from asr.language.grammar.compiler import compile_grammar, parse_grammar, read_grammar
+from asr.text.tokens import TokenTable
+from tests.oracles_automata import TABLE, assert_canonical, assert_equal, strings
+from tests.support import REPOSITORY
+
+LETTERS = TokenTable(tuple(" ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+
+
+def compiled(text: str, table: TokenTable = LETTERS) -> Automaton:
+    return compile_grammar(parse_grammar(text), table)
+
+
+def allowed(text: str, limit: int = 50, table: TokenTable = LETTERS) -> set[str]:
+    """The shortest sentences; the set of all if they are fewer than the limit."""
+    return {table.decode(tokens) for tokens in sentences(compiled(text, table), limit)}
+
+
+LENGTH = 6
+
+Language = frozenset[str]
+"""Sentences with a space after each word, of up to LENGTH characters and that space."""
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """An expansion as it is written, and its language where those of the rules are given."""
+
+    text: str
+    language: Callable[[dict[str, Language]], Language] = field(repr=False)
+
+
+def _leaf(text: str, *sentences: str) -> Expansion:
+    return Expansion(text, lambda _: frozenset(sentences))
+
+
+def _rule(name: str) -> Expansion:
+    return Expansion(f"<{name}>", lambda rules: rules[name])
+
+
+def _choice(parts: list[Expansion]) -> Expansion:
+    text = " | ".join(f"({part.text})" for part in parts)
+    return Expansion(text, lambda rules: frozenset().union(*(p.language(rules) for p in parts)))
+
+
+def _sequence(parts: list[Expansion]) -> Expansion:
+    def language(rules: dict[str, Language]) -> Language:
+        return reduce(_concatenated, (part.language(rules) for part in parts))
+
+    return Expansion(" ".join(f"({part.text})" for part in parts), language)
+
+
+def _repeated(part: Expansion, sign: str) -> Expansion:
+    def language(rules: dict[str, Language]) -> Language:
+        once = part.language(rules)
+        found: Language = frozenset({""}) if sign == "*" else once
+        while True:
+            more = found | _concatenated(found, once)
+            if more == found:
+                return found
+            found = more
+
+    return Expansion(f"({part.text}){sign} {{tag}}", language)
+
+
+def _concatenated(first: Language, second: Language) -> Language:
+    return frozenset(a + b for a in first for b in second if len(a + b) <= LENGTH + 1)
+
+
+def _optional(part: Expansion) -> Expansion:
+    return Expansion(f"[{part.text}]", lambda rules: part.language(rules) | {""})
+
+
+def expansions(*rules: str) -> st.SearchStrategy[Expansion]:
+    """Expansions of every kind, with references to some rules."""
+    words = [_leaf(word, f"{word} ") for word in ("A", "B", "AB")]
+    special = [_leaf("<NULL>", ""), _leaf("<VOID>"), _leaf('"A B"', "A B ")]
+    return st.recursive(
+        st.sampled_from([*words, *map(_rule, rules), *special]),
+        lambda inner: st.one_of(
+            st.lists(inner, min_size=1, max_size=3).map(_choice),
+            st.lists(inner, min_size=1, max_size=3).map(_sequence),
+            st.builds(_repeated, inner, st.sampled_from("*+")),
+            inner.map(_optional),
+        ),
+        max_leaves=6,
+    )
+
+
+@settings(max_examples=150)
+@given(expansions("one", "two"), expansions("two"), expansions())
+def test_language_is_that_of_sets_of_sentences(
+    zero: Expansion, one: Expansion, two: Expansion
+) -> None:
+    text = f"public <zero> = {zero.text}; <one> = {one.text}; <two> = {two.text};"
+    rules: dict[str, Language] = {}
+    for name, expansion in (("two", two), ("one", one), ("zero", zero)):
+        rules[name] = expansion.language(rules)
+    wanted = {sentence.removesuffix(" ") for sentence in rules["zero"]}
+    if not wanted - {""}:
+        with pytest.raises(AsrError, match="expected a sentence with a word, found none in <zero>"):
+            compiled(text, TABLE)
+        return
+
+    automaton = compiled(text, TABLE)
+
+    assert {t for t in strings(LENGTH) if accepts(automaton, TABLE.encode(t))} == wanted
+    assert_canonical(automaton)
+
+
+@pytest.mark.parametrize(
+    ("expansion", "expected"),
+    [
+        ("YES | NO", {"YES", "NO"}),
+        ("GO [UP | DOWN] NOW", {"GO NOW", "GO UP NOW", "GO DOWN NOW"}),
+        ("[PLEASE] GO", {"GO", "PLEASE GO"}),
+        ("GO [PLEASE]", {"GO", "GO PLEASE"}),
+        ("[A] [B]", {"", "A", "B", "A B"}),
+        ("A B | C D", {"A B", "C D"}),
+        ("A (B | C) D", {"A B D", "A C D"}),
+        ('"NEW YORK" | "GO"', {"NEW YORK", "GO"}),
+        ("A <NULL> B", {"A B"}),
+        ("A | B <VOID>", {"A"}),
+        ("A {first} B {second} {third}", {"A B"}),
+        (r"A {with a \} and \\ in it; | and <b>} B", {"A B"}),
+        ("/0.5/ A | /2/ B | /1e1/ C", {"A", "B", "C"}),
+        ("/1/ A B | /0/ C | /0.0/ D E", {"A B"}),
+        ("// A comment; with | signs\n A /* and\n another; */ B // one more\n", {"A B"}),
+        ("public | grammar", {"PUBLIC", "GRAMMAR"}),
+    ],
+)
+def test_notation(expansion: str, expected: set[str]) -> None:
+    table = TokenTable(tuple(" abcdefghijklmnopqrstuvwxyz"))
+    lower = re.sub(r"(?<![<A-Z])[A-Z]+(?!>)", lambda word: word[0].lower(), expansion)
+
+    assert allowed(f"public <s> = {lower};", table=table) == {text.lower() for text in expected}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "#JSGF V1.0;",
+        "#JSGF V1.0 UTF-8 en;\ngrammar x;",
+        "// Ours\n#JSGF V1.0;\n\ngrammar com.example.lights-2;\n",
+        "grammar x;",
+    ],
+)
+def test_header(header: str) -> None:
+    assert allowed(f"{header} public <s> = A;") == {"A"}
+
+
+def test_quoted_words_may_hold_any_character() -> None:
+    table = TokenTable(tuple(sorted('"*/;\\|a')))
+
+    assert allowed(r'public <s> = "a;|" | "a\"\\" | "/*";', table=table) == {"a;|", 'a"\\', "/*"}
+
+
+def test_utterance_is_a_sentence_of_any_public_rule() -> None:
+    text = "public <a> = A <c>; <b> = NEVER; public <c> = C; <d> = D;"
+
+    assert allowed(text) == {"A C", "C"}
+
+
+def test_repetition() -> None:
+    digit = "public <s> = N <d>+; <d> = ONE | TWO;"
+
+    assert allowed(digit, limit=6) == {
+        f"N {a}{b}" for a in ("ONE", "TWO") for b in ("", " ONE", " TWO")
+    }
+    assert accepts(compiled(digit), LETTERS.encode("N" + " TWO" * 50))
+    assert allowed("public <s> = (A [B])*;", 4) == {"", "A", "A A", "A B"}
+
+
+def test_loop_over_words_is_the_word_list() -> None:
+    words = ["A", "AB", "BAB", "CAB"]
+
+    looped = compiled("public <s> = <w>*; <w> = A | AB | BAB | CAB;")
+    assert_equal(looped, word_list(words, LETTERS))
+
+
+@pytest.mark.parametrize(
+    ("recursive", "plain"),
+    [
+        ("public <s> = A <s> | B;", "public <s> = A* B;"),
+        ("public <s> = A <s>;  public <t> = B;", "public <s> = B;"),
+        ("public <s> = A [<s>];", "public <s> = A+;"),
+        ("public <s> = A <t> | C; <t> = B <s> | <s>;", "public <s> = (A [B])* C;"),
+        ("public <s> = X <t> Y; <t> = A <t> | B;", "public <s> = X A* B Y;"),
+        ("public <s> = <t>; <t> = A (B <t> | C {c} <s>) | D;", "public <s> = (A (B | C))* D;"),
+    ],
+)
+def test_recursion_at_the_end_of_a_rule_is_repetition(recursive: str, plain: str) -> None:
+    assert_equal(compiled(recursive), compiled(plain))
+
+
+def test_equal_languages_have_equal_arrays() -> None:
+    first = compiled("public <s> = A B | A C | [A] D;")
+    second = compiled("public <x> = D | A <y>; <y> = (C | D) | B | B;")
+
+    assert_equal(first, second)
+
+
+def test_deep_and_long_grammars() -> None:
+    nested = "(" * 50 + "A" + ")" * 50
+    rules = "".join(f"<r{i}> = A <r{i + 1}>;" for i in range(2000))
+    alternatives = " | ".join(itertools.repeat("B", 5000))
+
+    assert allowed(f"public <s> = {nested};") == {"A"}
+    chain = compiled(f"public <s> = <r0>; {rules} <r2000> = {alternatives};")
+    assert accepts(chain, LETTERS.encode("A " * 2000 + "B"))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        # What is written wrongly.
+        (
+            "public <s> = A",
+            r"line 1, column 15: expected ';' after `public <s> = A`, found the end",
+        ),
+        (
+            "<a> = A\npublic <s> = B;",
+            r"line 2, column 12: expected ';' after `public <s>`, found '='",
+        ),
+        (
+            "public <a> = A <b>\n<c> = B;",
+            r"line 2, column 5: expected ';' after `<c>`, found '='; is a ';' missing before it\?",
+        ),
+        ("public <s> = ;", r"line 1, column 14: expected a word, a rule's name, .* found ';'"),
+        ("public <s> = A | ;", r"column 18: expected a word"),
+        (
+            "public <s> = (A | B;",
+            r"column 20: expected '\)' after `public <s> = \(A \| B`, found ';'",
+        ),
+        ("public <s> = A);", r"column 15: expected ';' .*found '\)'"),
+        ("public <s> = [A);", r"column 16: expected '\]'"),
+        ("public <s> = * A;", r"column 14: expected a word"),
+        ("public <s> = A*+;", r"column 16: a second sign of repetition, '\+'"),
+        ("public <s> = A {tag;", r"column 16: expected a tag that ends in '}', found '{'"),
+        ('public <s> = "A;\n', r"column 14: expected a quoted word that ends in '\"' on its line"),
+        ('public <s> = "";', r"column 14: expected a word between the quotation marks"),
+        ("public <s> = A /* B;", r"column 16: expected a weight .* or a comment that is closed"),
+        ("public <s> = AND/OR;", r"column 17: .*a word with / needs quotes, found '/'"),
+        ("public <s> = /high/ A;", r"column 14: expected a weight .*found '/high/'"),
+        ("public <s> = /-1/ A;", r"column 14: expected a weight .* 0 or more, found '/-1/'"),
+        ("public <s> = /nan/ A;", r"column 14: expected a weight"),
+        ("public <s s> = A;", r"column 8: expected a rule's name .* without spaces, found '<'"),
+        ("public s = A;", r"column 8: expected a rule such as `public <name> = word;` .*found 's'"),
+        ("A B;", r"column 1: expected a rule such as .*, found 'A'"),
+        ("#JSGF V2.0;", r"column 7: expected 'V1.0' after `#JSGF`, found 'V2.0'"),
+        ("#JSGF V1.0\npublic <s> = A;", r"line 2, column 8: expected ';'"),
+        ("grammar ;", r"column 9: expected the grammar's name"),
+        ("import <x.y>;", r"column 1: imports are not supported; copy the rules"),
+        ("<NULL> = A;", r"column 1: <NULL> has its own meaning; choose another name"),
+        (
+            "<s> = A;\npublic <s> = B;",
+            r"line 2, column 8: the rule <s> is defined already at .*line 1, column 1; rename",
+        ),
+        (f"public <s> = {'(' * 51}A;", r"column 64: expected at most 50 groups within groups"),
+        (f"public <s> = {'(' * 99_999}A;", r"expected at most 50 groups within groups"),
+        # What means nothing.
+        ("", r"^grammar: expected a public rule such as .*, found no rules"),
+        ("<s> = A; <t> = B;", r"found 2 rules, none of them public"),
+        (
+            "public <s> = A <b> |\n <c>; <d> = <e>;",
+            r"found none of <b> \(line 1, column 16\); <c> \(line 2, column 2\); <e> \(line 2",
+        ),
+        # Recursion.
+        ("public <s> = <s> A | B;", r"line 1, column 8: left recursion, <s> → <s>; .*\* or \+"),
+        ("public <s> = <s>;", r"left recursion, <s> → <s>"),
+        ("public <s> = [A] <s> | B;", r"left recursion"),
+        ("public <s> = <t> <s> | B; <t> = A*;", r"left recursion, <s> → <s>"),
+        ("public <s> = A; <a> = <b> X;\n<b> = <c>; <c> = <a> | Y;", r"left recursion, (<.> → ){3}"),
+        (
+            "public <s> = A\n <s> B | C;",
+            r"line 2, column 2: recursion inside a rule, <s> → <s>; .*as many levels",
+        ),
+        ("public <s> = (A <s>)* B;", r"column 17: recursion inside a rule, <s> → <s>"),
+        ("public <s> = A <t> B; <t> = C <s>;", r"recursion inside a rule, <s> → <t> → <s>"),
+        ("public <s> = A <s> <s> | B;", r"column 16: recursion inside a rule"),
+    ],
+)
+def test_grammar_is_refused(text: str, fault: str) -> None:
+    with pytest.raises(AsrError, match=fault) as error:
+        parse_grammar(text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "public <s> = <NULL>;",
+        "public <s> = A <VOID>;",
+        "public <s> = A <s>;",
+        "public <s> = [<t>]; <t> = <VOID>; <u> = A;",
+        "public <s> = /0/ A;",
+    ],
+)
+def test_grammar_without_a_word_to_say_is_refused(text: str) -> None:
+    with pytest.raises(AsrError, match="expected a sentence with a word, found none in <s>"):
+        compiled(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "public <s> = YES |\n Yes;",
+            r"^grammar: expected words in the model's characters ' ABC.*', found 1 that are not: "
+            r"line 2, column 2: 'Yes' has 'e', 's' \(the model writes 'YES'\); write them",
+        ),
+        ("public <s> = A; <t> = B7;", r"line 1, column 23: 'B7' has '7'; write"),
+        (
+            "public <s> = a b c a d e f g;",
+            r"found 7 that are not: line 1, column 14: 'a' .*and 2 more",
+        ),
+    ],
+)
+def test_words_that_the_table_lacks_are_refused(text: str, fault: str) -> None:
+    with pytest.raises(TextError, match=fault):
+        compiled(text)
+
+
+def test_table_without_a_space() -> None:
+    table = TokenTable(("A", "B"))
+
+    assert allowed("public <s> = A | AB | <VOID> A;", table=table) == {"A", "AB"}
+    with pytest.raises(TextError, match=r"no space .*expected sentences of one word"):
+        compiled("public <s> = A B;", table)
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("public <s> = A;\n<t> = B <u>; <u> = C;", "no public rule uses <t> (line 2, column 1);"),
+        (
+            "public <s> = A | <t>; <t> = B <t>;",
+            "no sentence is possible in <t> (line 1, column 23): it is",
+        ),
+        ("public <s> = /0.5/ A | /0/ B | /2/ C;", "2 weights are passed over"),
+    ],
+)
+def test_what_changes_nothing_is_named(
+    text: str, warning: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        parse_grammar(text)
+
+    assert warning in caplog.text
+
+
+def test_sound_grammar_raises_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        parse_grammar("public <s> = A {tag} <t> | <NULL>; <t> = [B] C <t> | <u>*; public <u> = D;")
+
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "public <s> = (A | B)* A " + "(A | B) " * 40 + ";",
+        "public <s> = " + "[A] " * 3000 + ";",
+        "public <r0> = A; "
+        + "".join(f"public <r{i}> = <r{i - 1}> <r{i - 1}>;" for i in range(1, 60)),
+    ],
+    ids=["subsets", "optional parts", "rules in rules"],
+)
+def test_grammar_that_grows_too_large_is_refused(text: str) -> None:
+    grammar = parse_grammar(text)
+    began = time.process_time()
+
+    with pytest.raises(AsrError, match="expected a grammar of at most 50,000 states"):
+        compile_grammar(grammar, LETTERS, max_size=50_000)
+    assert time.process_time() - began < 5
+
+
+def test_grammar_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "lights.jsgf"
+    path.write_bytes('\ufeff#JSGF V1.0;\r\npublic <s> = É | \r\n // é\r\n  "ÉÉ" ;\r\n'.encode())
+
+    grammar = read_grammar(path)
+    table = TokenTable(("É",))
+    found = sentences(compile_grammar(grammar, table), 5)
+    assert [table.decode(tokens) for tokens in found] == ["É", "ÉÉ"]
+    with pytest.raises(TextError, match=r"lights\.jsgf: .*line 2, column 14: 'É' has 'É'"):
+        compile_grammar(grammar, LETTERS)
+
+
+@pytest.mark.parametrize("content", [None, b"public <s> = \xff;"])
+def test_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "lights.jsgf"
+    if content:
+        path.write_bytes(content)
+
+    with pytest.raises(AsrError, match=r"lights\.jsgf: cannot read the grammar \(.*UTF-8 text"):
+        read_grammar(path)
+
+
+AN4 = REPOSITORY / "recipes" / "an4" / "commands.jsgf"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("RUBOUT G M E F THREE NINE", True),
+        ("OCTOBER TWENTY FOURTH NINETEEN SEVENTY", True),
+        ("P I T T S B U R G H", True),
+        ("TWELVE THIRTY THREE", True),
+        ("STOP", True),
+        ("STOP STOP", False),
+        ("YES ONE", False),
+        ("OCTOBER", False),
+        ("ENTER", False),
+        ("PITTSBURGH", False),
+        ("", False),
+    ],
+)
+def test_grammar_of_an4(text: str, expected: bool) -> None:
+    automaton = compile_grammar(read_grammar(AN4), LETTERS)
+
+    assert accepts(automaton, LETTERS.encode(text)) == expected
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_grammar_of_an4_allows_what_was_said(shared_data: Path, split: str) -> None:
+    path = shared_data / "an4" / "etc" / f"an4_{split}.transcription"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    texts = [" ".join(re.sub(r"\(.*|</?s>", "", line).split()) for line in lines]
+
+    automaton = compile_grammar(read_grammar(AN4), LETTERS)
+    refused = [text for text in texts if not accepts(automaton, LETTERS.encode(text))]
+    assert len(refused) < 0.01 * len(texts), refused

@@ -1,0 +1,134 @@
+"""The tables of AN4's results and errors: stretches, kinds, causes."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+import asr
+from asr.corpus.manifest import read_manifest, write_manifest
+from asr.decode.fusion import Fusion, FusionConfig
+from asr.language.ngram.kneser_ney import estimate
+from asr.language.ngram.model import compile_model
+from asr.scoring.wer import align
+from recipes.an4 import errors, results
+from recipes.an4.errors import Judge, Stretch
+from recipes.synthetic.prepare import SAMPLES
+from tests.support import REPOSITORY
+
+CHECKPOINT = REPOSITORY / "checkpoints" / "alphanumeric"
+VOCABULARY = frozenset("A B OF FIVE NINE SEVENTY TWO YES".split())
+
+
+def found(said: str, written: str) -> list[Stretch]:
+    return errors.stretches(align({"u": said}, {"u": written})[0].pairs)
+
+
+def test_a_stretch_is_where_words_differ() -> None:
+    assert found("A B A", "A B A") == []
+    assert found("A B A YES", "A A A") == [
+        Stretch(1, ("B",), 1, ("A",)),
+        Stretch(3, ("YES",), 3, ()),
+    ]
+    assert found("A B", "YES A B") == [Stretch(0, (), 0, ("YES",))]
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [("A B A YES", "A A A"), ("A B", "YES A B"), ("A", ""), ("A B A B", "B A B A B A"), ("", "A")],
+)
+def test_all_stretches_put_right_give_what_was_said(said: str, written: str) -> None:
+    words = written.split()
+    for stretch in reversed(found(said, written)):
+        words = stretch.corrected(words)
+    assert " ".join(words) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "kind"),
+    [
+        ("A", "B", "letter for letter"),
+        ("A", "", "letter lost"),
+        ("", "B", "letter too many"),
+        ("FIVE", "NINE", "number for number"),
+        ("SEVENTY TWO", "SEVENTY", "number for number"),
+        ("TWO", "", "number lost or added"),
+        ("OF", "A", "word and letter"),
+        ("OF", "YES", "other words"),
+        ("A", "AB", "no word"),
+        ("MAYBE", "YES", "word that train lacks"),
+    ],
+)
+def test_kinds(said: str, heard: str, kind: str) -> None:
+    assert errors.kind(Stretch(0, tuple(said.split()), 0, tuple(heard.split())), VOCABULARY) == kind
+
+
+def test_the_cause_is_what_would_have_chosen_otherwise() -> None:
+    recognizer = asr.load(CHECKPOINT)
+    table = recognizer.tokens
+    log_probs = torch.full((1, len(table)), math.log(0.1 / (len(table) - 2)))
+    a, b = table.encode("AB")
+    log_probs[0, a], log_probs[0, b] = math.log(0.6), math.log(0.3)
+    # Of A and B the model thinks as it was told: B is five times as likely.
+    model = compile_model(estimate([["B"]] * 5 + [["A"]], 1).table)
+    fusion = Fusion(table, FusionConfig(lm_weight=1.0), word_model=model)
+    told = Judge(table, fusion)
+    untold = Judge(table, fusion.with_config(FusionConfig(lm_weight=0.1)))
+    assert told.sound(log_probs, [a]) == pytest.approx(math.log(0.6))
+    assert told.cause(log_probs, [b], ["A"]) == "language"
+    assert told.cause(log_probs, [a], ["B"]) == "search"
+    assert untold.cause(log_probs, [b], ["A"]) == "search"
+    assert untold.cause(log_probs, [a], ["B"]) == "sound"
+
+
+def test_empty_words_are_part_of_the_language() -> None:
+    recognizer = asr.load(CHECKPOINT)
+    model = compile_model(estimate([["A", "B"]], 1).table)
+    config = FusionConfig(empty_word_log_penalty=-7.0)
+    judge = Judge(recognizer.tokens, Fusion(recognizer.tokens, config, word_model=model))
+    encode = recognizer.tokens.encode
+    one = judge.language(encode("A B"))
+    assert judge.language(encode("A  B")) == pytest.approx(one - 7)
+    assert judge.language(encode(" A B ")) == pytest.approx(one - 14)
+
+
+def test_speech_is_so_much_above_its_background() -> None:
+    noise = torch.randn(16000, generator=torch.Generator().manual_seed(0)) * 0.001
+    noise[8000:] *= 100
+    assert errors.level_above_background(noise, 16000) == pytest.approx(40, abs=2)
+
+
+def test_every_error_has_a_line() -> None:
+    app = typer.Typer()
+    app.command()(errors.main)
+    samples = SAMPLES / "manifest.jsonl"
+    lm = CHECKPOINT / "lm.arpa.gz"
+    arguments = [str(CHECKPOINT), "--manifest", str(samples), "--train", str(samples)]
+    ran = CliRunner().invoke(app, [*arguments, "--lm", str(lm)])
+    assert ran.exit_code == 0, ran.output
+    rows, table = ran.output.split("\n\n")
+    counted = sum(int(row.split(" | ")[0].strip("| ")) for row in rows.splitlines()[2:])
+    together = sum(int(row.split(" | ")[-1].strip("| ")) for row in table.splitlines()[2:])
+    assert counted == together > 0
+    assert {row.split(" | ")[5] for row in rows.splitlines()[2:]} <= {"sound", "language", "search"}
+
+
+def test_results_tell_new_sentences_from_known_ones(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(results.results)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint").symlink_to(CHECKPOINT)
+    samples = read_manifest(SAMPLES / "manifest.jsonl")
+    write_manifest(tmp_path / "known.jsonl", samples[:-3])
+    write_manifest(tmp_path / "new.jsonl", samples[-3:])
+    arguments = [str(tmp_path / "run"), "--train", str(tmp_path / "known.jsonl")]
+    both = CliRunner().invoke(app, [*arguments, "--manifest", str(SAMPLES / "manifest.jsonl")])
+    new = CliRunner().invoke(app, [*arguments, "--manifest", str(tmp_path / "new.jsonl")])
+    assert (both.exit_code, new.exit_code) == (0, 0), both.output
+    cells = [part.strip() for part in both.output.splitlines()[2].split("|")]
+    only_new = [part.strip() for part in new.output.splitlines()[2].split("|")]
+    assert cells[5] == only_new[5] == only_new[3].split()[0] != cells[3].split()[0]
+    assert both.output.splitlines()[3].startswith("| mean (range) |  | ")

@@ -1,0 +1,159 @@
+"""A run that starts from the weights of a checkpoint."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from asr.checkpoint.checkpoint import load_checkpoint
+from asr.errors import CheckpointError, ConfigError
+from asr.model.acoustic import AcousticModel
+from asr.text.tokens import TokenTable
+from asr.training import Config, loop, setup, start
+from asr.training.distributed import Group
+from tests.support import Command
+from tests.training_support import CPU, early, edited, optim, same
+
+pytest_plugins = ["tests.training_fixtures"]
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture(scope="module")
+def finished(micro: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    return loop.train(optim(micro, epochs=1, average=1), folder / "run", CPU)
+
+
+def test_a_run_starts_from_the_weights_of_a_checkpoint(
+    micro: Config, finished: Path, tmp_path: Path
+) -> None:
+    micro = dataclasses.replace(micro, init_from=str(finished))
+    run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
+    assert same(dict(run.model.state_dict()), load_checkpoint(finished).weights)
+
+
+def test_tokens_that_both_know_keep_their_weights(
+    micro: Config, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def another(entries: list[dict[str, Any]]) -> None:
+        entries[0]["text"] += "~"
+
+    micro = edited(micro, tmp_path, another)
+    micro = dataclasses.replace(micro, init_from=str(finished))
+    with caplog.at_level(logging.INFO, "asr.training"):
+        run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
+    weights, bundle = run.model.state_dict(), load_checkpoint(finished)
+    new = run.tokens.encode("~")[0]
+    old_characters = bundle.config["tokens"]
+    for name, before in bundle.weights.items():
+        if not name.startswith("output."):
+            assert torch.equal(weights[name], before), name
+            continue
+        assert torch.equal(weights[name][0], before[0])
+        for character in set(run.tokens.characters) - {"~"}:
+            place = 1 + old_characters.index(character)
+            assert torch.equal(weights[name][run.tokens.encode(character)[0]], before[place])
+        assert not any(torch.equal(weights[name][new], row) for row in before)
+    assert "has other tokens: 1 are new and start anew" in caplog.text
+
+
+def test_letters_that_the_data_lacks_are_not_forgotten(
+    micro: Config, finished: Path, tmp_path: Path
+) -> None:
+    def fewer(entries: list[dict[str, Any]]) -> None:
+        del entries[1:]
+
+    for split in ("train", "dev"):
+        micro = edited(micro, tmp_path, fewer, split)
+    micro = dataclasses.replace(micro, init_from=str(finished))
+    run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
+    bundle = load_checkpoint(finished)
+    assert list(run.tokens.characters) == bundle.config["tokens"]
+    assert same(dict(run.model.state_dict()), bundle.weights)
+
+
+def test_weights_learnt_at_one_frame_rate_serve_another(
+    micro: Config, finished: Path, tmp_path: Path
+) -> None:
+    encoder = dataclasses.replace(micro.encoder, subsampling=1, dropout=0.5)
+    assert encoder.subsampling != micro.encoder.subsampling
+    finer = dataclasses.replace(micro, init_from=str(finished), encoder=encoder)
+    run, _ = setup.prepare(finer, tmp_path / "run", CPU, Group(), resume=False)
+    assert same(dict(run.model.state_dict()), load_checkpoint(finished).weights)
+    assert int(run.model.output_lengths(torch.tensor(9))) == 9
+
+
+def test_what_is_fed_back_is_made_anew_for_new_tokens(micro: Config, tmp_path: Path) -> None:
+    checkpoint = loop.train(optim(early(micro), epochs=1, average=1), tmp_path / "old", CPU)
+    bundle = load_checkpoint(checkpoint)
+    tokens = TokenTable.from_texts(["~", *bundle.config["tokens"]])
+    config = dataclasses.replace(early(micro), init_from=str(checkpoint))
+    model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
+    start.start_from(bundle, config, model, tokens)
+    known = [0, *(tokens.encode(c)[0] for c in bundle.config["tokens"])]
+    assert torch.equal(model.feedback.weight[:, known], bundle.weights["feedback.weight"])
+    assert torch.equal(model.feedback.bias, bundle.weights["feedback.bias"])
+
+
+def test_the_command_takes_features_and_encoder_from_the_checkpoint(
+    micro: Config, finished: Path, tmp_path: Path, asr_command: Command
+) -> None:
+    arguments = ["train", "--init_from", str(finished), "--dev", micro.data.dev]
+    arguments += ["--train", micro.data.train[0], "-o", str(tmp_path / "run"), "--threads", "1"]
+    settings = ["optim.epochs=1", "optim.workers=0", "encoder.dropout=0.1"]
+    ran = asr_command(*arguments, *(part for s in settings for part in ("--set", s)))
+    assert ran.code == 0, ran.stderr
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["encoder"]["hidden"] == micro.encoder.hidden
+    assert config["encoder"]["dropout"] == 0.1
+    assert config["features"]["num_mels"] == micro.features.num_mels
+    again = asr_command(
+        "train", "-o", str(tmp_path / "run"), "--resume", "--init_from", str(finished)
+    )
+    assert again.code != 0
+    assert "--init_from means nothing with --resume" in again.stderr
+
+
+def test_weights_that_are_not_of_the_encoder_are_refused(
+    micro: Config, finished: Path, tmp_path: Path
+) -> None:
+    bundle = load_checkpoint(finished)
+    del bundle.weights["output.bias"]
+    micro = dataclasses.replace(micro, init_from=str(finished))
+    run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
+    with pytest.raises(CheckpointError, match="do not describe one model"):
+        start.start_from(bundle, micro, run.model, run.tokens)
+
+
+def test_a_setting_that_an_older_checkpoint_lacks_is_as_it_was(
+    micro: Config, finished: Path, tmp_path: Path
+) -> None:
+    bundle = load_checkpoint(finished)
+    del bundle.config["encoder"]["early_predictions"]
+    micro = dataclasses.replace(micro, init_from=str(finished))
+    run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
+    start.start_from(bundle, micro, run.model, run.tokens)
+
+
+def test_a_checkpoint_of_another_shape_is_refused_by_setting(
+    micro: Config, finished: Path, tmp_path: Path
+) -> None:
+    encoder = dataclasses.replace(micro.encoder, hidden=9)
+    micro = dataclasses.replace(micro, encoder=encoder, init_from=str(finished))
+    with pytest.raises(ConfigError, match=r"it differs from this run in encoder.hidden; set"):
+        setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
+
+
+def test_validating_on_what_is_trained_on_is_said(
+    micro: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = dataclasses.replace(micro.data, dev=micro.data.train[0])
+    with caplog.at_level(logging.WARNING, "asr.training"):
+        setup.prepare(
+            dataclasses.replace(micro, data=data), tmp_path / "run", CPU, Group(), resume=False
+        )
+    assert "12 of the 12 validation recordings are also trained on" in caplog.text
