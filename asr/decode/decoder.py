@@ -43,6 +43,12 @@ class TunedSettings:
     search: SearchConfig = GREEDY
     fusion: FusionConfig = field(default_factory=FusionConfig)
     calibration: Calibration = field(default_factory=Calibration)
+    lm_source_sha256: str | None = None
+    """Of the file that the language model was copied from, where the checkpoint holds a copy."""
+    constraint_sha256: str | None = None
+    """Of the grammar or word list that this was tuned with; None: without one."""
+    reject_below: float | None = None
+    """As `Decoder.reject_below`, where a grammar or word list was tuned."""
 
     def agrees_with(self, search: SearchConfig, fusion: FusionConfig) -> bool:
         """Whether a decoder of these settings finds the same; how many it returns is its own."""
@@ -50,14 +56,23 @@ class TunedSettings:
         return (search, fusion) == (self.search, self.fusion)
 
 
-def tuned_settings(metrics: Mapping[str, Any], lm: Path | None = None) -> TunedSettings | None:
-    """The settings that a checkpoint's metrics hold for a language model; None if they hold none.
+def tuned_settings(
+    metrics: Mapping[str, Any], lm: Path | None = None, constraint: Path | None = None
+) -> TunedSettings | None:
+    """The settings tuned for a language model and a grammar or word list; None if there are none.
 
-    Raises ConfigError on a record that is malformed, AsrError if the file cannot be read.
+    A language model is recognised by the file that was tuned with or by the checkpoint's copy of
+    it. Raises ConfigError on a record that is malformed, AsrError if a file cannot be read.
     """
-    sha256 = None if lm is None else sha256_of(lm)
-    settings = all_tuned_settings(metrics)
-    return next((found for found in settings if found.lm_sha256 == sha256), None)
+    lm_sha256 = sha256_of(lm) if lm else None
+    constraint_sha256 = sha256_of(constraint) if constraint else None
+    for settings in all_tuned_settings(metrics):
+        hashes = [settings.lm_sha256]
+        if settings.lm_sha256 is not None:
+            hashes.append(settings.lm_source_sha256)
+        if lm_sha256 in hashes and settings.constraint_sha256 == constraint_sha256:
+            return settings
+    return None
 
 
 def all_tuned_settings(metrics: Mapping[str, Any]) -> list[TunedSettings]:
@@ -86,12 +101,13 @@ def with_tuned_settings(
 ) -> dict[str, Any]:
     """The metrics with settings under a name, say that of the language model's file.
 
-    They replace those of the same name and those for the same language model.
+    They replace those of the same name and those for the same language model and constraint.
     """
+    key = (settings.lm_sha256, settings.constraint_sha256)
     kept = {
         other: record
         for other, record in metrics.get(TUNED, {}).items()
-        if other != name and record.get("lm_sha256") != settings.lm_sha256
+        if other != name and (record.get("lm_sha256"), record.get("constraint_sha256")) != key
     }
     return {**metrics, TUNED: {**kept, name: to_dict(settings)}}
 
