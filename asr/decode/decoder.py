@@ -67,10 +67,10 @@ def tuned_settings(
     lm_sha256 = sha256_of(lm) if lm else None
     constraint_sha256 = sha256_of(constraint) if constraint else None
     for settings in all_tuned_settings(metrics):
-        hashes = [settings.lm_sha256]
-        if settings.lm_sha256 is not None:
-            hashes.append(settings.lm_source_sha256)
-        if lm_sha256 in hashes and settings.constraint_sha256 == constraint_sha256:
+        if settings.constraint_sha256 == constraint_sha256 and (
+            lm_sha256 == settings.lm_sha256
+            or (lm is not None and lm_sha256 == settings.lm_source_sha256)
+        ):
             return settings
     return None
 
