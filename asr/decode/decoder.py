@@ -205,6 +205,6 @@ def is_of_characters(model: NgramModel, table: TokenTable) -> bool:
 
     Over a table without a space a sentence is one word, and one-character words decide.
     """
-    if " " in table.characters:
+    if table.space >= 0:
         return SPACE in model.words
     return all(len(word) == 1 for word in model.words if word.lower() not in MARKS)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from asr.decode.knowledge import NODE, Knowledge, extend, finish, plant
 from asr.errors import ConfigError
 from asr.language.automata.automaton import Automaton
-from asr.language.hotwords import LARGEST_BOOST, Hotwords, build_hotwords, space_token
+from asr.language.hotwords import LARGEST_BOOST, Hotwords, build_hotwords
 from asr.language.lexicon import Lexicon, build_lexicon
 from asr.language.ngram.arpa import SPACE
 from asr.language.ngram.model import NgramArrays, NgramModel
@@ -101,7 +101,7 @@ class Fusion:
         """
         self.table = table
         self.config = config or FusionConfig()
-        known = _nothing(len(table))._replace(any=True, space=space_token(table))
+        known = _nothing(len(table))._replace(any=True, space=table.space)
         if word_model is not None:
             known = known._replace(
                 has_words=True,

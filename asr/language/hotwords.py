@@ -44,7 +44,7 @@ def build_hotwords(phrases: Mapping[str, float], table: TokenTable) -> Hotwords:
     inside another phrase as well. A table without a space does not know words: there a phrase
     counts wherever it is spelt. Raises TextError and ConfigError as `spell_hotword` does.
     """
-    space = space_token(table)
+    space = table.space
     spellings, boosts = [], []
     for phrase, boost in phrases.items():
         spelling = spell_hotword(phrase, boost, table)
@@ -80,11 +80,6 @@ def spell_hotword(phrase: str, boost: float, table: TokenTable) -> list[int]:
             f"{''.join(table.characters)!r}, found {found}; write it as the transcripts do"
         )
     return table.encode(text)
-
-
-def space_token(table: TokenTable) -> int:
-    """The token between words; -1 in a table without one."""
-    return table.characters.index(" ") + 1 if " " in table.characters else -1
 
 
 def _credits(

@@ -40,6 +40,11 @@ class TokenTable:
         """C: the characters and the blank."""
         return len(self.characters) + 1
 
+    @property
+    def space(self) -> int:
+        """The token of the space between words; -1 in a table without one."""
+        return self._index.get(" ", -1)
+
     def encode(self, text: str) -> list[int]:
         """Token indices of a transcript. Raises TextError naming characters outside the table."""
         text = unicodedata.normalize("NFC", text)

@@ -21,6 +21,12 @@ def test_blank_is_0_and_characters_follow_in_order() -> None:
     assert LETTERS.decode([2, 3, 1, 4]) == "AB C"
 
 
+def test_space_is_a_token_where_the_table_has_it() -> None:
+    assert LETTERS.space == 1
+    assert TokenTable(tuple("\t ABC")).space == 2
+    assert TokenTable(tuple("ABC")).space == -1
+
+
 @given(texts)
 def test_table_spells_the_texts_it_was_made_from(texts: list[str]) -> None:
     if not any(texts):

@@ -237,10 +237,10 @@ def _repeated(trie: Automaton, table: TokenTable) -> Automaton:
     sources = [source + np.int32(1), np.zeros(trie.first_edge[1], dtype=np.int32)]
     tokens = [trie.edge_token, trie.edge_token[from_root]]
     targets = [trie.edge_target + np.int32(1), trie.edge_target[from_root] + np.int32(1)]
-    if " " in table.characters:
+    if table.space >= 0:
         ends = np.flatnonzero(trie.accepting).astype(np.int32)
         sources.append(ends + np.int32(1))
-        tokens.append(np.full_like(ends, table.characters.index(" ") + 1))
+        tokens.append(np.full_like(ends, table.space))
         targets.append(np.ones_like(ends))
     edges = Edges(np.concatenate(sources), np.concatenate(tokens), np.concatenate(targets))
     return minimal_automaton(edges, np.concatenate([np.ones(1, np.bool_), trie.accepting]))

@@ -71,7 +71,7 @@ def compile_grammar(grammar: Grammar, table: TokenTable, max_size: int = MAX_SIZ
     """
     _refuse_unspellable(grammar, table)
     path = grammar.source.path
-    space = table.characters.index(" ") + 1 if " " in table.characters else BLANK
+    space = table.space if table.space >= 0 else BLANK
     try:
         builder = _Builder(grammar, table, space, max_size)
         automaton = minimal_automaton(*builder.determinised())
