@@ -133,6 +133,12 @@ def read_settled(folder: Path, name: str, max_bytes: int) -> bytes | None:
     return None
 
 
+def settled_path(folder: Path, name: str) -> Path:
+    """Where a file that `write_together` wrote lies; it need not exist."""
+    complete = folder / _COMPLETE / name
+    return complete if complete.exists() else folder / name
+
+
 def is_settled(folder: Path) -> bool:
     """Whether every file of the last `write_together` is in its place."""
     return not (folder / _COMPLETE).exists()

@@ -32,6 +32,7 @@ from asr.checkpoint.integrity import (
 )
 from asr.checkpoint.model_card import render_card, render_text
 from asr.checkpoint.provenance import package_versions, source_commit
+from asr.checkpoint.registry import find_checkpoint, writable_checkpoint
 from asr.errors import AsrError, CheckpointError
 from asr.files import (
     is_settled,
@@ -44,6 +45,7 @@ from asr.files import (
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, METRICS, CARD = "config.json", "model.safetensors", "metrics.json", "README.md"
+LANGUAGE_MODEL = "lm.arpa.gz"
 
 _MAX_JSON_BYTES = 10_000_000
 _MAX_WEIGHTS_BYTES = 4 * 2**30
@@ -132,25 +134,34 @@ def save_checkpoint(
     _write(folder, files | _described(folder, config, metrics))
 
 
-def update_metrics(folder: Path | str, metrics: dict[str, Any]) -> None:
-    """Replace the metrics of a checkpoint in one step, and render its card anew.
+def update_metrics(
+    folder: Path | str, metrics: dict[str, Any], language_model: bytes | None = None
+) -> None:
+    """Replace the metrics of a checkpoint and render its card, in one step.
 
-    Raises CheckpointError if the folder is no sound checkpoint, AsrError if it cannot be written.
+    `language_model`, the content of a gzip-compressed ARPA file, becomes the checkpoint's own in
+    the same step.
+
+    Raises CheckpointError if the folder is no sound checkpoint, or if a shipped one is meant by its
+    name; AsrError if it cannot be written.
     """
-    folder = Path(folder)
+    folder = writable_checkpoint(folder)
     config = _read_config(folder)
     content = utf8(json_text(metrics, folder / METRICS), folder / METRICS)
     config["files"][METRICS] = _record(content)
-    _write(folder, {METRICS: content} | _described(folder, config, metrics))
+    files = {METRICS: content}
+    if language_model is not None:
+        files[LANGUAGE_MODEL] = language_model
+    _write(folder, files | _described(folder, config, metrics))
 
 
-def load_checkpoint(folder: Path | str) -> Checkpoint:
-    """Read and verify a checkpoint folder.
+def load_checkpoint(name_or_path: Path | str) -> Checkpoint:
+    """Read and verify a checkpoint: a folder, or a shipped one by its name.
 
     Raises CheckpointError if it is missing, incomplete, damaged, altered, of a newer format, or if
     a weight is not finite.
     """
-    folder = Path(folder)
+    folder = find_checkpoint(name_or_path)
     config = _read_config(folder)
     if not is_settled(folder):
         _log.warning(
@@ -227,7 +238,7 @@ def _record(content: bytes) -> dict[str, Any]:
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
-        limit = _MAX_WEIGHTS_BYTES if name == WEIGHTS else _MAX_JSON_BYTES
+        limit = _MAX_WEIGHTS_BYTES if name in (WEIGHTS, LANGUAGE_MODEL) else _MAX_JSON_BYTES
         if len(content) > limit:
             raise CheckpointError(
                 f"{folder / name}: {len(content)} bytes would not be read again (at most {limit}), "

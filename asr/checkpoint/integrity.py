@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from asr.errors import CheckpointError
-from asr.files import json_text, utf8
+from asr.errors import AsrError, CheckpointError
+from asr.files import json_text, sha256_of, utf8
 
 
 def seal(value: dict[str, Any], path: Path) -> bytes:
@@ -37,12 +37,24 @@ def check_version(path: Path, value: dict[str, Any], newest: int) -> None:
 
 
 def check_digest(path: Path, content: bytes, expected: str) -> None:
-    """Raise CheckpointError unless the SHA-256 of what stands in the file `path` is `expected`."""
-    found = hashlib.sha256(content).hexdigest()
+    """Raise CheckpointError unless the SHA-256 of the content of the file `path` is `expected`."""
+    _compare(path, hashlib.sha256(content).hexdigest(), expected, "copy the checkpoint again")
+
+
+def check_file_digest(path: Path, expected: str, advice: str) -> None:
+    """Raise CheckpointError, ending with advice, unless `expected` is the SHA-256 of a file."""
+    try:
+        found = sha256_of(path)
+    except AsrError as error:
+        raise CheckpointError(f"{error}; {advice}") from error
+    _compare(path, found, expected, advice)
+
+
+def _compare(path: Path, found: str, expected: str, advice: str) -> None:
     if found != expected:
         raise CheckpointError(
             f"{path}: damaged or altered since it was saved (expected SHA-256 {expected[:64]!a}, "
-            f"found {found!a}); copy the checkpoint again, unchanged"
+            f"found {found!a}); {advice}"
         )
 
 

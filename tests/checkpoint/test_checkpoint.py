@@ -18,7 +18,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as save_tensors
-from torch import Tensor
 
 from asr import files
 from asr.checkpoint import checkpoint as checkpoint_module
@@ -30,35 +29,13 @@ from asr.checkpoint.checkpoint import (
     WEIGHTS,
     describe,
     load_checkpoint,
-    save_checkpoint,
     update_metrics,
 )
 from asr.errors import AsrError, CheckpointError
+from tests.checkpoint.support import save_small as save
+from tests.checkpoint.support import small_weights
 
 FILES = [CARD, CONFIG, METRICS, WEIGHTS]
-
-
-def weights(value: float = 1.0) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        "layer.weight": value * torch.randn(4, 3, generator=generator),
-        "layer.bias": torch.full((4,), value),
-        "norm.batches": torch.tensor(7),
-    }
-
-
-def save(folder: Path, value: float = 1.0, **changes: Any) -> None:
-    arguments: dict[str, Any] = {
-        "features": {"kind": "log_mel", "mels": 80, "stack": 3},
-        "encoder": {"cell": "lstm", "hidden": 320, "subsampling": [2, 1]},
-        "tokens": [" ", "A", "É"],
-        "weights": weights(value),
-        "metrics": {"an4-test": {"wer": 0.0825, "wer_interval": [0.065, 0.101]}, "value": value},
-        "recipe": "an4",
-        "seed": 3,
-        "training": {"data": "CMU AN4", "licence": "free for any purpose", "optim": {"rate": 3e-3}},
-    }
-    save_checkpoint(folder, **(arguments | changes))
 
 
 @pytest.fixture(autouse=True)
@@ -109,8 +86,8 @@ def test_round_trip(folder: Path) -> None:
     assert loaded.config["packages"] == {"torch": "2.13.0"}
     assert loaded.config["weights"] == {"parameters": 16, "dtype": "float32"}
     assert loaded.metrics["an4-test"]["wer_interval"] == [0.065, 0.101]
-    assert loaded.weights.keys() == weights().keys()
-    for name, tensor in weights().items():
+    assert loaded.weights.keys() == small_weights().keys()
+    for name, tensor in small_weights().items():
         assert torch.equal(loaded.weights[name], tensor)
     assert loaded.weights["norm.batches"].dtype == torch.int64
     assert names(folder) == FILES
@@ -437,7 +414,7 @@ def states(folder: Path) -> float:
     """The value that the checkpoint was saved with, the same in all its parts."""
     loaded = load_checkpoint(folder)
     value = loaded.metrics["value"]
-    assert torch.equal(loaded.weights["layer.bias"], weights(value)["layer.bias"])
+    assert torch.equal(loaded.weights["layer.bias"], small_weights(value)["layer.bias"])
     return float(value)
 
 
