@@ -3,13 +3,15 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+INSTALLED_DOCS := $(VENV)/installed-docs
 
-.PHONY: setup demo test slow lint clean help
+.PHONY: setup demo test slow lint docs clean help
 
 help:
 	@echo "make demo   transcribe and score the sample recordings with the shipped checkpoint"
 	@echo "make test   run the tests (slow ones: make slow)"
 	@echo "make lint   style and types"
+	@echo "make docs   write the guides and the reference as pages into build/docs"
 	@echo "make setup  only create $(VENV) and install into it"
 	@echo "make clean  remove $(VENV) and caches"
 
@@ -36,6 +38,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: $(INSTALLED_DOCS)
+	$(BIN)/python -m docs.commands
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env docs build/docs
+	@echo "the pages begin at build/docs/index.html"
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
