@@ -71,14 +71,14 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         with suppress(OSError):  # the name has changed hands; some network disks refuse this
             sync(target.parent)
     except OSError as error:
-        raise AsrError(write_failure(path, error)) from error
+        raise AsrError(write_error(path, error)) from error
 
 
-def write_together(folder: Path | str, contents: Mapping[str, bytes]) -> None:
+def write_files_atomic(folder: Path | str, contents: Mapping[str, bytes]) -> None:
     """Put several files in a folder so that a reader finds all the new ones or all the old ones.
 
     The new files are written to `.incoming`. Renaming that folder to `.complete` is the one step
-    in which they come to count; then they move up to their places. `read_settled` takes a file
+    in which they come to count; then they move up to their places. `read_committed` takes a file
     from `.complete` if it is still there, and the next write finishes a move that was cut short.
     The folder is made if it is missing, and its other files are left alone. One process at a time
     may write to it.
@@ -102,7 +102,7 @@ def write_together(folder: Path | str, contents: Mapping[str, bytes]) -> None:
             shutil.rmtree(incoming, ignore_errors=True)
             raise
     except OSError as error:
-        raise AsrError(write_failure(folder, error)) from error
+        raise AsrError(write_error(folder, error)) from error
     try:
         sync(folder)
         _settle(folder)
@@ -112,8 +112,8 @@ def write_together(folder: Path | str, contents: Mapping[str, bytes]) -> None:
         )
 
 
-def read_settled(folder: Path, name: str, max_bytes: int) -> bytes | None:
-    """The content of a file that `write_together` wrote; None if there is none.
+def read_committed(folder: Path, name: str, max_bytes: int) -> bytes | None:
+    """The content of a file that `write_files_atomic` wrote; None if there is none.
 
     Raises AsrError if it has more than `max_bytes` bytes, is not a regular file or cannot be read.
     """
@@ -133,19 +133,19 @@ def read_settled(folder: Path, name: str, max_bytes: int) -> bytes | None:
     return None
 
 
-def settled_path(folder: Path, name: str) -> Path:
-    """Where a file that `write_together` wrote lies; it need not exist."""
+def committed_path(folder: Path, name: str) -> Path:
+    """The path of a file that `write_files_atomic` wrote; it need not exist."""
     complete = folder / _COMPLETE / name
     return complete if complete.exists() else folder / name
 
 
-def is_settled(folder: Path) -> bool:
-    """Whether every file of the last `write_together` is in its place."""
+def is_committed(folder: Path) -> bool:
+    """Whether every file of the last `write_files_atomic` is in its place."""
     return not (folder / _COMPLETE).exists()
 
 
 def _settle(folder: Path) -> None:
-    if is_settled(folder):
+    if is_committed(folder):
         return
     for path in sorted((folder / _COMPLETE).iterdir()):
         path.replace(folder / path.name)
@@ -153,7 +153,7 @@ def _settle(folder: Path) -> None:
     (folder / _COMPLETE).rmdir()
 
 
-def write_failure(path: Path, error: OSError) -> str:
+def write_error(path: Path, error: OSError) -> str:
     """One line on a failed write: the file, the cause and what to do."""
     cause = error.strerror or str(error)
     advice = _ADVICE.get(error.errno or 0, "check the disk and the path")
@@ -176,17 +176,17 @@ def make_folder(path: Path | str) -> None:
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AsrError(write_failure(Path(path), error)) from error
+        raise AsrError(write_error(Path(path), error)) from error
 
 
 def write_text_atomic(path: Path | str, text: str) -> None:
     """Write UTF-8 text, newlines as given. Raises AsrError as `atomic_write` and `utf8` do."""
-    content = utf8(text, path)
+    content = encode_utf8(text, path)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
-def utf8(text: str, where: Path | str) -> bytes:
+def encode_utf8(text: str, where: Path | str) -> bytes:
     """The bytes of a text that is to be written to the file `where`.
 
     Raises AsrError on a lone surrogate, Python's sign for a byte that is no character.

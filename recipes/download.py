@@ -23,7 +23,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from asr.errors import AsrError
-from asr.files import sha256_of, write_failure, write_text_atomic
+from asr.files import sha256_of, write_error, write_text_atomic
 
 _CHUNK = 1 << 18
 _MAX_DOWNLOAD = 1 << 32
@@ -85,7 +85,7 @@ def download(
         path.parent.mkdir(parents=True, exist_ok=True)
         part.open("ab").close()
     except OSError as error:
-        raise DownloadError(write_failure(part, error)) from error
+        raise DownloadError(write_error(part, error)) from error
     if part.stat().st_size != size:
         _fetch(url, part, size, timeout_seconds)
     try:
@@ -177,7 +177,7 @@ def _copy(
             try:
                 file.write(chunk)
             except OSError as error:
-                raise DownloadError(write_failure(part, error)) from error
+                raise DownloadError(write_error(part, error)) from error
             progress.update(len(chunk))
     if total is not None and received < total:
         raise DownloadError(

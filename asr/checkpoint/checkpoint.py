@@ -5,8 +5,8 @@ nothing in the folder can run code), `metrics.json` and `README.md` (rendered fr
 the one file that is not hashed). `config.json` holds the SHA-256 of the weights and of the metrics,
 and is sealed with its own. The hashes find damage and careless edits; they are no signature.
 
-A save is one step (`asr.files.write_together`): a kill or a full disk at any point leaves the old
-checkpoint or the new one, whole. Other files in the folder are left alone.
+A save is one step (`asr.files.write_files_atomic`): a kill or a full disk at any point leaves the
+old checkpoint or the new one, whole. Other files in the folder are left alone.
 """
 
 import hashlib
@@ -35,12 +35,12 @@ from asr.checkpoint.provenance import package_versions, source_commit
 from asr.checkpoint.registry import find_checkpoint, writable_checkpoint
 from asr.errors import AsrError, CheckpointError
 from asr.files import (
-    is_settled,
+    encode_utf8,
+    is_committed,
     json_text,
-    read_settled,
-    utf8,
-    write_failure,
-    write_together,
+    read_committed,
+    write_error,
+    write_files_atomic,
 )
 
 FORMAT_VERSION = 1
@@ -110,7 +110,7 @@ def save_checkpoint(
     stored = {name: _to_stored(name, tensor, dtype) for name, tensor in weights.items()}
     files = {
         WEIGHTS: save_tensors(stored),
-        METRICS: utf8(json_text(metrics, folder / METRICS), folder / METRICS),
+        METRICS: encode_utf8(json_text(metrics, folder / METRICS), folder / METRICS),
     }
     config = {
         "format_version": FORMAT_VERSION,
@@ -147,7 +147,7 @@ def update_metrics(
     """
     folder = writable_checkpoint(folder)
     config = _read_config(folder)
-    content = utf8(json_text(metrics, folder / METRICS), folder / METRICS)
+    content = encode_utf8(json_text(metrics, folder / METRICS), folder / METRICS)
     config["files"][METRICS] = _record(content)
     files = {METRICS: content}
     if language_model is not None:
@@ -163,7 +163,7 @@ def load_checkpoint(name_or_path: Path | str) -> Checkpoint:
     """
     folder = find_checkpoint(name_or_path)
     config = _read_config(folder)
-    if not is_settled(folder):
+    if not is_committed(folder):
         _log.warning(
             "%s: the last save was stopped when it was complete but not yet in place; it is read "
             "from where it is, and the next save puts it in place",
@@ -229,7 +229,7 @@ def _described(
 ) -> dict[str, bytes]:
     """The card and the sealed `config.json`."""
     card = render_card(folder.resolve().name, config, metrics)
-    return {CARD: utf8(card, folder / CARD), CONFIG: seal(config, folder / CONFIG)}
+    return {CARD: encode_utf8(card, folder / CARD), CONFIG: seal(config, folder / CONFIG)}
 
 
 def _record(content: bytes) -> dict[str, Any]:
@@ -245,7 +245,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
                 "so nothing was saved; keep less in it"
             )
     _refuse_foreign(folder)
-    write_together(folder, files)
+    write_files_atomic(folder, files)
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -254,9 +254,9 @@ def _refuse_foreign(folder: Path) -> None:
     try:
         present = [name for name in names if (folder / name).exists()]
     except OSError as error:
-        raise AsrError(write_failure(folder, error)) from error
+        raise AsrError(write_error(folder, error)) from error
     if present and b'"format_version"' not in (
-        read_settled(folder, CONFIG, _MAX_JSON_BYTES) or b""
+        read_committed(folder, CONFIG, _MAX_JSON_BYTES) or b""
     ):
         raise CheckpointError(
             f"{folder}: holds {', '.join(present)} but is not a checkpoint, so nothing was saved; "
@@ -299,7 +299,7 @@ def _read_recorded(folder: Path, name: str, config: dict[str, Any], limit: int) 
 
 def _read(folder: Path, name: str, limit: int) -> bytes:
     try:
-        content = read_settled(folder, name, limit)
+        content = read_committed(folder, name, limit)
     except AsrError as error:
         raise CheckpointError(f"{error}; copy the checkpoint again") from error
     if content is None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import AsrError, CheckpointError
-from asr.files import json_text, sha256_of, utf8
+from asr.files import encode_utf8, json_text, sha256_of
 
 
 def seal(value: dict[str, Any], path: Path) -> bytes:
     """The bytes of the sealed JSON file `path`. Raises AsrError on what JSON cannot carry."""
     assert list(value)[:2] == ["format_version", "sha256"]
-    blank = utf8(json_text(value | {"sha256": ""}, path), path)
+    blank = encode_utf8(json_text(value | {"sha256": ""}, path), path)
     filled = f'"sha256": "{hashlib.sha256(blank).hexdigest()}"'.encode()
     return blank.replace(b'"sha256": ""', filled, 1)
 

@@ -7,7 +7,7 @@ from asr.checkpoint.checkpoint import LANGUAGE_MODEL, Checkpoint
 from asr.checkpoint.integrity import check_file_digest
 from asr.decode.decoder import TUNED
 from asr.errors import CheckpointError
-from asr.files import settled_path
+from asr.files import committed_path
 
 _WITHOUT = "or decode without it (--lm none)"
 
@@ -26,7 +26,7 @@ def own_language_model(checkpoint: Checkpoint) -> Path | None:
         return None
     path = checkpoint.folder / LANGUAGE_MODEL
     try:
-        path = settled_path(checkpoint.folder, LANGUAGE_MODEL)
+        path = committed_path(checkpoint.folder, LANGUAGE_MODEL)
         exists, regular = path.exists() or path.is_symlink(), path.is_file()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read ({error.strerror or error})") from error

@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 from torch import Tensor
 
-from asr.corpus.fetch import open_shard_copy
+from asr.corpus.cache import open_cached_shard
 from asr.corpus.manifest import Utterance, read_manifest
-from asr.corpus.tar import MANIFEST_FILE, Member, Shard, bytes_of, check_members, refusal
+from asr.corpus.tar import MANIFEST_FILE, Member, Shard, check_members, member_bytes, shard_error
 from asr.signal import audio
 
 
@@ -37,13 +37,13 @@ def read_member(member: Member) -> bytes:
         status = os.fstat(file.fileno())
         if status.st_size != shard.num_bytes:
             found = f"{status.st_size}: it is truncated or another one"
-            raise refusal(shard, f"{shard.num_bytes} bytes", found)
+            raise shard_error(shard, f"{shard.num_bytes} bytes", found)
         # The time of a copy is that of its last use.
         seen = (status.st_ino, 0 if shard.is_remote else status.st_mtime_ns)
         if _checked.get(shard) != seen:
             check_members(file, shard, functools.partial(_names_in_manifest, shard))
             _checked[shard] = seen
-        return bytes_of(file, member)
+        return member_bytes(file, member)
 
 
 _checked: dict[Shard, tuple[int, int]] = {}
@@ -62,12 +62,14 @@ def _names_in_manifest(shard: Shard) -> set[str]:
 @contextmanager
 def _opened(shard: Shard) -> Iterator[BinaryIO]:
     if shard.is_remote:
-        with open_shard_copy(shard.location, shard.num_bytes, shard.sha256) as file:
+        with open_cached_shard(shard.location, shard.num_bytes, shard.sha256) as file:
             yield file
         return
     try:
         file = io.FileIO(shard.location)
     except (OSError, ValueError) as error:
-        raise refusal(shard, "a shard", getattr(error, "strerror", None) or str(error)) from error
+        raise shard_error(
+            shard, "a shard", getattr(error, "strerror", None) or str(error)
+        ) from error
     with io.BufferedReader(file) as buffered:
         yield buffered

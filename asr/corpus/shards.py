@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from asr.corpus.entries import Entry
 from asr.corpus.manifest import Utterance, shard_keys
+from asr.corpus.record import Record
 from asr.corpus.recordings import read_member, read_utterance
 from asr.corpus.tar import INDEX_FILE, MANIFEST_FILE, Listing, Member, Shard, write_index
 from asr.errors import AsrError, AudioError
-from asr.files import atomic_write, make_folder, sha256_of, utf8
+from asr.files import atomic_write, encode_utf8, make_folder, sha256_of
 from asr.signal import audio
 
 _LONGEST_STEM = 80
@@ -38,12 +38,12 @@ class _Record:
 
     name: str
     recording: bytes
-    entry: Entry
+    record: Record
 
     @property
     def described(self) -> bytes:
         """The content of the second member."""
-        return utf8(json.dumps(self.entry, ensure_ascii=False), self.name)
+        return encode_utf8(json.dumps(self.record, ensure_ascii=False), self.name)
 
 
 def write_shards(
@@ -75,9 +75,9 @@ def write_shards(
                 with atomic_write(folder / name) as temporary:
                     shard, members = _write_shard(temporary, name, of_shard, advance)
                 shards.append(shard)
-                for entry, member in members:
-                    line = json.dumps(entry | shard_keys(member), ensure_ascii=False)
-                    manifest.write(utf8(f"{line}\n", path))
+                for record, member in members:
+                    line = json.dumps(record | shard_keys(member), ensure_ascii=False)
+                    manifest.write(encode_utf8(f"{line}\n", path))
             write_index(folder, shards)
     except BaseException:
         for name in (*(shard.location for shard in shards), INDEX_FILE):
@@ -124,15 +124,15 @@ def _record(utterance: Utterance) -> _Record:
         suffix, recording = utterance.audio_filepath.suffix.lower(), _whole_file(utterance)
     if suffix not in audio.SUFFIXES:
         suffix = _OTHER_SUFFIX
-    entry: Entry = {
+    record: Record = {
         "id": utterance.id,
         "audio_filepath": f"{stem}{suffix}",
         "duration": round(utterance.duration, 6),
         "text": utterance.text,
     }
     if utterance.speaker is not None:
-        entry["speaker"] = utterance.speaker
-    return _Record(f"{stem}{suffix}", recording, entry)
+        record["speaker"] = utterance.speaker
+    return _Record(f"{stem}{suffix}", recording, record)
 
 
 def _whole_file(utterance: Utterance) -> bytes:
@@ -149,7 +149,7 @@ def _whole_file(utterance: Utterance) -> bytes:
 
 def _write_shard(
     path: Path, name: str, records: Iterator[_Record], advance: Callable[[], object]
-) -> tuple[Shard, list[tuple[Entry, Member]]]:
+) -> tuple[Shard, list[tuple[Record, Member]]]:
     listing, places = Listing(), []
     with (
         path.open("wb") as file,
@@ -167,10 +167,10 @@ def _write_shard(
                 archive.addfile(info, io.BytesIO(content))
                 listing.add(member, start, len(content))
                 if member == record.name:
-                    places.append((record.entry, start, len(content)))
+                    places.append((record.record, start, len(content)))
             advance()
     shard = Shard(name, path.stat().st_size, sha256_of(path), listing.count, listing.digest())
     return shard, [
-        (entry, Member(shard, entry["audio_filepath"], start, size))
-        for entry, start, size in places
+        (record, Member(shard, record["audio_filepath"], start, size))
+        for record, start, size in places
     ]

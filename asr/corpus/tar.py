@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from asr.corpus.entries import is_plain_name
+from asr.corpus.record import is_plain_name
 from asr.errors import AsrError, AudioError, ManifestError
 from asr.files import write_json_atomic
 
@@ -116,7 +116,7 @@ def _shard(name: str, fields: Any) -> Shard:
     return Shard(name, num_bytes, sha256, members, listing)
 
 
-def check_members(file: BinaryIO, shard: Shard, known: Callable[[], Set[str]]) -> None:
+def check_members(file: BinaryIO, shard: Shard, expected_names: Callable[[], Set[str]]) -> None:
     """Hold the members of an open shard against what was written.
 
     `known` gives the names that the manifest has, to tell which one is foreign. Raises AudioError
@@ -128,25 +128,29 @@ def check_members(file: BinaryIO, shard: Shard, known: Callable[[], Set[str]]) -
         with tarfile.open(fileobj=file, mode="r:") as archive:
             for info in archive:
                 if not info.isreg():
-                    raise refusal(shard, "regular files", f"a link or device, {info.name[:80]!r}")
+                    raise shard_error(
+                        shard, "regular files", f"a link or device, {info.name[:80]!r}"
+                    )
                 if not is_plain_name(info.name):
-                    raise refusal(shard, "plain names of members", f"{info.name[:80]!r}")
+                    raise shard_error(shard, "plain names of members", f"{info.name[:80]!r}")
                 listing.add(info.name, info.offset_data, info.size)
                 names.append(info.name)
     except (tarfile.TarError, OSError, ValueError) as error:
-        raise refusal(shard, "a whole tar file", f"damage ({error})") from error
+        raise shard_error(shard, "a whole tar file", f"damage ({error})") from error
     if (listing.count, listing.digest()) == (shard.members, shard.listing):
         return
     expected, stems = f"the {shard.members} members that {INDEX_FILE} tells of", set[str]()
     with suppress(AsrError):
-        stems = {name.partition(".")[0] for name in known()}
+        stems = {name.partition(".")[0] for name in expected_names()}
     foreign = [name for name in names if stems and name.partition(".")[0] not in stems]
     if foreign:
-        raise refusal(shard, expected, f"{len(foreign)} foreign ones, first {foreign[0][:80]!r}")
-    raise refusal(shard, expected, f"{listing.count} of other names, places or sizes")
+        raise shard_error(
+            shard, expected, f"{len(foreign)} foreign ones, first {foreign[0][:80]!r}"
+        )
+    raise shard_error(shard, expected, f"{listing.count} of other names, places or sizes")
 
 
-def bytes_of(file: BinaryIO, member: Member) -> bytes:
+def member_bytes(file: BinaryIO, member: Member) -> bytes:
     """The content of a member of an open shard.
 
     Raises AudioError if its header does not stand before it, or tells of another name or size.
@@ -154,18 +158,18 @@ def bytes_of(file: BinaryIO, member: Member) -> bytes:
     expected = f"{member.name} of {member.num_bytes} bytes at byte {member.start_byte}"
     end = member.shard.num_bytes - member.num_bytes
     if not tarfile.BLOCKSIZE <= member.start_byte <= end:
-        raise refusal(member.shard, expected, f"a shard of {member.shard.num_bytes} bytes")
+        raise shard_error(member.shard, expected, f"a shard of {member.shard.num_bytes} bytes")
     file.seek(member.start_byte - tarfile.BLOCKSIZE)
     try:
         info = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
     except tarfile.TarError as error:
-        raise refusal(member.shard, expected, f"no member there ({error})") from error
+        raise shard_error(member.shard, expected, f"no member there ({error})") from error
     if not info.isreg() or (info.name, info.size) != (member.name, member.num_bytes):
         found = f"{info.name[:80]} of {info.size} bytes"
-        raise refusal(member.shard, expected, found)
+        raise shard_error(member.shard, expected, found)
     return file.read(member.num_bytes)
 
 
-def refusal(shard: Shard, expected: str, found: str) -> AudioError:
+def shard_error(shard: Shard, expected: str, found: str) -> AudioError:
     """The one form of messages on shards."""
     return AudioError(f"{shard.location}: expected {expected}, found {found}; {_REMEDY}")

@@ -130,7 +130,7 @@ class AcousticModel(nn.Module):
         return logits.float().log_softmax(dim=2)
 
 
-class EveryPrediction(nn.Module):
+class IntermediateOutputs(nn.Module):
     """A model as training calls it: forward gives its early predictions too."""
 
     def __init__(self, model: AcousticModel) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from asr.errors import AudioError, ConfigError
 from asr.files import atomic_write
-from asr.signal.containers.headers import UNKNOWN_FRAMES, refusal
-from asr.signal.reader import DEFAULT_LIMITS, AudioInfo, Limits, Part, RawFormat, open_audio
+from asr.signal.audio_file import DEFAULT_LIMITS, AudioInfo, Limits, Part, RawFormat, open_audio
+from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error
 
 __all__ = ["SUFFIXES", "AudioInfo", "Limits", "Part", "RawFormat"]
 __all__ += ["blocks", "encode", "find_audio", "probe", "read", "write"]
@@ -111,11 +111,11 @@ def encode(path: Path, waveform: Tensor, sample_rate: int) -> bytes:
     Raises AudioError on another suffix, and on samples that are not finite or would be clipped.
     """
     if path.suffix.lower() not in (".wav", ".flac"):
-        raise refusal(path, "a name ending in .wav or .flac", repr(path.suffix), "rename it")
+        raise audio_error(path, "a name ending in .wav or .flac", repr(path.suffix), "rename it")
     peak = float(waveform.abs().max()) if waveform.numel() else 0.0
     if waveform.dim() != 1 or not peak <= 1.0:
         found = f"shape {tuple(waveform.shape)} with a peak of {peak}"
-        raise refusal(path, "samples (S,) within [-1, 1]", found, "average or scale them first")
+        raise audio_error(path, "samples (S,) within [-1, 1]", found, "average or scale them first")
     # libsndfile would scale by 32767 here, yet by 1/32768 in reading.
     samples = (waveform * 32768).round().clamp(max=32767).to(torch.int16).cpu().numpy()
     encoded = io.BytesIO()
@@ -123,7 +123,9 @@ def encode(path: Path, waveform: Tensor, sample_rate: int) -> bytes:
         soundfile.write(encoded, samples, sample_rate, "PCM_16", format=path.suffix[1:].upper())
     except soundfile.SoundFileError as error:
         found = f"{sample_rate} Hz ({error})"
-        raise refusal(path, "a sample rate that the format has", found, "resample it") from error
+        raise audio_error(
+            path, "a sample rate that the format has", found, "resample it"
+        ) from error
     return encoded.getvalue()
 
 
@@ -162,7 +164,7 @@ def _audio_below(folder: Path) -> list[Path]:
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
         ]
     if not files:
-        raise refusal(
+        raise audio_error(
             folder,
             f"files ending in {' '.join(sorted(SUFFIXES))}",
             "none in this folder",

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from asr.errors import ConfigError
-from asr.signal import distort, dsp
-from asr.signal.codec import through_codec
-from asr.signal.noise import coloured_noise, mixed
-from asr.signal.rng import happens, uniform
+from asr.signal import distortions, dsp
+from asr.signal.codec import apply_codec
+from asr.signal.noise import coloured_noise, mix_at_snr
+from asr.signal.rng import bernoulli, uniform
 
 _TRIM_HEARS_HZ = 2000.0
 """The lowest of the frequencies below which it is heard what is quiet; the highest is all."""
@@ -134,25 +134,25 @@ def augment_waveform(
 
     The first two change the length: nothing shorter than `least_seconds` is left for the speed.
     """
-    if happens(config.trim_chance, generator):
+    if bernoulli(config.trim_chance, generator):
         floor_db = uniform(*config.trim_floor_db, generator)
         heard_hz = uniform(min(_TRIM_HEARS_HZ, sample_rate / 2), sample_rate / 2, generator)
-        heard = distort.band_limited(waveform, sample_rate, 0.0, heard_hz)
-        speech = trimmed(waveform, sample_rate // 100, floor_db, heard)
+        heard = distortions.band_pass(waveform, sample_rate, 0.0, heard_hz)
+        speech = trim_silence(waveform, sample_rate // 100, floor_db, heard)
         waveform = speech if len(speech) >= least_seconds * sample_rate else waveform
     waveform = dsp.speed(waveform, speed)
-    if happens(config.reverb_chance, generator):
-        waveform = distort.reverberated(waveform, sample_rate, generator)
+    if bernoulli(config.reverb_chance, generator):
+        waveform = distortions.reverberate(waveform, sample_rate, generator)
     if config.colour_db > 0:
-        waveform = distort.coloured(waveform, config.colour_db, generator)
-    if happens(config.noise_chance, generator):
+        waveform = distortions.random_equalise(waveform, config.colour_db, generator)
+    if bernoulli(config.noise_chance, generator):
         waveform = _noisy(waveform, sample_rate, config, generator, recorded)
-    if happens(config.clip_chance, generator):
-        waveform = distort.clipped(waveform, sample_rate // 100, generator)
-    if happens(config.band_limit_chance, generator):
-        waveform = distort.other_band(waveform, sample_rate, generator)
-    if happens(config.codec_chance, generator):
-        waveform = through_codec(waveform, sample_rate, generator)
+    if bernoulli(config.clip_chance, generator):
+        waveform = distortions.clip_peaks(waveform, sample_rate // 100, generator)
+    if bernoulli(config.band_limit_chance, generator):
+        waveform = distortions.random_band_limit(waveform, sample_rate, generator)
+    if bernoulli(config.codec_chance, generator):
+        waveform = apply_codec(waveform, sample_rate, generator)
     if config.gain_db > 0:
         waveform = waveform * 10 ** (uniform(-config.gain_db, config.gain_db, generator) / 20)
     return waveform
@@ -167,27 +167,29 @@ def _noisy(
 ) -> Tensor:
     """Add to `(S,)` recorded or coloured noise, with equal chance if there are recordings."""
     drawn_db = uniform(*config.noise_snr_db, generator)
-    recording = recorded if recorded is not None and happens(0.5, generator) else None
+    recording = recorded if recorded is not None and bernoulli(0.5, generator) else None
     noise = (recording or coloured_noise)(len(waveform), generator)
     if config.noise_colour_db > 0:
-        noise = distort.coloured(noise, config.noise_colour_db, generator)
+        noise = distortions.random_equalise(noise, config.noise_colour_db, generator)
     if recording is not None:
-        return mixed(waveform, noise, drawn_db, sample_rate // 100)
+        return mix_at_snr(waveform, noise, drawn_db, sample_rate // 100)
     return dsp.add_noise(waveform, noise, torch.tensor(drawn_db))
 
 
-def trimmed(waveform: Tensor, frame: int, floor_db: float, heard: Tensor | None = None) -> Tensor:
+def trim_silence(
+    waveform: Tensor, frame: int, floor_db: float, heard: Tensor | None = None
+) -> Tensor:
     """Cut from both ends of `(S,)` the frames that lie `floor_db` or more below the loudest.
 
     `frame` is their length in samples; what is left over at the end counts as quiet. How loud they
     are is taken from `heard` `(S,)`, if given.
     """
-    extent = loud_extent(waveform if heard is None else heard, frame, floor_db)
+    extent = non_silent_span(waveform if heard is None else heard, frame, floor_db)
     first, end = extent or (0, len(waveform))
     return waveform[first:end]
 
 
-def loud_extent(waveform: Tensor, frame: int, floor_db: float) -> tuple[int, int] | None:
+def non_silent_span(waveform: Tensor, frame: int, floor_db: float) -> tuple[int, int] | None:
     """First sample and end of what lies less than `floor_db` below the loudest frame of `(S,)`.
 
     None where there is no sound, or not even a frame.

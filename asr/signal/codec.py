@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from asr.errors import ConfigError
 from asr.signal import dsp
-from asr.signal.rng import below, uniform
+from asr.signal.rng import randint, uniform
 
 _PEAK_DB = (-20.0, -1.0)
 
@@ -49,14 +49,14 @@ CODECS = {
 }
 
 
-def through_codec(waveform: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
+def apply_codec(waveform: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
     """Encode and decode `(S,)` with one of `CODECS`, each as likely; length and level stay.
 
     The codec is given a peak of 1 to 20 dB below full scale, as recordings have: from where its
     range ends, and how coarse its steps are, depend on that. Raises ConfigError if this libsndfile
     lacks the codec.
     """
-    codec = list(CODECS.values())[below(len(CODECS), generator)]
+    codec = list(CODECS.values())[randint(len(CODECS), generator)]
     level = None if codec.compression is None else uniform(0, codec.compression, generator)
     peak_db = uniform(*_PEAK_DB, generator)
     sent = dsp.resample(waveform, sample_rate, codec.sample_rate)

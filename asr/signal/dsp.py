@@ -90,7 +90,7 @@ def mel_filterbank(
     return filters
 
 
-def cosine_transform(num_ceps: int, num_mels: int) -> Tensor:
+def dct_matrix(num_ceps: int, num_mels: int) -> Tensor:
     """The orthonormal DCT-II matrix `(num_mels, num_ceps)` that turns log-mels into cepstra."""
     matrix: Tensor = _functional.create_dct(num_ceps, num_mels, norm="ortho")
     return matrix

@@ -91,7 +91,7 @@ class FeatureExtractor(nn.Module):
         )
         self.register_buffer("window", torch.hann_window(self.window_length), persistent=False)
         self.register_buffer("filters", filters, persistent=False)
-        cosines = dsp.cosine_transform(config.num_ceps, config.num_mels)
+        cosines = dsp.dct_matrix(config.num_ceps, config.num_mels)
         self.register_buffer("cosines", cosines, persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:

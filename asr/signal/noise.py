@@ -26,7 +26,7 @@ def coloured_noise(num_samples: int, generator: torch.Generator) -> Tensor:
     return noise / noise.square().mean().sqrt().clamp(min=1e-8)
 
 
-def mixed(waveform: Tensor, noise: Tensor, snr_db: float, frame: int) -> Tensor:
+def mix_at_snr(waveform: Tensor, noise: Tensor, snr_db: float, frame: int) -> Tensor:
     """Add noise to `(S,)` so that what is active in it is `snr_db` louder than all of the noise.
 
     Measured on the whole, an utterance with a long pause would get less noise than one without.

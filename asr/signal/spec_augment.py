@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from asr.signal.augment import AugmentConfig
-from asr.signal.rng import below, uniform
+from asr.signal.rng import randint, uniform
 
 _KNOT_FRAMES = 30
 
@@ -57,6 +57,6 @@ def mask_features(features: Tensor, config: AugmentConfig, generator: torch.Gene
 
 
 def _mask_band(features: Tensor, axis: int, widest: int, generator: torch.Generator) -> None:
-    width = below(widest + 1, generator)
-    start = below(features.shape[axis] - width + 1, generator)
+    width = randint(widest + 1, generator)
+    start = randint(features.shape[axis] - width + 1, generator)
     features.narrow(axis, start, width).zero_()

@@ -20,10 +20,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from asr.config import to_dict
-from asr.corpus.batches import Batch, mixed
+from asr.corpus.dataset import Batch
 from asr.errors import AsrError
-from asr.files import write_failure, write_json_atomic, write_text_atomic
+from asr.files import write_error, write_json_atomic, write_text_atomic
 from asr.model.layers import length_mask
+from asr.signal.rng import combine_seeds
 from asr.text.tokens import BLANK
 from asr.training.config import Config
 from asr.training.curves import draw_curves
@@ -84,15 +85,15 @@ def train(
             if progress.totals:  # within an epoch: no step is half done when something fails
                 keep_what_can_be_kept(run, progress)
             if isinstance(error, OSError):
-                raise AsrError(write_failure(folder, error)) from error
+                raise AsrError(write_error(folder, error)) from error
             raise
 
 
 def train_epoch(run: Run, progress: Progress, stopping: Sequence[int]) -> None:
     """Every batch of one epoch once, from where `progress` stands."""
     batches = run.train_batches
-    batches.epoch, batches.start = progress.epoch, progress.batch
-    sizes = batches.counts().tolist()
+    batches.epoch, batches.start_batch = progress.epoch, progress.batch
+    sizes = batches.batch_sizes().tolist()
     run.model.train()
     progress.totals = progress.totals or dict.fromkeys(
         (*SUMS, "gradient_norm", "skipped", "seconds"), 0.0
@@ -133,7 +134,7 @@ def train_step(
     rate = learning_rate(position, optim.epochs, optim.warmup_epochs, optim.peak_rate)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    torch.manual_seed(mixed(run.config.seed, progress.step, run.group.rank))
+    torch.manual_seed(combine_seeds(run.config.seed, progress.step, run.group.rank))
     cost, losses, log_probs, lengths = outcome(run.config, run.network, batch)
     counted = run.group.rank < total  # else the batch is too small to go round
     *sums, failures, stops = run.group.sum(

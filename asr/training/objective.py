@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asr.corpus.batches import Batch
+from asr.corpus.dataset import Batch
 from asr.model.loss import consistency_loss, ctc_loss
 from asr.training.config import Config
 
@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
 
 
 def outcome(config: Config, network: nn.Module, batch: Batch) -> Outcome:
-    """Run an `EveryPrediction` forward in the chosen precision, and cost what comes out."""
+    """Run an `IntermediateOutputs` forward in the chosen precision, and cost what comes out."""
     device = batch.features.device
     dtype = autocast_type(config, device)
     with torch.autocast(device.type, dtype, enabled=dtype is not None):

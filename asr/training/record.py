@@ -22,7 +22,7 @@ import torch
 
 from asr.checkpoint.provenance import package_versions, source_commit
 from asr.config import to_dict
-from asr.files import read_settled, write_text_atomic
+from asr.files import read_committed, write_text_atomic
 from asr.training.config import Config
 
 STARTS, SAMPLES = "starts.jsonl", "dev_samples.jsonl"
@@ -70,7 +70,7 @@ def record_start(
         "config": to_dict(config),
     }
     path = folder / STARTS
-    earlier, cut, rest = (read_settled(folder, STARTS, MAX_BYTES) or b"").rpartition(b"\n")
+    earlier, cut, rest = (read_committed(folder, STARTS, MAX_BYTES) or b"").rpartition(b"\n")
     kept = earlier + cut
     with suppress(ValueError, RecursionError):  # the last line lost no more than its end
         json.loads(rest)
@@ -165,7 +165,7 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
     A file that is missing has none. What follows the last newline was cut short by a crash, and is
     left out if it is no whole object.
     """
-    lines = (read_settled(path.parent, path.name, MAX_BYTES) or b"").split(b"\n")
+    lines = (read_committed(path.parent, path.name, MAX_BYTES) or b"").split(b"\n")
     entries, unreadable = [], []
     for number, line in enumerate(lines, start=1):
         try:

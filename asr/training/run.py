@@ -19,7 +19,7 @@ import typer
 from asr.checkpoint.checkpoint import CONFIG, load_checkpoint
 from asr.config import from_dict, override
 from asr.errors import AsrError, ConfigError
-from asr.files import make_folder, write_failure
+from asr.files import make_folder, write_error
 from asr.model.device import torch_device
 from asr.training.config import Config
 from asr.training.find_batch import find_batch, render
@@ -129,7 +129,7 @@ def log_file(folder: Path) -> Iterator[None]:
     try:
         handler = _LogFile(folder / "train.log", encoding="utf-8")
     except OSError as error:
-        raise AsrError(write_failure(folder / "train.log", error)) from error
+        raise AsrError(write_error(folder / "train.log", error)) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
     try:
@@ -149,7 +149,7 @@ class _LogFile(logging.FileHandler):
         if not isinstance(error, OSError):
             super().handleError(record)
             return
-        _log.warning("%s; until then, without it", write_failure(Path(self.baseFilename), error))
+        _log.warning("%s; until then, without it", write_error(Path(self.baseFilename), error))
 
 
 def read_config(path: Path) -> Config:

@@ -12,12 +12,14 @@ from torch.utils.tensorboard import SummaryWriter
 
 from asr.checkpoint.checkpoint import load_checkpoint
 from asr.config import to_dict
-from asr.corpus.batches import Batch, DurationBatches, UtteranceDataset, make_loader
 from asr.corpus.check import check_corpus
+from asr.corpus.dataset import Batch, UtteranceDataset
+from asr.corpus.loader import make_loader
 from asr.corpus.manifest import Corpus
+from asr.corpus.sampler import DurationBatchSampler
 from asr.errors import CheckpointError, ConfigError
 from asr.files import make_folder
-from asr.model.acoustic import AcousticModel, EveryPrediction
+from asr.model.acoustic import AcousticModel, IntermediateOutputs
 from asr.signal.features import FeatureExtractor
 from asr.text.tokens import TokenTable
 from asr.training.config import Config
@@ -44,7 +46,7 @@ class Run:
     """Every prediction of the model, its gradients averaged over the processes."""
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    train_batches: DurationBatches
+    train_batches: DurationBatchSampler
     train_loader: DataLoader[Batch]
     dev_loader: DataLoader[Batch]
     references: dict[str, str]
@@ -93,7 +95,7 @@ def prepare(
     writer = None
     if group.writes:
         writer = SummaryWriter(str(folder / "tensorboard"), purge_step=progress.step + 1)
-    network = group.parallel(EveryPrediction(model))
+    network = group.parallel(IntermediateOutputs(model))
     run = Run(
         *(config, folder, device, group, tokens, model, network, optimizer, scaler),
         *(batches, train_loader, dev_loader, {u.id: u.text for u in dev_set}, manifests, writer),
@@ -174,15 +176,15 @@ def make_loaders(
     dev_set: Corpus,
     device: torch.device,
     group: Group,
-) -> tuple[DurationBatches, DataLoader[Batch], DataLoader[Batch]]:
+) -> tuple[DurationBatchSampler, DataLoader[Batch], DataLoader[Batch]]:
     """The plan of the training batches, and what reads them and the validation batches."""
     extractor, optim = FeatureExtractor(config.features), config.optim
-    batches = DurationBatches(
+    batches = DurationBatchSampler(
         train_set.durations,
         optim.batch_seconds,
         config.seed,
         config.augment.speeds,
-        train_set.groups,
+        train_set.shard_indices,
         config.data.shard_window,
         group.rank,
         group.size,
@@ -196,7 +198,7 @@ def make_loaders(
         optim.views,
         config.shortest_frame_seconds,
     )
-    dev_batches = DurationBatches(
+    dev_batches = DurationBatchSampler(
         dev_set.durations, optim.batch_seconds, rank=group.rank, world_size=group.size
     )
     on_gpu = device.type == "cuda"
@@ -237,7 +239,7 @@ def describe(
             *(coarse, config.optim.epochs),
             *(1e3 * config.features.frame_seconds * config.subsampling_in(e) for e in (0, coarse)),
         )
-    silent, silent_dev = train_set.labels == 0, dev_set.labels == 0
+    silent, silent_dev = train_set.min_frames == 0, dev_set.min_frames == 0
     if silent.any() or silent_dev.any():
         _log.info(
             "%d of the utterances to learn from (%.2f h), and %d of those to validate on, say "
@@ -270,8 +272,8 @@ def check_data(config: Config, tokens: TokenTable, train_set: Corpus, dev_set: C
 
 def warn_of_overlap(train_set: Corpus, dev_set: Corpus) -> None:
     """Say so when recordings are both trained on and validated on."""
-    both = set(dev_set.recordings.tolist()).intersection(train_set.recordings.tolist())
-    shared = sum(recording in both for recording in dev_set.recordings.tolist())
+    both = set(dev_set.recording_hashes.tolist()).intersection(train_set.recording_hashes.tolist())
+    shared = sum(recording in both for recording in dev_set.recording_hashes.tolist())
     if shared:
         _log.warning(
             "%d of the %d validation recordings are also trained on: their error rate will flatter",

@@ -9,7 +9,7 @@ from asr.checkpoint.checkpoint import CONFIG, METRICS
 from asr.checkpoint.integrity import parse_object
 from asr.config import to_dict
 from asr.errors import AsrError
-from asr.files import read_settled
+from asr.files import read_committed
 from asr.training.config import Config
 from asr.training.record import MAX_BYTES, STARTS, read_lines
 
@@ -140,7 +140,7 @@ def read_run(folder: Path) -> RunStory:
 
 
 def _read_object(folder: Path, name: str) -> dict[str, Any] | None:
-    content = read_settled(folder, name, MAX_BYTES)
+    content = read_committed(folder, name, MAX_BYTES)
     return None if content is None else parse_object(folder / name, content)
 
 

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from asr.config import from_dict, to_dict
-from asr.corpus.batches import PREFETCHED, Batch
+from asr.corpus.dataset import Batch
+from asr.corpus.loader import PREFETCH_FACTOR
 from asr.corpus.manifest import Corpus
-from asr.model.acoustic import AcousticModel, EveryPrediction
+from asr.model.acoustic import AcousticModel, IntermediateOutputs
 from asr.model.device import torch_device
 from asr.model.loss import ctc_loss
 from asr.signal.features import FeatureConfig
@@ -58,7 +59,7 @@ class Lengths:
     def of(cls, corpora: Sequence[Corpus], speed: float = 1.0) -> "Lengths":
         """Those of some manifests, played at a speed."""
         seconds = np.concatenate([np.empty(0), *(corpus.durations for corpus in corpora)]) / speed
-        labels = np.concatenate([np.empty(0, np.int32), *(corpus.labels for corpus in corpora)])
+        labels = np.concatenate([np.empty(0, np.int32), *(corpus.min_frames for corpus in corpora)])
         order = np.argsort(-seconds, kind="stable")
         return cls(tuple(seconds[order].tolist()), tuple(labels[order].tolist()))
 
@@ -168,7 +169,7 @@ def measure(request: Request, device: torch.device) -> Measured:
     workers = config.optim.workers if device.type == "cpu" else 0
     weights = sum(parameter.nbytes for parameter in model.parameters())
     return Measured(
-        peak_bytes(device) + workers * (started + PREFETCHED * fullest.features.nbytes),
+        peak_bytes(device) + workers * (started + PREFETCH_FACTOR * fullest.features.nbytes),
         (1 + workers) * started + 4 * weights,  # their gradients and two moments of each
         available,
         min(times),
@@ -185,7 +186,7 @@ def train_step(
     """One update of the weights, as in training; returns the seconds it took."""
     started = time.perf_counter()
     batch = batch.to(device)
-    cost = outcome(config, EveryPrediction(model), batch).cost
+    cost = outcome(config, IntermediateOutputs(model), batch).cost
     optimizer.zero_grad(set_to_none=True)
     cost.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)

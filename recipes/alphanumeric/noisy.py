@@ -16,7 +16,7 @@ from asr.corpus.manifest import Utterance
 from asr.corpus.recordings import read_utterance
 from asr.files import make_folder
 from asr.signal import audio
-from asr.signal.noise import mixed
+from asr.signal.noise import mix_at_snr
 from recipes.alphanumeric.sounds import SAMPLE_RATE
 
 _FRAME = SAMPLE_RATE // 100
@@ -45,7 +45,7 @@ def write_noisy(
         part = _part(read_utterance(noise, SAMPLE_RATE)[0], len(speech), random)
         for level in levels_db:
             path = folder / f"{level:g}db" / f"{kind}-{utterance.id}.flac"
-            noisy = mixed(speech, part, level, _FRAME)
+            noisy = mix_at_snr(speech, part, level, _FRAME)
             audio.write(path, noisy / noisy.abs().max().clamp(min=1.0), SAMPLE_RATE)
             written[level].append(
                 dataclasses.replace(utterance, audio_filepath=path, offset=None, member=None)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError
-from asr.files import write_failure
+from asr.files import write_error
 from asr.signal import audio
 from recipes.synthetic.accents import ACCENTS
 from recipes.synthetic.phrases import KINDS, ONES, Phrase, draw
@@ -159,7 +159,7 @@ def render_all(jobs: Iterable[Job], folder: Path) -> list[Utterance]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AsrError(write_failure(folder, error)) from error
+        raise AsrError(write_error(folder, error)) from error
     utterances = []
     for job in jobs:
         waveform = record(render(job.text, job.voice, job.delivery), job.setting, job.seed)

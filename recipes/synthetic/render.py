@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asr.errors import AsrError
 from asr.signal import audio, dsp
-from asr.signal.augment import loud_extent
+from asr.signal.augment import non_silent_span
 from recipes.synthetic import espeak
 from recipes.synthetic.accents import ACCENTS
 
@@ -168,7 +168,7 @@ def trim(waveform: Tensor) -> Tensor:
 
     Raises AsrError if there is nothing but silence.
     """
-    extent = loud_extent(waveform, _FRAME, _SPEECH_FLOOR_DB)
+    extent = non_silent_span(waveform, _FRAME, _SPEECH_FLOOR_DB)
     if extent is None:
         raise AsrError("the synthesiser returned silence; is it installed whole?")
     edge = _EDGE_FRAMES * _FRAME

@@ -26,8 +26,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.corpus.batches import Batch, DurationBatches, UtteranceDataset, make_loader
+from asr.corpus.dataset import Batch, UtteranceDataset
+from asr.corpus.loader import make_loader
 from asr.corpus.manifest import read_manifest
+from asr.corpus.sampler import DurationBatchSampler
 from asr.model.acoustic import AcousticModel, EncoderConfig
 from asr.model.layers import Bidirectional, FrameLayerNorm, length_mask
 from asr.model.loss import ctc_loss
@@ -162,14 +164,14 @@ def loader_of(options: argparse.Namespace, rank: int, ranks: int) -> tuple[Itera
     """The batches of a rank, and the number of tokens."""
     utterances = read_manifest(options.manifest)
     tokens = TokenTable.from_texts(u.text for u in utterances)
-    plan = DurationBatches(
+    plan = DurationBatchSampler(
         [u.duration for u in utterances],
         options.batch_seconds,
         seed=0,
         rank=rank,
         world_size=ranks,
     )
-    plan.start = round((1 - options.share) * len(plan))
+    plan.start_batch = round((1 - options.share) * len(plan))
     dataset = UtteranceDataset(utterances, tokens, FeatureExtractor(FeatureConfig()))
     loader = make_loader(dataset, plan, max(0, options.workers))
     return (loader if options.workers >= 0 else list(loader)), len(tokens)

@@ -501,7 +501,7 @@ def test_kill_while_mending_what_a_kill_left(tmp_path: Path) -> None:
     call = 0
     while True:  # the first point at which the new checkpoint counts but is not in place
         assert killed_at(call, lambda: save(torn, 2.0))
-        if not files.is_settled(torn):
+        if not files.is_committed(torn):
             break
         call += 1
     assert states(torn) == 2.0

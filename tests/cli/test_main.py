@@ -282,7 +282,7 @@ def test_manifest_faults_are_one_message(
     for content, message in (
         (None, "cannot read the manifest"),
         ("", "the manifest is empty"),
-        ("{]\n", "line 1: not JSON"),
+        ("{]\n", "line 1: not valid JSON"),
         ('{"id": "a", "text": "A", "duration": 1}\n', "line 1: the key 'audio_filepath'"),
     ):
         manifest = tmp_path / "manifest.jsonl"

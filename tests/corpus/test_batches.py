@@ -10,16 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asr.corpus.batches import (
-    Batch,
-    DurationBatches,
-    Item,
-    Key,
-    UtteranceDataset,
-    collate,
-    make_loader,
-)
+from asr.corpus.dataset import Batch, Item, UtteranceDataset, collate
+from asr.corpus.loader import make_loader
 from asr.corpus.manifest import Utterance
+from asr.corpus.sampler import DurationBatchSampler, UtteranceKey
 from asr.errors import AudioError
 from asr.signal.audio import probe, write
 from asr.signal.augment import AugmentConfig
@@ -31,7 +25,7 @@ EXTRACTOR = FeatureExtractor(FeatureConfig(num_mels=20, stack=2))
 AUGMENT = AugmentConfig(gain_db=6.0, noise_chance=0.5)
 
 
-def epoch_of(batches: DurationBatches, epoch: int) -> list[list[int]]:
+def epoch_of(batches: DurationBatchSampler, epoch: int) -> list[list[int]]:
     """Indices of the utterances of each batch."""
     batches.epoch = epoch
     assert {key.epoch for batch in batches for key in batch} <= {epoch}
@@ -42,7 +36,7 @@ def epoch_of(batches: DurationBatches, epoch: int) -> list[list[int]]:
 def test_every_utterance_comes_once_an_epoch(
     durations: list[float], batch_seconds: float, seed: int | None, epoch: int
 ) -> None:
-    batches = epoch_of(DurationBatches(durations, batch_seconds, seed), epoch)
+    batches = epoch_of(DurationBatchSampler(durations, batch_seconds, seed), epoch)
 
     indices = [index for batch in batches for index in batch]
     assert sorted(indices) == list(range(len(durations)))
@@ -53,7 +47,7 @@ def test_every_utterance_comes_once_an_epoch(
 def test_no_batch_is_longer_than_asked_with_its_padding(
     durations: list[float], batch_seconds: float, seed: int | None
 ) -> None:
-    for batch in epoch_of(DurationBatches(durations, batch_seconds, seed), 0):
+    for batch in epoch_of(DurationBatchSampler(durations, batch_seconds, seed), 0):
         padded = len(batch) * max(durations[index] for index in batch)
         assert padded <= batch_seconds or len(batch) == 1
 
@@ -62,7 +56,7 @@ def test_no_batch_is_longer_than_asked_with_its_padding(
 def test_without_a_seed_the_longest_come_first_each_time(
     durations: list[float], batch_seconds: float
 ) -> None:
-    batches = DurationBatches(durations, batch_seconds)
+    batches = DurationBatchSampler(durations, batch_seconds)
 
     first = epoch_of(batches, 0)
     assert epoch_of(batches, 1) == first
@@ -71,11 +65,15 @@ def test_without_a_seed_the_longest_come_first_each_time(
 
 
 def test_batches_are_filled() -> None:
-    assert epoch_of(DurationBatches([1.0] * 10, 4.0), 0) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert epoch_of(DurationBatches([3.0, 2.0, 2.0, 1.0], 4.0), 0) == [[0], [1, 2], [3]]
+    assert epoch_of(DurationBatchSampler([1.0] * 10, 4.0), 0) == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9],
+    ]
+    assert epoch_of(DurationBatchSampler([3.0, 2.0, 2.0, 1.0], 4.0), 0) == [[0], [1, 2], [3]]
 
 
-def padding_of(batches: DurationBatches) -> float:
+def padding_of(batches: DurationBatchSampler) -> float:
     """Share of the seconds that are padding, as augmented, over three epochs."""
     real = padded = 0.0
     for batches.epoch in range(3):
@@ -90,7 +88,7 @@ def padding_of(batches: DurationBatches) -> float:
 def test_padding_is_little(speeds: tuple[float, ...]) -> None:
     durations = np.random.default_rng(0).gamma(4.0, 1.5, 2000).clip(0.5, 25.0)
 
-    assert padding_of(DurationBatches(durations, 60.0, 0, speeds)) < 0.05
+    assert padding_of(DurationBatchSampler(durations, 60.0, 0, speeds)) < 0.05
 
 
 def test_padding_of_real_speech_is_little(shared_data: Path) -> None:
@@ -98,7 +96,7 @@ def test_padding_of_real_speech_is_little(shared_data: Path) -> None:
     durations = [probe(path).duration_seconds for path in recordings if path.is_file()]
     assert len(durations) > 500
 
-    assert padding_of(DurationBatches(durations, 40.0, 0, (0.9, 1.0, 1.1))) < 0.05
+    assert padding_of(DurationBatchSampler(durations, 40.0, 0, (0.9, 1.0, 1.1))) < 0.05
 
 
 # --- Speeds
@@ -109,7 +107,7 @@ def test_batches_are_filled_by_what_utterances_last_at_their_speeds(
     durations: list[float], batch_seconds: float, seed: int, epoch: int
 ) -> None:
     speeds = (0.5, 1.0, 2.0)
-    batches = DurationBatches(durations, batch_seconds, seed, speeds)
+    batches = DurationBatchSampler(durations, batch_seconds, seed, speeds)
     batches.epoch = epoch
 
     for batch in batches:
@@ -119,7 +117,7 @@ def test_batches_are_filled_by_what_utterances_last_at_their_speeds(
 
 
 def test_every_speed_is_drawn_about_as_often_and_anew_each_epoch() -> None:
-    batches = DurationBatches([1.0] * 300, 10.0, 0, (0.9, 1.0, 1.1))
+    batches = DurationBatchSampler([1.0] * 300, 10.0, 0, (0.9, 1.0, 1.1))
     drawn = []
     for batches.epoch in (0, 1):
         drawn.append({key.utterance: key.speed for batch in batches for key in batch})
@@ -129,7 +127,7 @@ def test_every_speed_is_drawn_about_as_often_and_anew_each_epoch() -> None:
 
 
 def test_without_a_seed_nothing_is_sped_up() -> None:
-    batches = DurationBatches([1.0] * 9, 3.0, None, (0.9, 1.1))
+    batches = DurationBatchSampler([1.0] * 9, 3.0, None, (0.9, 1.1))
 
     assert {key.speed for batch in batches for key in batch} == {1.0}
 
@@ -148,7 +146,7 @@ def test_shards_are_visited_a_window_at_a_time(
 ) -> None:
     numbers = np.array(groups, np.int32)
     durations = [1.0 + i % 7 for i in range(len(groups))]
-    batches = DurationBatches(durations, 12.0, seed, (), numbers, window)
+    batches = DurationBatchSampler(durations, 12.0, seed, (), numbers, window)
 
     plan = epoch_of(batches, epoch)
 
@@ -167,7 +165,7 @@ def test_shards_are_visited_a_window_at_a_time(
 
 def test_shards_come_in_another_order_each_epoch() -> None:
     groups = np.repeat(np.arange(20, dtype=np.int32), 5)
-    batches = DurationBatches([1.0] * 100, 5.0, 0, (), groups, 1)
+    batches = DurationBatchSampler([1.0] * 100, 5.0, 0, (), groups, 1)
 
     orders = [[groups[batch[0]] for batch in epoch_of(batches, epoch)] for epoch in (0, 1)]
 
@@ -178,7 +176,7 @@ def test_shards_come_in_another_order_each_epoch() -> None:
 def test_batches_of_a_window_are_filled_across_its_shards() -> None:
     groups = np.repeat(np.arange(4, dtype=np.int32), 2)
 
-    sizes = DurationBatches([1.0] * 8, 4.0, 0, (), groups, 2).counts()
+    sizes = DurationBatchSampler([1.0] * 8, 4.0, 0, (), groups, 2).batch_sizes()
 
     assert sizes.tolist() == [4, 4]
 
@@ -197,13 +195,15 @@ def test_processes_share_each_batch_out(
     durations: list[float], batch_seconds: float, seed: int | None, size: int, data: st.DataObject
 ) -> None:
     speeds = (0.9, 1.1)
-    whole = DurationBatches(durations, batch_seconds, seed, speeds)
+    whole = DurationBatchSampler(durations, batch_seconds, seed, speeds)
     start = data.draw(st.integers(0, len(whole)))
     shares = []
     for rank in range(size):
-        mine = DurationBatches(durations, batch_seconds, seed, speeds, rank=rank, world_size=size)
-        assert mine.counts().tolist() == whole.counts().tolist()
-        mine.start = start
+        mine = DurationBatchSampler(
+            durations, batch_seconds, seed, speeds, rank=rank, world_size=size
+        )
+        assert mine.batch_sizes().tolist() == whole.batch_sizes().tolist()
+        mine.start_batch = start
         shares.append(list(mine))
 
     assert {len(share) for share in shares} == {len(whole) - start}
@@ -220,28 +220,28 @@ def test_processes_share_each_batch_out(
 def test_a_million_utterances_are_planned_as_arrays() -> None:
     durations = np.random.default_rng(0).gamma(4.0, 1.5, 1_000_000)
     groups = (np.arange(1_000_000) // 2000).astype(np.int32)
-    batches = DurationBatches(durations, 600.0, 0, (0.9, 1.0, 1.1), groups)
+    batches = DurationBatchSampler(durations, 600.0, 0, (0.9, 1.0, 1.1), groups)
 
-    assert int(batches.counts().sum()) == 1_000_000
-    batches.start = len(batches) - 2
-    assert [len(batch) for batch in batches] == batches.counts()[-2:].tolist()
+    assert int(batches.batch_sizes().sum()) == 1_000_000
+    batches.start_batch = len(batches) - 2
+    assert [len(batch) for batch in batches] == batches.batch_sizes()[-2:].tolist()
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:
     durations = [1 + 0.01 * i for i in range(100)]
     orders = {
-        (seed, epoch): epoch_of(DurationBatches(durations, 10.0, seed), epoch)
+        (seed, epoch): epoch_of(DurationBatchSampler(durations, 10.0, seed), epoch)
         for seed in (0, 1, 20_260_101, 2**63 - 1)
         for epoch in (0, 1)
     }
 
     assert len({str(order) for order in orders.values()}) == len(orders)
     for (seed, epoch), order in orders.items():
-        assert epoch_of(DurationBatches(durations, 10.0, seed), epoch) == order
+        assert epoch_of(DurationBatchSampler(durations, 10.0, seed), epoch) == order
 
 
 def test_utterances_meet_others_in_another_epoch() -> None:
-    batches = DurationBatches([1 + 0.001 * i for i in range(100)], 10.0, seed=0)
+    batches = DurationBatchSampler([1 + 0.001 * i for i in range(100)], 10.0, seed=0)
 
     first, second = ({frozenset(batch) for batch in epoch_of(batches, e)} for e in (0, 1))
 
@@ -252,19 +252,19 @@ def test_utterances_meet_others_in_another_epoch() -> None:
 def test_start_leaves_exactly_the_tail(
     durations: list[float], batch_seconds: float, seed: int | None, data: st.DataObject
 ) -> None:
-    batches = DurationBatches(durations, batch_seconds, seed)
+    batches = DurationBatchSampler(durations, batch_seconds, seed)
     whole = epoch_of(batches, 2)
     assert len(batches) == len(whole)
 
-    batches.start = data.draw(st.integers(0, len(whole)))
+    batches.start_batch = data.draw(st.integers(0, len(whole)))
 
-    assert epoch_of(batches, 2) == whole[batches.start :]
-    assert len(batches) == len(whole) - batches.start
-    assert batches.counts().tolist() == [len(batch) for batch in whole]
+    assert epoch_of(batches, 2) == whole[batches.start_batch :]
+    assert len(batches) == len(whole) - batches.start_batch
+    assert batches.batch_sizes().tolist() == [len(batch) for batch in whole]
 
 
 def test_no_utterances_make_no_batches() -> None:
-    assert list(DurationBatches([], 10.0, seed=0)) == []
+    assert list(DurationBatchSampler([], 10.0, seed=0)) == []
 
 
 def item(name: str, frames: int, target: Sequence[int], views: int = 1) -> Item:
@@ -336,25 +336,25 @@ def dataset(
 def test_item_without_augmentation_is_the_utterance(utterances: list[Utterance]) -> None:
     plain = dataset(utterances, augment=None)
 
-    name, (features,), target = plain[Key(0, 3)]
+    name, (features,), target = plain[UtteranceKey(0, 3)]
 
     assert name == "u3"
     assert target.tolist() == [1, 1, 1]
-    assert torch.equal(plain[Key(7, 3)][1][0], features)
+    assert torch.equal(plain[UtteranceKey(7, 3)][1][0], features)
     assert len(features) == -(-(1 + 4400 // 160) // 2)
 
 
 def test_an_item_is_played_at_the_speed_of_its_key(utterances: list[Utterance]) -> None:
     plain = dataset(utterances, AugmentConfig(speeds=(), time_masks=0, frequency_masks=0))
 
-    lengths = [len(plain[Key(0, 3, speed)][1][0]) for speed in (0.5, 1.0, 2.0)]
+    lengths = [len(plain[UtteranceKey(0, 3, speed)][1][0]) for speed in (0.5, 1.0, 2.0)]
 
     assert lengths == [-(-(1 + samples // 160) // 2) for samples in (8800, 4400, 2200)]
 
 
 def test_item_depends_on_seed_epoch_and_index_alone(utterances: list[Utterance]) -> None:
     def features(seed: int, epoch: int) -> Tensor:
-        return dataset(utterances, seed=seed)[Key(epoch, 2)][1][0]
+        return dataset(utterances, seed=seed)[UtteranceKey(epoch, 2)][1][0]
 
     first = features(0, 0)
     torch.rand(3)  # elsewhere, somebody draws
@@ -367,9 +367,9 @@ def test_item_depends_on_seed_epoch_and_index_alone(utterances: list[Utterance])
 def test_views_differ_in_masks_only(utterances: list[Utterance]) -> None:
     masks = AugmentConfig(speeds=(), time_masks=2, frequency_masks=2)
 
-    _, (first, second), _ = dataset(utterances, augment=masks, views=2)[Key(0, 5)]
+    _, (first, second), _ = dataset(utterances, augment=masks, views=2)[UtteranceKey(0, 5)]
 
-    plain = dataset(utterances, augment=None)[Key(0, 5)][1][0]
+    plain = dataset(utterances, augment=None)[UtteranceKey(0, 5)][1][0]
     assert not torch.equal(first, second)
     for view in (first, second):
         kept = view != 0
@@ -378,8 +378,8 @@ def test_views_differ_in_masks_only(utterances: list[Utterance]) -> None:
 
 def load(utterances: list[Utterance], workers: int, start: int = 0) -> list[Batch]:
     durations = [u.duration for u in utterances]
-    batches = DurationBatches(durations, 1.0, seed=3, speeds=(0.9, 1.0, 1.1))
-    batches.epoch, batches.start = 1, start
+    batches = DurationBatchSampler(durations, 1.0, seed=3, speeds=(0.9, 1.0, 1.1))
+    batches.epoch, batches.start_batch = 1, start
     return list(make_loader(dataset(utterances, views=2), batches, workers))
 
 
@@ -403,7 +403,7 @@ def test_faulty_recording_is_named(tmp_path: Path, workers: int) -> None:
     gone = Utterance("gone", tmp_path / "gone.wav", 1.0, "A")
 
     with pytest.raises(AudioError, match=r"gone\.wav"):
-        list(make_loader(dataset([gone]), DurationBatches([1.0], 10.0), workers))
+        list(make_loader(dataset([gone]), DurationBatchSampler([1.0], 10.0), workers))
 
 
 def test_loading_draws_nothing_from_the_global_generator(utterances: list[Utterance]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import asr.corpus.present as present
+import asr.corpus.file_index as file_index
 from asr.corpus.check import minimum_frames
 from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
 from asr.errors import AsrError, ManifestError
@@ -64,7 +64,7 @@ def test_path_may_be_a_string(folder: Path) -> None:
 def test_blank_lines_are_passed_over_and_counted(folder: Path) -> None:
     path = written(folder, "", line(), "  ", "{", "")
 
-    assert refusal(path).startswith(f"{path}, line 4: not JSON")
+    assert refusal(path).startswith(f"{path}, line 4: not valid JSON")
 
 
 def test_byte_order_mark_and_windows_line_ends(folder: Path) -> None:
@@ -100,11 +100,11 @@ def test_manifest_may_be_read_without_its_audio(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("YES NO", "not JSON .* found 'YES NO'"),
-        (line()[:-1], "not JSON"),
-        (line() + line(), "not JSON .*Extra data"),
-        ("[" * 100_000, "not JSON"),
-        ('{"duration": ' + "9" * 5000 + "}", "not JSON"),
+        ("YES NO", "not valid JSON .* found 'YES NO'"),
+        (line()[:-1], "not valid JSON"),
+        (line() + line(), "not valid JSON .*Extra data"),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"duration": ' + "9" * 5000 + "}", "not valid JSON"),
         ('["u1"]', r"expected a JSON object, found '\[\"u1\"\]'"),
         ("3", "expected a JSON object, found '3'"),
         ("null", "expected a JSON object"),
@@ -123,10 +123,10 @@ def test_manifest_may_be_read_without_its_audio(tmp_path: Path) -> None:
         (line(duration=10**400), "duration must be positive seconds"),
         (line(text=["YES"]), "'text' has the wrong type"),
         (line(speaker=7), "'speaker' has the wrong type: 7"),
-        (line(text="A\ud800"), "'text': half a surrogate pair is no character"),
-        (line(id="A\ud800"), "'id': half a surrogate pair"),
-        (line(speaker="A\udfff"), "'speaker': half a surrogate pair"),
-        (line(id="u0"), "the id 'u0' stands already on line 1"),
+        (line(text="A\ud800"), "'text': contains a lone surrogate, which is not a character"),
+        (line(id="A\ud800"), "'id': contains a lone surrogate"),
+        (line(speaker="A\udfff"), "'speaker': contains a lone surrogate"),
+        (line(id="u0"), "the id 'u0' is used on line 1 already"),
         (line(offset=-0.5), r"offset must be 0 or positive seconds, found -0\.5"),
         (line(offset=float("nan")), "offset must be 0 or positive seconds, found nan"),
         (line(offset="1"), "'offset' has the wrong type: '1'"),
@@ -156,8 +156,8 @@ def test_wrong_lines_are_refused_by_number(folder: Path, bad: str, message: str)
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("{", "not JSON"),
-        (line(id="u0"), "the id 'u0' stands already on line 1"),
+        ("{", "not valid JSON"),
+        (line(id="u0"), "the id 'u0' is used on line 1 already"),
         (line(audio_filepath="gone.wav"), "no audio file at"),
         (line(duration=0), "duration must be positive"),
     ],
@@ -332,11 +332,11 @@ def test_a_corpus_agrees_with_its_manifests_line_for_line(
     assert corpus[1:] == expected[1:]
     assert corpus.durations.tolist() == [utterance.duration for utterance in expected]
     assert corpus.characters == {c for utterance in expected for c in utterance.text}
-    assert corpus.groups.tolist() == [-1] * len(expected)
+    assert corpus.shard_indices.tolist() == [-1] * len(expected)
     if corpus.characters:
         table = TokenTable(tuple(sorted(corpus.characters)))
         needed = [minimum_frames(table.encode(utterance.text)) for utterance in expected]
-        assert corpus.labels.tolist() == needed
+        assert corpus.min_frames.tolist() == needed
 
 
 def test_counts_do_not_depend_on_where_texts_are_parted(
@@ -347,7 +347,7 @@ def test_counts_do_not_depend_on_where_texts_are_parted(
 
     for chunk in range(1, 10):
         monkeypatch.setattr("asr.corpus.manifest._CHUNK", chunk)
-        assert Corpus.open([path]).labels.tolist() == [4, 0, 3, 1, 0, 0, 5, 0]
+        assert Corpus.open([path]).min_frames.tolist() == [4, 0, 3, 1, 0, 0, 5, 0]
 
 
 def test_ids_may_be_the_same_in_two_manifests(folder: Path) -> None:
@@ -407,8 +407,8 @@ def test_pipes_are_refused_before_they_are_waited_for(tmp_path: Path) -> None:
 @pytest.fixture
 def full_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Twenty recordings in two folders, listed rather than asked for, in chunks of three."""
-    monkeypatch.setattr(present, "_FEW", 2)
-    monkeypatch.setattr(present, "_CHUNK", 3)
+    monkeypatch.setattr(file_index, "_STAT_LIMIT", 2)
+    monkeypatch.setattr(file_index, "_CHUNK", 3)
     for name, number in itertools.product("ab", range(10)):
         (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / name / f"{number}.wav").touch()
@@ -426,8 +426,8 @@ def test_missing_recordings_are_found_in_listed_folders(
     folder = tmp_path_factory.getbasetemp() / "listed"
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(present, "_FEW", 2)
-        patch.setattr(present, "_CHUNK", 3)
+        patch.setattr(file_index, "_STAT_LIMIT", 2)
+        patch.setattr(file_index, "_CHUNK", 3)
         for name, number in itertools.product("ab", range(10)):
             (folder / name).mkdir(exist_ok=True)
             (folder / name / f"{number}.wav").touch()

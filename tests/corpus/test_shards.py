@@ -17,9 +17,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.corpus import fetch, recordings
-from asr.corpus.entries import is_plain_name
+from asr.corpus import cache as shard_cache
+from asr.corpus import recordings
 from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
+from asr.corpus.record import is_plain_name
 from asr.corpus.recordings import read_utterance
 from asr.corpus.shards import member_stem, write_shards
 from asr.corpus.tar import Shard, check_members
@@ -64,8 +65,8 @@ def shards(source: Path, tmp_path: Path) -> Path:
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of copies, new for each test."""
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv(fetch.FOLDER_VARIABLE, str(folder))
-    monkeypatch.delenv(fetch.LIMIT_VARIABLE, raising=False)
+    monkeypatch.setenv(shard_cache.FOLDER_VARIABLE, str(folder))
+    monkeypatch.delenv(shard_cache.LIMIT_VARIABLE, raising=False)
     recordings._checked.clear()
     return folder
 
@@ -96,9 +97,9 @@ def test_what_is_packed_is_read_back(source: Path, shards: Path) -> None:
     assert [corpus[i] for i in range(len(corpus))] == list(corpus)
     assert read_manifest(shards / "manifest.jsonl") == list(corpus)
     assert len(corpus.shards) > 2
-    assert sorted(corpus.groups.tolist()) == corpus.groups.tolist()
-    assert set(corpus.groups.tolist()) == set(range(len(corpus.shards)))
-    for utterance, group in zip(corpus, corpus.groups.tolist(), strict=True):
+    assert sorted(corpus.shard_indices.tolist()) == corpus.shard_indices.tolist()
+    assert set(corpus.shard_indices.tolist()) == set(range(len(corpus.shards)))
+    for utterance, group in zip(corpus, corpus.shard_indices.tolist(), strict=True):
         assert utterance.member is not None
         assert utterance.member.shard == corpus.shards[group]
 
@@ -375,16 +376,19 @@ def edited(folder: Path, **changes: Any) -> Path:
         ({"audio_filepath": "../a.wav"}, "expected the plain name of a member"),
         ({"audio_filepath": ".."}, "expected the plain name of a member"),
         ({"audio_filepath": ""}, "expected the plain name of a member"),
-        ({"start_byte": ...}, "expected shard, start_byte, num_bytes together, found shard, num_"),
-        ({"shard": None}, "together, found start_byte, num_bytes alone"),
+        (
+            {"start_byte": ...},
+            "expected shard, start_byte, num_bytes together, found only shard, num_",
+        ),
+        ({"shard": None}, "together, found only start_byte, num_bytes"),
         ({"start_byte": -1}, "expected a start_byte of 0 or more"),
         ({"num_bytes": 0}, "num_bytes above 0"),
         ({"num_bytes": 1 << 70}, "num_bytes above 0"),
         ({"num_bytes": True}, "'num_bytes' has the wrong type: True"),
-        ({"offset": 0.1}, r"expected no offset beside a shard, found 0\.1"),
+        ({"offset": 0.1}, r"expected no offset together with a shard, found 0\.1"),
         (
             {"shard": "../shard-000000.tar"},
-            r"shards\.json tells of, found '\.\./shard",
+            r"listed in shards\.json, found '\.\./shard",
         ),
     ],
 )
@@ -519,16 +523,16 @@ def test_a_fetch_that_breaks_off_is_not_taken_for_whole(
     shards: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = Corpus.open([published(shards, "breaking")])
-    whole = fetch._blocks
+    whole = shard_cache._blocks
 
     def breaking(url: str) -> Any:
         yield next(iter(whole(url)))[:1000]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fetch, "_blocks", breaking)
+    monkeypatch.setattr(shard_cache, "_blocks", breaking)
     with pytest.raises(KeyboardInterrupt):
         read_utterance(corpus[0])
-    monkeypatch.setattr(fetch, "_blocks", whole)
+    monkeypatch.setattr(shard_cache, "_blocks", whole)
 
     assert list(cache.glob("*.tar")) == []
     read_utterance(corpus[0])
@@ -548,7 +552,7 @@ def test_copies_stay_within_their_bound(
 ) -> None:
     corpus = Corpus.open([published(shards, "bound")])
     largest = max(shard.num_bytes for shard in corpus.shards)
-    monkeypatch.setenv(fetch.LIMIT_VARIABLE, str(2 * largest / 1e9))
+    monkeypatch.setenv(shard_cache.LIMIT_VARIABLE, str(2 * largest / 1e9))
     (cache / ".part-dead.tar").write_bytes(b"of a process that was killed")
     os.utime(cache / ".part-dead.tar", (1, 1))
     (cache / ".part-live.tar").write_bytes(b"of another process")
@@ -566,8 +570,10 @@ def test_the_copy_used_last_is_kept(
     shards: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = Corpus.open([published(shards, "lru")])
-    monkeypatch.setenv(fetch.LIMIT_VARIABLE, str(sum(s.num_bytes for s in corpus.shards[:2]) / 1e9))
-    first, second, third = (corpus.groups.tolist().index(group) for group in range(3))
+    monkeypatch.setenv(
+        shard_cache.LIMIT_VARIABLE, str(sum(s.num_bytes for s in corpus.shards[:2]) / 1e9)
+    )
+    first, second, third = (corpus.shard_indices.tolist().index(group) for group in range(3))
     for i in (first, second):
         read_utterance(corpus[i])
     for age, shard in ((50, corpus.shards[0]), (20, corpus.shards[1])):
@@ -600,13 +606,13 @@ def test_a_copy_that_is_always_dropped_is_told_of(
     shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = Corpus.open([published(shards, "dropped")])
-    fetch_shard = fetch._fetch_shard
+    fetch_shard = shard_cache._fetch_shard
 
     def dropped(url: str, num_bytes: int, sha256: str, path: Path) -> None:
         fetch_shard(url, num_bytes, sha256, path)
         path.unlink()
 
-    monkeypatch.setattr(fetch, "_fetch_shard", dropped)
+    monkeypatch.setattr(shard_cache, "_fetch_shard", dropped)
     with pytest.raises(AudioError, match="found it dropped 5 times; raise ASR_CACHE_GB"):
         read_utterance(corpus[0])
 
@@ -616,7 +622,7 @@ def test_who_waited_for_another_process_does_not_fetch_again(
 ) -> None:
     corpus = Corpus.open([published(shards, "waited")])
     shard = corpus.shards[0]
-    look = fetch._open_whole
+    look = shard_cache._open_whole
 
     def looked_before_the_other_was_done(path: Path, num_bytes: int) -> Any:
         found = look(path, num_bytes)
@@ -624,8 +630,8 @@ def test_who_waited_for_another_process_does_not_fetch_again(
             shutil.copy(shards / "shard-000000.tar", path)
         return found
 
-    monkeypatch.setattr(fetch, "_open_whole", looked_before_the_other_was_done)
-    monkeypatch.setattr(fetch, "_copy", None)
+    monkeypatch.setattr(shard_cache, "_open_whole", looked_before_the_other_was_done)
+    monkeypatch.setattr(shard_cache, "_copy", None)
     read_utterance(corpus[0])
     assert (cache / f"{shard.sha256}.tar").exists()
 
@@ -643,7 +649,7 @@ def test_a_bound_that_is_no_number_is_refused(
     shards: Path, monkeypatch: pytest.MonkeyPatch, stated: str
 ) -> None:
     corpus = Corpus.open([published(shards, "limit")])
-    monkeypatch.setenv(fetch.LIMIT_VARIABLE, stated)
+    monkeypatch.setenv(shard_cache.LIMIT_VARIABLE, stated)
 
     with pytest.raises(ConfigError, match=f"ASR_CACHE_GB: expected gigabytes .*'{stated}'"):
         read_utterance(corpus[0])
@@ -652,18 +658,18 @@ def test_a_bound_that_is_no_number_is_refused(
 def test_a_folder_of_copies_that_cannot_be_written_is_named(
     shards: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(fetch.FOLDER_VARIABLE, str(shards / "shards.json"))
+    monkeypatch.setenv(shard_cache.FOLDER_VARIABLE, str(shards / "shards.json"))
 
     with pytest.raises(AsrError, match=r"shards\.json: cannot write"):
         Corpus.open([published(shards, "unwritable")])
 
 
 def test_copies_lie_in_the_users_folder_of_caches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(fetch.FOLDER_VARIABLE)
+    monkeypatch.delenv(shard_cache.FOLDER_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert fetch.cache_folder() == Path("/caches/asr")
+    assert shard_cache.cache_folder() == Path("/caches/asr")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert fetch.cache_folder() == Path.home() / ".cache" / "asr"
+    assert shard_cache.cache_folder() == Path.home() / ".cache" / "asr"
 
 
 def _read_all(path: str) -> list[float]:
@@ -675,7 +681,7 @@ def test_several_processes_may_fetch_at_once(
     source: Path, shards: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     largest = max(path.stat().st_size for path in shards.glob("*.tar"))
-    monkeypatch.setenv(fetch.LIMIT_VARIABLE, str(1.5 * largest / 1e9))
+    monkeypatch.setenv(shard_cache.LIMIT_VARIABLE, str(1.5 * largest / 1e9))
     expected = [float(read_utterance(u)[0].sum()) for u in read_manifest(source)]
 
     with multiprocessing.get_context("fork").Pool(3) as pool:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.errors import AsrError, AudioError, ConfigError
-from asr.signal import reader as decoding
+from asr.signal import audio_file as decoding
 from asr.signal.audio import RawFormat, blocks, find_audio, probe, read, write
 from asr.signal.dsp import resample
 from asr.signal.resampling import resample_stream, sinc_resample
@@ -140,7 +140,7 @@ def test_raw_formats_are_checked(values: dict[str, int | str]) -> None:
 def test_resampling_and_averaging_are_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    decoding.say_once.cache_clear()
+    decoding.log_once.cache_clear()
     path = store(tmp_path / "a.wav", tone(4410, 44100, 3), 44100, "WAV", "PCM_16")
     with caplog.at_level(logging.INFO, "asr.audio"):
         waveform, rate = read(path, sample_rate=16000)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from asr.errors import ConfigError
-from asr.signal import augment, distort, dsp
-from asr.signal.augment import AugmentConfig, augment_waveform, trimmed
-from asr.signal.noise import mixed
+from asr.signal import augment, distortions, dsp
+from asr.signal.augment import AugmentConfig, augment_waveform, trim_silence
+from asr.signal.noise import mix_at_snr
 from asr.signal.spec_augment import mask_features, warp_features, warp_time
 
 RATE = 16_000
@@ -155,10 +155,10 @@ def test_noise_has_a_colour_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
         heard.append(
             (octaves_db(waveform) - octaves_db(hiss), octaves_db(added) - octaves_db(hiss))
         )
-        return mixed(waveform, added, snr_db, frame)
+        return mix_at_snr(waveform, added, snr_db, frame)
 
     hiss = noise(16_000)
-    monkeypatch.setattr(augment, "mixed", listen)
+    monkeypatch.setattr(augment, "mix_at_snr", listen)
     config = dataclasses.replace(OFF, noise_chance=1.0, colour_db=6.0, noise_colour_db=6.0)
     for seed in range(20):
         augment_waveform(hiss, RATE, config, seeded(seed), recorded=lambda *_: hiss)
@@ -215,9 +215,9 @@ def test_changes_come_in_the_order_of_a_recording(monkeypatch: pytest.MonkeyPatc
         return listen
 
     for module, names in (
-        (augment, ("trimmed", "through_codec")),
+        (augment, ("trim_silence", "apply_codec")),
         (dsp, ("speed", "add_noise")),
-        (distort, ("reverberated", "coloured", "clipped", "other_band")),
+        (distortions, ("reverberate", "random_equalise", "clip_peaks", "random_band_limit")),
     ):
         for name in names:
             monkeypatch.setattr(module, name, listening(name, getattr(module, name)))
@@ -227,7 +227,8 @@ def test_changes_come_in_the_order_of_a_recording(monkeypatch: pytest.MonkeyPatc
     augment_waveform(noise(), RATE, AugmentConfig(**everything), seeded(0))
 
     assert " ".join(called) == (
-        "trimmed speed reverberated coloured coloured add_noise clipped other_band through_codec"
+        "trim_silence speed reverberate random_equalise random_equalise add_noise clip_peaks "
+        "random_band_limit apply_codec"
     )
 
 
@@ -289,14 +290,14 @@ def quiet_loud_quiet() -> Tensor:
 @pytest.mark.parametrize(("floor_db", "kept"), [(10, (20, 30)), (30, (10, 40)), (50, (0, 50))])
 def test_trimming_keeps_what_lies_above_the_floor(floor_db: int, kept: tuple[int, int]) -> None:
     waveform = quiet_loud_quiet()
-    assert torch.equal(trimmed(waveform, 10, floor_db), waveform[slice(*kept)])
+    assert torch.equal(trim_silence(waveform, 10, floor_db), waveform[slice(*kept)])
 
 
 def test_what_is_quiet_may_be_heard_in_another_waveform() -> None:
     waveform = torch.linspace(0, 1, 100)
     heard = torch.zeros(100)
     heard[30:60] = 1.0
-    assert torch.equal(trimmed(waveform, 10, 20.0, heard), waveform[30:60])
+    assert torch.equal(trim_silence(waveform, 10, 20.0, heard), waveform[30:60])
 
 
 def test_a_hiss_at_the_end_may_go_and_a_hum_stays() -> None:
@@ -312,12 +313,12 @@ def test_a_hiss_at_the_end_may_go_and_a_hum_stays() -> None:
 
 def test_trimming_silence_or_less_than_a_frame_changes_nothing() -> None:
     for waveform in (torch.zeros(50), torch.ones(9), torch.zeros(0)):
-        assert torch.equal(trimmed(waveform, 10, 20.0), waveform)
+        assert torch.equal(trim_silence(waveform, 10, 20.0), waveform)
 
 
 def test_quiet_in_the_middle_stays() -> None:
     waveform = torch.cat([quiet_loud_quiet()[:50], quiet_loud_quiet()[:50]])
-    assert torch.equal(trimmed(waveform, 10, 10.0), waveform[20:80])
+    assert torch.equal(trim_silence(waveform, 10, 10.0), waveform[20:80])
 
 
 def test_a_share_of_the_utterances_is_trimmed_and_never_too_far() -> None:

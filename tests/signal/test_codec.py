@@ -9,8 +9,8 @@ from torch import Tensor
 
 from asr.errors import ConfigError
 from asr.signal import codec
-from asr.signal.codec import CODECS, round_trip, through_codec
-from asr.signal.distort import band_limited
+from asr.signal.codec import CODECS, apply_codec, round_trip
+from asr.signal.distortions import band_pass
 
 RATE = 16_000
 LEVELS = [
@@ -28,7 +28,7 @@ def speech(samples: int, rate: int = RATE, peak: float = 0.5) -> Tensor:
     """Noise of speech's band and rhythm."""
     noise = torch.randn(samples, generator=seeded(samples))
     syllables = 0.2 + torch.sin(torch.arange(samples) / rate * 12).square()
-    waveform = band_limited(noise * syllables, rate, 100.0, 1500.0)
+    waveform = band_pass(noise * syllables, rate, 100.0, 1500.0)
     return waveform * (peak / waveform.abs().max())
 
 
@@ -84,7 +84,7 @@ def test_level_and_time_are_kept_at_any_rate(rate: int) -> None:
     for seed in range(10):
         sent = speech(rate // 4 + 1, rate, peak=0.003 * 10 ** (seed % 4))
 
-        received = through_codec(sent, rate, seeded(seed))
+        received = apply_codec(sent, rate, seeded(seed))
 
         assert received.shape == sent.shape
         assert abs(lag(received, sent)) <= 1
@@ -101,7 +101,7 @@ def test_all_codecs_are_drawn_at_many_levels(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(codec, "round_trip", listen)
     for seed in range(200):
-        through_codec(speech(400), RATE, seeded(seed))
+        apply_codec(speech(400), RATE, seeded(seed))
 
     assert {one for one, _, _ in seen} == set(CODECS.values())
     peaks = [peak for _, _, peak in seen]
@@ -114,7 +114,7 @@ def test_all_codecs_are_drawn_at_many_levels(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_silence_stays_silent() -> None:
     for seed in range(20):
-        assert torch.equal(through_codec(torch.zeros(500), RATE, seeded(seed)), torch.zeros(500))
+        assert torch.equal(apply_codec(torch.zeros(500), RATE, seeded(seed)), torch.zeros(500))
 
 
 def test_a_library_without_the_codec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,7 +276,7 @@ def test_mel_filters_are_triangles_on_the_mel_scale() -> None:
 def test_cosine_transform_is_an_orthonormal_dct() -> None:
     mels, ceps = 24, 13
 
-    matrix = dsp.cosine_transform(ceps, mels)
+    matrix = dsp.dct_matrix(ceps, mels)
 
     expected = np.array(
         [

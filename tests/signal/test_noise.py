@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asr.signal.noise import active_part, coloured_noise, mixed
+from asr.signal.noise import active_part, coloured_noise, mix_at_snr
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -48,7 +48,7 @@ def ratio_db(power: Tensor, other: Tensor) -> float:
 def test_what_is_active_lies_so_far_above_the_noise(snr_db: float) -> None:
     waveform, noise = speech(), torch.rand(8000, generator=seeded(1))
 
-    added = mixed(waveform, noise, snr_db, 160) - waveform
+    added = mix_at_snr(waveform, noise, snr_db, 160) - waveform
 
     assert ratio_db(active_part(waveform, 160), added) == pytest.approx(snr_db, abs=0.1)
     assert torch.allclose(added / added.abs().max(), noise / noise.max(), atol=1e-4)
@@ -60,8 +60,8 @@ def test_a_long_pause_does_not_make_the_noise_softer(pause: float) -> None:
     padded = torch.cat([silence, speech(), silence])
     noise = torch.randn(len(padded), generator=seeded(3))
 
-    added = mixed(padded, noise, 10.0, 160) - padded
-    alone = mixed(speech(), noise[:8000], 10.0, 160) - speech()
+    added = mix_at_snr(padded, noise, 10.0, 160) - padded
+    alone = mix_at_snr(speech(), noise[:8000], 10.0, 160) - speech()
 
     assert ratio_db(added, alone) == pytest.approx(0.0, abs=0.2)
 
@@ -69,7 +69,7 @@ def test_a_long_pause_does_not_make_the_noise_softer(pause: float) -> None:
 def test_silence_on_either_side_adds_nothing() -> None:
     silence = torch.zeros(8000)
     for waveform, noise in ((speech(), silence), (silence, speech()), (silence, silence)):
-        assert torch.equal(mixed(waveform, noise, 10.0, 160), waveform)
+        assert torch.equal(mix_at_snr(waveform, noise, 10.0, 160), waveform)
 
 
 @given(st.lists(st.floats(-90, 0), min_size=1, max_size=40))

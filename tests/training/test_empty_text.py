@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from asr.config import to_dict
-from asr.corpus.batches import Key, UtteranceDataset, collate
+from asr.corpus.dataset import UtteranceDataset, collate
 from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
+from asr.corpus.sampler import UtteranceKey
 from asr.files import write_json_atomic
 from asr.inference.evaluation import evaluate
 from asr.inference.recognizer import Recognizer
@@ -210,7 +211,7 @@ def test_shards_keep_empty_texts(trained: Trained, tmp_path: Path, asr_command: 
     packed = read_manifest(tmp_path / "shards" / "manifest.jsonl")
     assert [u.text for u in packed] == [u.text for u in read_manifest(trained.test)]
     corpus = Corpus.open([tmp_path / "shards" / "manifest.jsonl"])
-    assert (corpus.labels == 0).sum() == 12
+    assert (corpus.min_frames == 0).sum() == 12
 
 
 def test_an_empty_column_is_imported(
@@ -243,12 +244,12 @@ def test_targets_of_nothing_are_padded(trained: Trained) -> None:
     corpus = Corpus.open([trained.test])
     tokens = TokenTable(tuple(" ADG"))
     data = UtteranceDataset(corpus, tokens, FeatureExtractor(CONFIG.features), CONFIG.augment, 0, 2)
-    mixed = collate([data[Key(0, place)] for place in (12, 0)])
+    mixed = collate([data[UtteranceKey(0, place)] for place in (12, 0)])
     length = len(corpus[0].text)
     assert mixed.targets.shape == (4, length)
     assert mixed.target_lengths.tolist() == [0, length, 0, length]
     assert not mixed.targets[::2].any()
-    silent = collate([data[Key(0, place)] for place in (12, 13)])
+    silent = collate([data[UtteranceKey(0, place)] for place in (12, 13)])
     assert silent.targets.shape == (4, 0)
     assert silent.target_lengths.tolist() == [0] * 4
     log_probs = torch.randn(4, silent.features.shape[1], len(tokens)).log_softmax(2)

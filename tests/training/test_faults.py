@@ -19,8 +19,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from asr import files
 from asr.config import to_dict
-from asr.corpus.batches import Key, UtteranceDataset
+from asr.corpus.dataset import UtteranceDataset
 from asr.corpus.manifest import Corpus
+from asr.corpus.sampler import UtteranceKey
 from asr.errors import AsrError, AudioError
 from asr.files import write_json_atomic
 from asr.training import Config, DataConfig, loop
@@ -74,7 +75,7 @@ BAD_DATA: dict[str, tuple[str, Change, str]] = {
     "repeated id": (
         "train",
         lambda entries: entries[2].update(id="train-000"),
-        r"line 3: the id 'train-000' stands already on line 1",
+        r"line 3: the id 'train-000' is used on line 1 already",
     ),
     "no duration": (
         "dev",
@@ -147,7 +148,7 @@ def test_a_worker_that_is_killed_within_a_step_is_said_and_the_state_kept(
     reads: list[int] = []
     updates: list[float] = []
 
-    def read_or_hang(self: UtteranceDataset, keys: Sequence[Key]) -> Any:
+    def read_or_hang(self: UtteranceDataset, keys: Sequence[UtteranceKey]) -> Any:
         reads.append(os.getpid())  # each epoch has a worker of its own
         if keys[0].epoch == 1 and reads.count(os.getpid()) == 3:
             time.sleep(600)

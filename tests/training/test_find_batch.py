@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.config import from_dict, to_dict
-from asr.corpus.batches import DurationBatches
 from asr.corpus.manifest import Corpus
+from asr.corpus.sampler import DurationBatchSampler
 from asr.errors import AsrError, ConfigError
 from asr.model.acoustic import EncoderConfig
 from asr.signal.augment import AugmentConfig
@@ -322,7 +322,9 @@ durations = st.lists(st.floats(0.2, 20), min_size=1, max_size=60)
 def test_no_batch_of_an_epoch_is_fuller(seconds: list[float], utterances: int, epoch: int) -> None:
     slowest = 0.8
     longest = max(seconds) / slowest
-    batches = DurationBatches(seconds, utterances * longest, seed=1, speeds=(slowest, 1.0, 1.2))
+    batches = DurationBatchSampler(
+        seconds, utterances * longest, seed=1, speeds=(slowest, 1.0, 1.2)
+    )
     batches.epoch = epoch
 
     for batch in batches:
@@ -343,7 +345,7 @@ def test_lengths_are_those_of_the_features(corpus: Path, config: Config) -> None
     for i, frames, labels in zip(order, shape.frames, shape.labels, strict=True):
         samples = math.ceil(corpus_of_both.durations[i] / 0.8 * 8000)
         assert frames == len(extractor(torch.zeros(samples)))
-        assert labels == corpus_of_both.labels[i]
+        assert labels == corpus_of_both.min_frames[i]
 
 
 def test_batches_of_lengths() -> None:

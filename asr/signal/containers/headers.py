@@ -37,7 +37,7 @@ class _Payload:
     unit: str = "frames"
 
 
-def refusal(path: Path, expected: str, found: str, remedy: str) -> AudioError:
+def audio_error(path: Path, expected: str, found: str, remedy: str) -> AudioError:
     """The one form of this package's messages on audio files."""
     return AudioError(f"{path}: expected {expected}, found {found}; {remedy}")
 
@@ -59,7 +59,7 @@ def check_length(path: Path, file: BinaryIO, container: str, frames: int) -> int
     elif container == "OGG":
         _check_ogg(path, file, size)
     if container in ("OGG", "FLAC") and size * _MAX_FRAMES_PER_BYTE < frames < UNKNOWN_FRAMES:
-        raise refusal(
+        raise audio_error(
             path,
             f"at most {size * _MAX_FRAMES_PER_BYTE} frames in {size} bytes",
             f"a header that declares {frames}",
@@ -84,7 +84,7 @@ def _check_payload(path: Path, payload: _Payload | None, size: int) -> None:
         return
     expected = payload.declared_bytes // payload.unit_bytes
     if found < expected:
-        raise refusal(
+        raise audio_error(
             path,
             f"{expected} {payload.unit} as its header declares",
             f"{found} in the file's {size} bytes",
@@ -187,7 +187,7 @@ def _check_ogg(path: Path, file: BinaryIO, size: int) -> None:
     page = tail[max(0, tail.rfind(b"OggS\0")) :]
     whole = len(page) >= 27 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
     if not (whole and page[5] & 4):
-        raise refusal(
+        raise audio_error(
             path,
             "an Ogg stream with an end-of-stream page",
             f"no end in the file's {size} bytes",
@@ -195,7 +195,7 @@ def _check_ogg(path: Path, file: BinaryIO, size: int) -> None:
             "`ffmpeg -i FILE -c copy NEW`",
         )
     if page[14:18] != first_serial:
-        raise refusal(
+        raise audio_error(
             path,
             "one Ogg stream",
             "several, of which only the first would be read",
@@ -211,7 +211,7 @@ def _check_mpeg(path: Path, file: BinaryIO, frames: int) -> int:
     # Encoder delay and padding, which a tag lets the decoder cut, take up to four frames.
     slack = 4 * walk.samples_per_frame
     if frames < walk.samples - slack:
-        raise refusal(
+        raise audio_error(
             path,
             f"{walk.samples} frames of MPEG audio, as counted from start to end",
             f"a length tag or bit rate that stands for {frames}",
@@ -219,7 +219,7 @@ def _check_mpeg(path: Path, file: BinaryIO, frames: int) -> int:
             "mend it by `ffmpeg -i FILE -c copy NEW.mp3`",
         )
     if walk.tagged and frames > walk.samples:
-        raise refusal(
+        raise audio_error(
             path,
             f"{frames} frames as its length tag declares",
             f"{walk.samples}",

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from asr.corpus import noises
-from asr.corpus.batches import Key, UtteranceDataset
+from asr.corpus import noise_corpus
+from asr.corpus.dataset import UtteranceDataset
 from asr.corpus.manifest import Corpus, Utterance, write_manifest
-from asr.corpus.noises import RecordedNoise
+from asr.corpus.noise_corpus import NoiseCorpus
 from asr.corpus.recordings import read_utterance
+from asr.corpus.sampler import UtteranceKey
 from asr.corpus.shards import write_shards
 from asr.errors import AudioError, ManifestError
 from asr.signal import audio
@@ -48,7 +49,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "noise.jsonl"
 
 
-def check(recorded: RecordedNoise, num_samples: int) -> None:
+def check(recorded: NoiseCorpus, num_samples: int) -> None:
     """Each is a part of one recording in its order, going round at most where it is too short."""
     extents = {(1, 101), (1000, 4000), (10_000, 18_000), (12_400, 13_200)}
     seen, starts = set(), set()
@@ -75,12 +76,12 @@ def check(recorded: RecordedNoise, num_samples: int) -> None:
 
 @pytest.mark.parametrize("num_samples", [50, 700, 2000, 9000])
 def test_noise_is_a_part_of_a_recording_or_goes_round(manifest: Path, num_samples: int) -> None:
-    check(RecordedNoise([str(manifest)], RATE), num_samples)
+    check(NoiseCorpus([str(manifest)], RATE), num_samples)
 
 
 def test_noise_may_lie_in_shards(manifest: Path, tmp_path: Path) -> None:
     write_shards(Corpus.open([manifest]), tmp_path / "shards", 10**6)
-    check(RecordedNoise([str(tmp_path / "shards" / "manifest.jsonl")], RATE), 700)
+    check(NoiseCorpus([str(tmp_path / "shards" / "manifest.jsonl")], RATE), 700)
 
 
 @pytest.fixture
@@ -93,12 +94,12 @@ def lengths_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         lengths.append(len(waveform))
         return waveform, rate
 
-    monkeypatch.setattr(noises, "read_utterance", listen)
+    monkeypatch.setattr(noise_corpus, "read_utterance", listen)
     return lengths
 
 
 def test_only_as_much_is_read_as_is_needed(manifest: Path, lengths_read: list[int]) -> None:
-    recorded = RecordedNoise([str(manifest)], RATE)
+    recorded = NoiseCorpus([str(manifest)], RATE)
     for seed in range(20):
         recorded(500, seeded(seed))
     assert set(lengths_read) == {100, 660}
@@ -106,7 +107,7 @@ def test_only_as_much_is_read_as_is_needed(manifest: Path, lengths_read: list[in
 
 @pytest.mark.parametrize("rate", [8000, 11_025, 44_100])
 def test_noise_of_another_rate_is_resampled(manifest: Path, rate: int) -> None:
-    recorded = RecordedNoise([str(manifest), str(manifest)], rate)
+    recorded = NoiseCorpus([str(manifest), str(manifest)], rate)
     for seed in range(20):
         assert recorded(777, seeded(seed)).shape == (777,)
 
@@ -122,10 +123,10 @@ def test_training_hears_the_noise(manifest: Path, lengths_read: list[int]) -> No
     with_noise, without = dataset(manifest, noisy), dataset(manifest, None)
 
     for epoch in range(40):
-        heard = with_noise[Key(epoch, 2)][1][0]
-        assert not torch.equal(heard, without[Key(epoch, 2)][1][0])
+        heard = with_noise[UtteranceKey(epoch, 2)][1][0]
+        assert not torch.equal(heard, without[UtteranceKey(epoch, 2)][1][0])
     assert 12 < len(lengths_read) < 28  # the others get coloured noise
-    assert torch.equal(dataset(manifest, noisy)[Key(epoch, 2)][1][0], heard)
+    assert torch.equal(dataset(manifest, noisy)[UtteranceKey(epoch, 2)][1][0], heard)
 
 
 def test_a_missing_or_empty_manifest_is_named(manifest: Path, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_recording_that_is_shorter_than_its_manifest_says_is_named(
     entry = json.loads(manifest.read_text().splitlines()[0]) | {"duration": 3.0}
     entry["audio_filepath"] = str(manifest.parent / "1.wav")
     (tmp_path / "wrong.jsonl").write_text(json.dumps(entry) + "\n")
-    recorded = RecordedNoise([str(tmp_path / "wrong.jsonl")], RATE)
+    recorded = NoiseCorpus([str(tmp_path / "wrong.jsonl")], RATE)
 
     with pytest.raises(AudioError, match=r"1\.wav: expected a part"):
         recorded(1000, seeded(0))
@@ -151,9 +152,9 @@ def test_a_recording_that_is_shorter_than_its_manifest_says_is_named(
 def test_time_is_bent_alike_in_all_views(manifest: Path) -> None:
     bent = dataclasses.replace(OFF, time_warp=0.4)
 
-    _, (first, second), _ = dataset(manifest, bent, views=2)[Key(0, 2)]
+    _, (first, second), _ = dataset(manifest, bent, views=2)[UtteranceKey(0, 2)]
 
-    plain = dataset(manifest, None)[Key(0, 2)][1][0]
+    plain = dataset(manifest, None)[UtteranceKey(0, 2)][1][0]
     assert torch.equal(first, second)
     assert first.shape == plain.shape
     assert not torch.allclose(first, plain, atol=1e-3)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asr.signal import dsp
 from asr.signal.noise import active_part
-from asr.signal.rng import below, uniform
+from asr.signal.rng import randint, uniform
 
 _RT60_SECONDS = (0.1, 0.6)
 _DIRECT_DB = (0.0, 15.0)
@@ -20,7 +20,7 @@ _HIGHEST_HZ = (2500.0, 7000.0)
 _CLIPPED_SHARE = (0.001, 0.05)
 
 
-def coloured(waveform: Tensor, colour_db: float, generator: torch.Generator) -> Tensor:
+def random_equalise(waveform: Tensor, colour_db: float, generator: torch.Generator) -> Tensor:
     """Pass `(S,)` through a random smooth frequency response: four cosines over the band.
 
     The band is bent by a square root, which gives low frequencies the finer share that ears do.
@@ -34,18 +34,18 @@ def coloured(waveform: Tensor, colour_db: float, generator: torch.Generator) -> 
     return filtered[: len(waveform)]
 
 
-def reverberated(waveform: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
+def reverberate(waveform: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
     """Let `(S,)` sound in a random room: RT60 of 0.1 to 0.6 s, direct sound 0 to 15 dB above."""
     rt60_seconds = uniform(*_RT60_SECONDS, generator)
     direct_db = uniform(*_DIRECT_DB, generator)
-    response = room_response(rt60_seconds, direct_db, sample_rate, generator)
+    response = room_impulse_response(rt60_seconds, direct_db, sample_rate, generator)
     size = dsp.fft_size(len(waveform) + len(response) - 1)
     spectrum = torch.fft.rfft(waveform, size) * torch.fft.rfft(response, size)
     heard: Tensor = torch.fft.irfft(spectrum, size)
     return heard[: len(waveform)]
 
 
-def room_response(
+def room_impulse_response(
     rt60_seconds: float, direct_db: float, sample_rate: int, generator: torch.Generator
 ) -> Tensor:
     """An impulse response `(R,)` of unit energy: the direct sound at once, then decaying noise.
@@ -62,16 +62,16 @@ def room_response(
     return response / norm
 
 
-def other_band(waveform: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
+def random_band_limit(waveform: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
     """Give `(S,)` the band of another recording, one of five with equal chance.
 
     The telephone's (300 to 3400 Hz); that of a recording at 8 kHz; without what lies above 2.5 to
     7 kHz; without what lies below 60 to 400 Hz; without either.
     """
     half = sample_rate / 2
-    kind = below(5, generator)
+    kind = randint(5, generator)
     if kind == 0:
-        return band_limited(waveform, sample_rate, *_TELEPHONE_HZ)
+        return band_pass(waveform, sample_rate, *_TELEPHONE_HZ)
     if kind == 1:  # made as such a recording is read, the filter's leaks and all
         low_rate = min(8000, sample_rate)
         narrow = dsp.resample(waveform, sample_rate, low_rate)
@@ -79,10 +79,10 @@ def other_band(waveform: Tensor, sample_rate: int, generator: torch.Generator) -
     least, greatest = _HIGHEST_HZ
     high_hz = half if kind == 3 else uniform(min(least, half), min(greatest, half), generator)
     low_hz = 0.0 if kind == 2 else uniform(*_LOWEST_HZ, generator)
-    return band_limited(waveform, sample_rate, low_hz, high_hz)
+    return band_pass(waveform, sample_rate, low_hz, high_hz)
 
 
-def band_limited(waveform: Tensor, sample_rate: int, low_hz: float, high_hz: float) -> Tensor:
+def band_pass(waveform: Tensor, sample_rate: int, low_hz: float, high_hz: float) -> Tensor:
     """Keep of `(S,)` what lies between two frequencies, where the gain is -6 dB.
 
     Nothing is left below 0.8 of the lower and above 1.03 of the higher one.
@@ -103,7 +103,7 @@ def _step(place: Tensor) -> Tensor:
     return (math.pi / 2 * (place + 0.5).clamp(0, 1)).sin().square()
 
 
-def clipped(waveform: Tensor, frame: int, generator: torch.Generator) -> Tensor:
+def clip_peaks(waveform: Tensor, frame: int, generator: torch.Generator) -> Tensor:
     """Cut the loudest 0.1 to 5 % of what is active in `(S,)` off at one level, either side.
 
     Shares are drawn evenly by their logarithm. `frame` is the length in samples of the pieces that

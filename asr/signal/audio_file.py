@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from asr.errors import AudioError, ConfigError
-from asr.signal.containers.headers import UNKNOWN_FRAMES, check_length, refusal
+from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error, check_length
 from asr.signal.resampling import resample_stream
 
 _log = logging.getLogger("asr.audio")
@@ -92,11 +92,11 @@ DEFAULT_LIMITS = Limits()
 
 
 @functools.cache
-def say_once(message: str) -> None:
+def log_once(message: str) -> None:
     _log.info(message)
 
 
-class _File(io.BufferedReader):
+class _LenientFile(io.BufferedReader):
     """A file for libsndfile, seeking nowhere when a damaged header asks for nonsense.
 
     It has no name because by some suffixes libsndfile would take any bytes for audio.
@@ -111,7 +111,7 @@ class _File(io.BufferedReader):
             return self.tell()
 
 
-class _Decoder(soundfile.SoundFile):  # type: ignore[misc]
+class _SequentialDecoder(soundfile.SoundFile):  # type: ignore[misc]
     """soundfile's reader, going straight on.
 
     The parent seeks to where it already is after each block, which fails in FLAC streams of
@@ -123,10 +123,10 @@ class _Decoder(soundfile.SoundFile):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Source:
+class AudioFile:
     """An open file whose header has been checked."""
 
-    decoder: _Decoder
+    decoder: _SequentialDecoder
     info: AudioInfo
     limits: Limits
 
@@ -139,14 +139,14 @@ class Source:
         if rate < 1:
             raise ConfigError(f"sample_rate: expected a positive number of Hz, found {rate}")
         if rate != own_rate:
-            say_once(f"audio at {own_rate} Hz is resampled to {rate} Hz")
+            log_once(f"audio at {own_rate} Hz is resampled to {rate} Hz")
         return resample_stream(self.blocks(part), own_rate, rate), rate
 
     def blocks(self, part: Part | None = None) -> Iterator[Tensor]:
         """Decode block by block, channels averaged, `(S,)` at the file's own rate."""
         info = self.info
         if info.channels > 1:
-            say_once(f"audio of {info.channels} channels is averaged to one")
+            log_once(f"audio of {info.channels} channels is averaged to one")
         start, end = self._span(part)
         buffer = np.empty((max(1, _BLOCK_VALUES // info.channels), info.channels), np.float32)
         longest = int(self.limits.max_duration_seconds * info.sample_rate)
@@ -161,7 +161,9 @@ class Source:
             if not np.isfinite(mono).all():
                 at = total - len(mono) + int(np.flatnonzero(~np.isfinite(mono))[0])
                 remedy = "the recording is damaged; make or get it again"
-                raise refusal(info.path, "finite samples", f"NaN or infinity at frame {at}", remedy)
+                raise audio_error(
+                    info.path, "finite samples", f"NaN or infinity at frame {at}", remedy
+                )
             if len(mono):
                 yield torch.from_numpy(mono)
         expected = info.frames if part is None else end
@@ -177,7 +179,7 @@ class Source:
         start = round(offset * info.sample_rate)
         end = start + max(1, round(duration * info.sample_rate))
         if end > info.frames + 1:  # both ends are rounded
-            raise refusal(
+            raise audio_error(
                 info.path,
                 f"a part from {offset:.6g} s to {offset + duration:.6g} s",
                 f"a recording of {info.duration_seconds:.6g} s",
@@ -203,7 +205,7 @@ class Source:
 
     def _damaged(self, done: int, cause: str) -> AudioError:
         declared = self.info.frames
-        return refusal(
+        return audio_error(
             self.info.path,
             f"{declared} frames" if declared < UNKNOWN_FRAMES else "a whole stream",
             f"damage after {done} decoded frames ({cause})",
@@ -214,7 +216,7 @@ class Source:
 @contextmanager
 def open_audio(
     path: Path, raw: RawFormat | None, limits: Limits, content: bytes | None = None
-) -> Iterator[Source]:
+) -> Iterator[AudioFile]:
     """Open a file and check its header. Raises AudioError as `asr.signal.audio.read` does.
 
     With its `content`, the path only names it.
@@ -227,21 +229,21 @@ def open_audio(
         _check_raw_size(path, raw, size)
     with _opened(path, content) as file:
         try:
-            decoder = _Decoder(file, **options)
+            decoder = _SequentialDecoder(file, **options)
         except soundfile.SoundFileError as error:
             cause = getattr(error, "error_string", str(error))
             remedy = "state its raw format" if path.suffix.lower() == ".raw" else _CONVERT
-            raise refusal(path, _KINDS, f"something else ({cause})", remedy) from error
+            raise audio_error(path, _KINDS, f"something else ({cause})", remedy) from error
         with decoder:
             with _opened(path, content) as another:  # the decoder's place in its own is kept
                 info = _inspect(path, another, decoder, limits)
-            yield Source(decoder, info, limits)
+            yield AudioFile(decoder, info, limits)
 
 
-def _opened(path: Path, content: bytes | None) -> _File:
+def _opened(path: Path, content: bytes | None) -> _LenientFile:
     try:
         # BytesIO is no RawIOBase by its types, but has all that is asked of one.
-        return _File(
+        return _LenientFile(
             io.FileIO(path) if content is None else cast(io.RawIOBase, io.BytesIO(content))
         )
     except OSError as error:
@@ -253,23 +255,23 @@ def _file_size(path: Path, content: bytes | None) -> int:
         return len(content)
     try:
         if content is not None:
-            raise refusal(path, _KINDS, "an empty file (0 bytes)", "get the file again")
+            raise audio_error(path, _KINDS, "an empty file (0 bytes)", "get the file again")
         status = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise _unreadable(path, error) from error
     if stat.S_ISDIR(status.st_mode):
-        raise refusal(path, "an audio file", "a folder", "name the files in it")
+        raise audio_error(path, "an audio file", "a folder", "name the files in it")
     if not stat.S_ISREG(status.st_mode):
         remedy = "save the audio in a file first"
-        raise refusal(path, "a regular file", "a pipe, socket or device", remedy)
+        raise audio_error(path, "a regular file", "a pipe, socket or device", remedy)
     if status.st_size == 0:
-        raise refusal(path, _KINDS, "an empty file (0 bytes)", "get the file again")
+        raise audio_error(path, _KINDS, "an empty file (0 bytes)", "get the file again")
     return status.st_size
 
 
 def _unreadable(path: Path, error: Exception) -> AudioError:
     cause = getattr(error, "strerror", None) or str(error)
-    return refusal(
+    return audio_error(
         path, "a readable audio file", cause.lower(), "check the path and its permissions"
     )
 
@@ -277,7 +279,7 @@ def _unreadable(path: Path, error: Exception) -> AudioError:
 def _check_raw_size(path: Path, raw: RawFormat, size: int) -> None:
     frame_bytes = _RAW_SAMPLE_BYTES[raw.subtype] * raw.channels
     if size % frame_bytes:
-        raise refusal(
+        raise audio_error(
             path,
             f"whole frames of {frame_bytes} bytes ({raw.channels} x {raw.subtype})",
             f"{size} bytes, {size % frame_bytes} too many",
@@ -285,13 +287,13 @@ def _check_raw_size(path: Path, raw: RawFormat, size: int) -> None:
         )
 
 
-def _inspect(path: Path, file: BinaryIO, decoder: _Decoder, limits: Limits) -> AudioInfo:
+def _inspect(path: Path, file: BinaryIO, decoder: _SequentialDecoder, limits: Limits) -> AudioInfo:
     """Hold the header against the limits and against the file's bytes."""
     rate, channels, container = decoder.samplerate, decoder.channels, decoder.format
     if container not in _CONTAINERS:
-        raise refusal(path, _KINDS, f"the container {container}", _CONVERT)
+        raise audio_error(path, _KINDS, f"the container {container}", _CONVERT)
     if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
-        raise refusal(
+        raise audio_error(
             path,
             f"a sample rate of {limits.min_sample_rate} to {limits.max_sample_rate} Hz",
             f"{rate} Hz in its header",
@@ -299,11 +301,11 @@ def _inspect(path: Path, file: BinaryIO, decoder: _Decoder, limits: Limits) -> A
         )
     if channels > limits.max_channels:
         found = f"{channels} in its header"
-        raise refusal(path, f"at most {limits.max_channels} channels", found, _CONVERT)
+        raise audio_error(path, f"at most {limits.max_channels} channels", found, _CONVERT)
     frames = check_length(path, file, container, decoder.frames)
     if frames == 0:
         remedy = "nothing was recorded, or the recording broke off before its header was finished"
-        raise refusal(path, "at least one frame of audio", "none (0 frames)", remedy)
+        raise audio_error(path, "at least one frame of audio", "none (0 frames)", remedy)
     duration = frames / rate
     if limits.max_duration_seconds < duration and frames < UNKNOWN_FRAMES:
         raise _too_long(path, limits, f"{duration:.0f} s ({frames} frames)")
@@ -312,4 +314,4 @@ def _inspect(path: Path, file: BinaryIO, decoder: _Decoder, limits: Limits) -> A
 
 def _too_long(path: Path, limits: Limits, found: str) -> AudioError:
     expected = f"at most {limits.max_duration_seconds:.0f} s of audio"
-    return refusal(path, expected, found, "cut it into parts, or read it with a higher limit")
+    return audio_error(path, expected, found, "cut it into parts, or read it with a higher limit")

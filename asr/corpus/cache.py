@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from asr.errors import AsrError, AudioError, ConfigError, ManifestError
-from asr.files import atomic_write, make_folder, write_failure
+from asr.files import atomic_write, make_folder, write_error
 
 try:
     import fcntl
@@ -56,7 +56,7 @@ def cache_limit_bytes() -> float:
     return limit
 
 
-def open_shard_copy(url: str, num_bytes: int, sha256: str) -> BinaryIO:
+def open_cached_shard(url: str, num_bytes: int, sha256: str) -> BinaryIO:
     """The local copy of a shard, open for reading; fetched first if there is none.
 
     Raises AudioError if the URL cannot be read or holds other bytes than these, AsrError if the
@@ -70,7 +70,7 @@ def open_shard_copy(url: str, num_bytes: int, sha256: str) -> BinaryIO:
                 return file
             _fetch_shard(url, num_bytes, sha256, path)
     except OSError as error:
-        raise AsrError(write_failure(path, error)) from error
+        raise AsrError(write_error(path, error)) from error
     raise AudioError(  # many processes, and room for few shards
         f"{url}: expected its copy to stay in {path.parent} while it is used, found it dropped "
         f"{_TRIES} times; raise {LIMIT_VARIABLE}"
@@ -110,7 +110,7 @@ def fetch_text(url: str, limit_bytes: int = 1 << 36) -> Path:
     except AudioError as error:
         raise ManifestError(str(error)) from error
     except OSError as error:
-        raise AsrError(write_failure(temporary, error)) from error
+        raise AsrError(write_error(temporary, error)) from error
     finally:
         temporary.unlink(missing_ok=True)
     return path

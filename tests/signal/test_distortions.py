@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from asr.signal import dsp
-from asr.signal.distort import (
-    band_limited,
-    clipped,
-    coloured,
-    other_band,
-    reverberated,
-    room_response,
+from asr.signal.distortions import (
+    band_pass,
+    clip_peaks,
+    random_band_limit,
+    random_equalise,
+    reverberate,
+    room_impulse_response,
 )
 from asr.signal.noise import active_part
-from asr.signal.rng import below, uniform
+from asr.signal.rng import randint, uniform
 
 RATE = 16_000
 
@@ -41,7 +41,10 @@ def test_colour_is_a_smooth_response_of_the_stated_size() -> None:
     click[2048] = 1.0
 
     responses = torch.stack(
-        [20 * torch.fft.rfft(coloured(click, 6.0, seeded(s))).abs().log10() for s in range(300)]
+        [
+            20 * torch.fft.rfft(random_equalise(click, 6.0, seeded(s))).abs().log10()
+            for s in range(300)
+        ]
     )
 
     assert float(responses.square().mean().sqrt()) == pytest.approx(6.0, rel=0.1)
@@ -54,7 +57,7 @@ def test_a_room_falls_by_60_db_in_its_time(rt60_seconds: float) -> None:
     """By Schroeder's (1965) backward integration, from 5 to 25 dB below the start."""
     measured = []
     for seed in range(5):
-        tail = room_response(rt60_seconds, 0.0, RATE, seeded(seed))[1:].double()
+        tail = room_impulse_response(rt60_seconds, 0.0, RATE, seeded(seed))[1:].double()
         left = tail.square().flip(0).cumsum(0).flip(0)
         left_db = 10 * (left / left[0]).log10()
         first, last = (int((left_db < level).nonzero()[0]) for level in (-5, -25))
@@ -65,7 +68,7 @@ def test_a_room_falls_by_60_db_in_its_time(rt60_seconds: float) -> None:
 
 @pytest.mark.parametrize("direct_db", [0.0, 7.5, 15.0])
 def test_a_room_has_the_direct_sound_that_was_asked_for(direct_db: float) -> None:
-    response = room_response(0.4, direct_db, RATE, seeded(1)).double()
+    response = room_impulse_response(0.4, direct_db, RATE, seeded(1)).double()
 
     ratio = float(response[0].square() / response[1:].square().sum())
     assert 10 * math.log10(ratio) == pytest.approx(direct_db, abs=0.01)
@@ -77,17 +80,17 @@ def test_reverberation_is_the_convolution_with_a_room() -> None:
     for seed in range(5):
         generator = seeded(seed)
         drawn = uniform(0.1, 0.6, generator), uniform(0.0, 15.0, generator)
-        response = room_response(*drawn, RATE, generator)
+        response = room_impulse_response(*drawn, RATE, generator)
         expected = np.convolve(waveform.double(), response.double())[:3001]
 
-        heard = reverberated(waveform, RATE, seeded(seed))
+        heard = reverberate(waveform, RATE, seeded(seed))
 
         assert np.allclose(heard.numpy(), expected, atol=1e-5)
 
 
 def test_the_direct_sound_stays_where_it_was() -> None:
     for seed in range(20):
-        heard = reverberated(click(5000, 1234), RATE, seeded(seed))
+        heard = reverberate(click(5000, 1234), RATE, seeded(seed))
         assert int(heard.abs().argmax()) == 1234
         assert float(heard[:1234].abs().max()) < 1e-5
 
@@ -102,7 +105,7 @@ def gain_db_at(heard: Tensor, hz: float) -> float:
     ("low_hz", "high_hz"), [(300.0, 3400.0), (0.0, 4000.0), (400.0, 8000.0), (0.0, 8000.0)]
 )
 def test_a_band_is_kept_and_nothing_beside_it(low_hz: float, high_hz: float) -> None:
-    heard = band_limited(click(16_000, 8000), RATE, low_hz, high_hz)
+    heard = band_pass(click(16_000, 8000), RATE, low_hz, high_hz)
 
     if low_hz:
         assert gain_db_at(heard, low_hz) == pytest.approx(-6.02, abs=0.2)
@@ -127,10 +130,10 @@ PASSED = {  # Hz that surely pass and that surely do not, by the kind that is dr
 def test_bands_are_those_of_other_recordings() -> None:
     kinds = []
     for seed in range(60):
-        kinds.append(below(5, seeded(seed)))
+        kinds.append(randint(5, seeded(seed)))
         passing, stopped = PASSED[kinds[-1]]
 
-        heard = other_band(click(16_000, 8000), RATE, seeded(seed))
+        heard = random_band_limit(click(16_000, 8000), RATE, seeded(seed))
 
         assert all(abs(gain_db_at(heard, hz)) < 0.6 for hz in passing), (seed, kinds[-1])
         assert all(gain_db_at(heard, hz) < -40 for hz in stopped), (seed, kinds[-1])
@@ -138,19 +141,19 @@ def test_bands_are_those_of_other_recordings() -> None:
 
 
 def test_a_recording_at_8_khz_is_upsampled_as_it_would_be_when_read() -> None:
-    seed = next(seed for seed in range(100) if below(5, seeded(seed)) == 1)
+    seed = next(seed for seed in range(100) if randint(5, seeded(seed)) == 1)
     waveform = noise(8001)
 
     narrow = dsp.resample(dsp.resample(waveform, RATE, 8000), 8000, RATE)
 
-    assert torch.equal(other_band(waveform, RATE, seeded(seed)), narrow[:8001])
+    assert torch.equal(random_band_limit(waveform, RATE, seeded(seed)), narrow[:8001])
 
 
 @pytest.mark.parametrize("rate", [2000, 4000, 8000, 11_025, 44_100])
 def test_any_rate_and_length_is_kept(rate: int) -> None:
     for samples in (1, 2, 999, 5000):
         for seed in range(12):
-            for change in (other_band, reverberated):
+            for change in (random_band_limit, reverberate):
                 heard = change(noise(samples), rate, seeded(seed))
                 assert heard.shape == (samples,)
                 assert bool(heard.isfinite().all())
@@ -161,7 +164,7 @@ def test_clipping_flattens_the_share_that_was_drawn() -> None:
     for seed in range(30):
         share = 0.001 * 50 ** uniform(0, 1, seeded(seed))
 
-        heard = clipped(speech, 160, seeded(seed))
+        heard = clip_peaks(speech, 160, seeded(seed))
 
         level = float(heard.abs().max())
         flat = heard.abs() == level
@@ -173,5 +176,5 @@ def test_clipping_flattens_the_share_that_was_drawn() -> None:
 
 
 def test_clipping_leaves_silence_and_a_single_sample() -> None:
-    assert torch.equal(clipped(torch.zeros(500), 160, seeded(0)), torch.zeros(500))
-    assert torch.equal(clipped(torch.tensor([-0.5]), 160, seeded(0)), torch.tensor([-0.5]))
+    assert torch.equal(clip_peaks(torch.zeros(500), 160, seeded(0)), torch.zeros(500))
+    assert torch.equal(clip_peaks(torch.tensor([-0.5]), 160, seeded(0)), torch.tensor([-0.5]))
