@@ -283,7 +283,7 @@ def test_silence_is_to_be_asked_for_and_is_counted(
     )
     error = asr_command(*arguments).error
     assert "empty transcripts in 2 utterances (train-001; train-004); remove or fill" in error
-    assert error.endswith("hold no speech, set data.empty_text=nothing")
+    assert error.endswith("set data.empty_text=nothing if these recordings really hold no speech")
     outcome = asr_command(*arguments, "--set", "data.empty_text=nothing")
     assert outcome.code == 0, outcome.stderr
     assert (
