@@ -1,11 +1,12 @@
-"""Slow and plain statements about automata, to hold the fast code against."""
+"""Slow and simple functions on automata, to check the fast code against."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from asr.language.automata.automaton import Automaton
+from asr.language.word_list import parse_word_list
 from asr.text.tokens import TokenTable
 
 TABLE = TokenTable((" ", "A", "B"))
@@ -18,34 +19,41 @@ def strings(length: int, table: TokenTable = TABLE) -> Iterator[str]:
             yield "".join(characters)
 
 
+def word_list(words: Iterable[str], table: TokenTable) -> Automaton:
+    """The automaton of a word list."""
+    return parse_word_list("\n".join(words), table)
+
+
 def edges_of(automaton: Automaton, state: int) -> dict[int, int]:
     """Token to target, in the order of the arrays."""
     edges = range(automaton.first_edge[state], automaton.first_edge[state + 1])
     return {int(automaton.edge_token[e]): int(automaton.edge_target[e]) for e in edges}
 
 
-def naive_minimum(automaton: Automaton) -> int:
-    """How many states the smallest automaton has, by parting them until nothing changes (Moore).
+def accepts(automaton: Automaton, tokens: Iterable[int]) -> bool:
+    """Whether a token sequence (no blanks) is a sentence of the automaton."""
+    state: int | None = 0
+    for token in tokens:
+        state = None if state is None else edges_of(automaton, state).get(token)
+    return state is not None and bool(automaton.accepting[state])
 
-    Only for automata from whose every state a sentence can be completed.
-    """
-    states = range(len(automaton.accepting))
-    kind = [int(automaton.accepting[state]) for state in states]
-    for _ in states:
-        views = [
-            (
-                kind[state],
-                *((token, kind[target]) for token, target in edges_of(automaton, state).items()),
-            )
-            for state in states
+
+def sentences(automaton: Automaton, limit: int) -> list[tuple[int, ...]]:
+    """The first `limit` sentences of a trimmed automaton, shortest first, then by their tokens."""
+    found: list[tuple[int, ...]] = []
+    level: list[tuple[tuple[int, ...], int]] = [((), 0)]
+    while level and len(found) < limit:
+        found += [tokens for tokens, state in level if automaton.accepting[state]]
+        level = [
+            ((*tokens, token), target)
+            for tokens, state in level
+            for token, target in edges_of(automaton, state).items()
         ]
-        numbers = {view: number for number, view in enumerate(dict.fromkeys(views))}
-        kind = [numbers[view] for view in views]
-    return len(set(kind))
+    return found[:limit]
 
 
 def distances(automaton: Automaton, ends: Callable[[int], bool]) -> list[int | None]:
-    """The tokens on the shortest way from each state to one of `ends`; None without a way."""
+    """The tokens on the shortest path from each state to one of `ends`; None without a path."""
     states = range(len(automaton.accepting))
     found: list[int | None] = [0 if ends(s) else None for s in states]
     for length in states:
@@ -57,25 +65,37 @@ def distances(automaton: Automaton, ends: Callable[[int], bool]) -> list[int | N
     return found
 
 
-def assert_canonical(automaton: Automaton) -> None:
-    """Well-formed, deterministic, trimmed, minimal, and numbered breadth first by token."""
+def assert_well_formed(automaton: Automaton) -> None:
+    """Arrays as documented, deterministic, and trimmed."""
     first_edge, edge_token, edge_target, accepting = automaton
     assert [a.dtype for a in automaton] == [np.int32, np.int32, np.int32, np.bool_]
     assert all(a.flags.c_contiguous and a.flags.writeable for a in automaton)
     assert first_edge[0] == 0
     assert first_edge[-1] == len(edge_token) == len(edge_target)
     assert len(first_edge) == len(accepting) + 1
-    order = [0]
-    for state in order:
+    reached = [0]
+    for state in reached:
         tokens = list(edges_of(automaton, state))
         assert tokens == sorted(set(tokens))
-        order += [t for t in dict.fromkeys(edges_of(automaton, state).values()) if t not in order]
-    assert order == list(range(len(accepting)))
+        reached += [
+            t for t in dict.fromkeys(edges_of(automaton, state).values()) if t not in reached
+        ]
+    assert sorted(reached) == list(range(len(accepting)))
     assert None not in distances(automaton, lambda s: bool(accepting[s]))
-    assert naive_minimum(automaton) == len(accepting)
 
 
-def assert_equal(first: Automaton, second: Automaton) -> None:
-    """The same arrays, which is to say the same language."""
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
+def assert_same_language(first: Automaton, second: Automaton) -> None:
+    """That two trimmed automata allow the same sentences.
+
+    Since every edge leads to some sentence, they do if and only if following the same tokens in
+    both, wherever they lead, always finds states with the same tokens that both accept or neither.
+    """
+    pairs = [(0, 0)]
+    seen = set(pairs)
+    for one, other in pairs:
+        assert first.accepting[one] == second.accepting[other]
+        edges, other_edges = edges_of(first, one), edges_of(second, other)
+        assert edges.keys() == other_edges.keys()
+        reached = {(edges[token], other_edges[token]) for token in edges} - seen
+        seen |= reached
+        pairs += reached

@@ -15,12 +15,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from asr.decode.fusion import Fusion, FusionConfig
-from asr.language.automata.automaton import Automaton, word_list
+from asr.language.automata.automaton import Automaton
 from asr.language.ngram.arpa import MARKS
 from asr.language.ngram.kneser_ney import estimate
 from asr.language.ngram.model import NgramModel, compile_model, score_word
 from asr.text.tokens import TokenTable
 from tests.oracles import Emissions, Tokens, _log_add, collapse, path_scores
+from tests.oracles_automata import word_list
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from asr.decode.greedy import greedy_search
 from asr.decode.hypothesis import Hypothesis
 from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
-from asr.language.automata.automaton import read_word_list
 from asr.language.grammar.compiler import compile_grammar, read_grammar
 from asr.language.hotwords import spell_hotword
 from asr.language.ngram.arpa import MARKS, SPACE
 from asr.language.ngram.model import NgramModel, read_arpa
+from asr.language.word_list import read_word_list
 from asr.text.tokens import TokenTable
 
 GREEDY = SearchConfig(beam_size=1)

@@ -14,9 +14,9 @@ from asr.decode.beam import LARGEST_BEAM, SearchConfig, beam_search, search, sea
 from asr.decode.fusion import Fusion, FusionConfig
 from asr.decode.hypothesis import Hypothesis
 from asr.errors import ConfigError, TextError
-from asr.language.automata.automaton import word_list
 from asr.text.tokens import TokenTable
 from tests.oracles import Emissions, random_emissions
+from tests.oracles_automata import word_list
 from tests.oracles_search import (
     Sources,
     best_hypotheses,

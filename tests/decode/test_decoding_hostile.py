@@ -115,9 +115,9 @@ GRAMMARS = {
     "lower case": ("public <a> = stop;", "line 3, column 14: 'stop' has"),
     "too large": (
         f"public <a> = {'[STOP YES] ' * 3000};",
-        "expected a grammar of at most 2,000,000 states on the way to its automaton, found more",
+        "expected a grammar that compiles within 2,000,000 states, found that it needs more",
     ),
-    "too deep": (f"public <a> = {'(' * 60}STOP{')' * 60};", "at most 50 groups within groups"),
+    "too deep": (f"public <a> = {'(' * 60}STOP{')' * 60};", "groups nested at most 50 deep"),
 }
 HOT_WORDS = {
     "boost": (b"STOP:3\n\nYES:abc\n", "line 3: expected a hot word as WORD or WORD:BOOST"),

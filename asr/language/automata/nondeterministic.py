@@ -1,4 +1,4 @@
-"""Nondeterministic automata, built from their end, and the subset construction.
+"""Nondeterministic automata, built from their end backwards, and the subset construction.
 
 Source: Rabin & Scott, "Finite automata and their decision problems", IBM Journal of Research and
 Development 3, 1959.
@@ -9,79 +9,86 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.language.automata.minimise import Edges
+from asr.language.automata.automaton import Edges
 
 END = 0
 """The state in which sentences end."""
 
-_JUMP = -1
+_EPSILON = -1
 
 Subset = tuple[int, ...]
-"""States with an arc, and END; rising."""
+"""States that read a token, and END; in increasing order."""
 
 
-class TooLargeError(Exception):
-    """More work than was allowed."""
+class AutomatonSizeError(Exception):
+    """Building an automaton took more states than were allowed."""
 
 
-class Nondeterministic:
-    """States that have either one arc, which reads a token, or jumps, which read nothing.
+class NondeterministicAutomaton:
+    """States that read a token, with one edge each, and states with epsilon edges only.
 
-    What is built is named by the state it begins in, and given the state that comes after it.
-    Raises TooLargeError when states and the members of subsets are more than `max_size` together.
+    A state is made from the states that follow it, so that an expression is built from its last
+    part to its first. Raises AutomatonSizeError when the states and the members of subsets together
+    exceed `max_size`.
     """
 
     def __init__(self, max_size: int) -> None:
         self._budget = max_size
-        self._token = [_JUMP]
+        self._token = [_EPSILON]
         self._targets: list[list[int]] = [[]]
-        self._arcs: dict[tuple[int, int], int] = {}
+        self._readers: dict[tuple[int, int], int] = {}
         self._closures: dict[int, Subset] = {}
 
-    def arc(self, token: int, target: int) -> int:
-        """The state that reads `token` and goes on in `target`; one and the same for both."""
-        if (token, target) not in self._arcs:
-            self._arcs[token, target] = self._state(token, [target])
-        return self._arcs[token, target]
+    def token_state(self, token: int, target: int) -> int:
+        """The state that reads `token` and continues in `target`.
 
-    def jump(self, targets: Iterable[int]) -> int:
-        """A new state that goes on in any of some states."""
-        return self._state(_JUMP, list(targets))
+        Asked twice for the same pair it returns the same state. Common endings are thereby built
+        once, which keeps the result of the subset construction close to minimal.
+        """
+        if (token, target) not in self._readers:
+            self._readers[token, target] = self._new_state(token, [target])
+        return self._readers[token, target]
 
-    def add_jump(self, state: int, target: int) -> None:
-        """One more way to go on from a state that `jump` made."""
+    def epsilon_state(self, targets: Iterable[int]) -> int:
+        """A new state that continues in any of some states without reading a token."""
+        return self._new_state(_EPSILON, list(targets))
+
+    def add_epsilon(self, state: int, target: int) -> None:
+        """Give a state made by `epsilon_state` one more target."""
         self._targets[state].append(target)
 
-    def determinised(self, start: int, separator: int) -> tuple[Edges, NDArray[np.bool_]]:
-        """The deterministic automaton of the sentences from `start`, without the last token.
+    def determinise(self, start: int, separator: int) -> tuple[Edges, NDArray[np.bool_]]:
+        """The deterministic automaton of the sentences from `start`, without their last token.
 
-        That is `separator` in each of them that is not empty. Returns its edges and where it
-        accepts; it starts in state 0, where nothing leads back to.
+        Every sentence but the empty one must end in `separator`, the token that is dropped. Returns
+        the edges and whether each state accepts; state 0 is the start, and no edge leads to it.
         """
         subsets = [self._closure(start)]
         number: dict[Subset, int] = {}
-        number_after: dict[Subset, int] = {}  # by the targets of some arcs
+        # Many states have moves to the same targets: looking those up first saves most unions.
+        number_of_targets: dict[Subset, int] = {}
         accepting = [END in subsets[0]]
         source, token, target = [], [], []
-        for origin, subset in enumerate(subsets):  # which grows as it is gone through
+        for origin, subset in enumerate(subsets):  # grows while it is iterated over
             for read, targets in self._moves(subset).items():
-                after = tuple(targets)
-                if after not in number_after:
-                    reached = self._union(after)
-                    number_after[after] = number.setdefault(reached, len(subsets))
-                    if number_after[after] == len(subsets):
+                key = tuple(targets)
+                if key not in number_of_targets:
+                    reached = self._union(key)
+                    number_of_targets[key] = number.setdefault(reached, len(subsets))
+                    if number_of_targets[key] == len(subsets):
                         subsets.append(reached)
                         accepting.append(False)
                 source.append(origin)
                 token.append(read)
-                target.append(number_after[after])
+                target.append(number_of_targets[key])
+                # Dropping the separator: a sentence ends before it, not after it.
                 if read == separator and END in subsets[target[-1]]:
                     accepting[origin] = True
         columns = (np.array(column, dtype=np.int32) for column in (source, token, target))
         return Edges(*columns), np.array(accepting, dtype=np.bool_)
 
     def _moves(self, subset: Subset) -> dict[int, list[int]]:
-        """The targets of a subset's arcs, by token."""
+        """The targets of a subset's edges, by token."""
         moves: dict[int, list[int]] = {}
         for state in subset:
             if state != END:
@@ -89,7 +96,7 @@ class Nondeterministic:
         return moves
 
     def _union(self, states: Sequence[int]) -> Subset:
-        """The closures of some states together."""
+        """The union of the closures of some states."""
         if len(states) == 1:
             return self._closure(states[0])
         members = [member for state in states for member in self._closure(state)]
@@ -97,8 +104,8 @@ class Nondeterministic:
         return tuple(sorted(set(members)))
 
     def _closure(self, state: int) -> Subset:
-        """The states with an arc, and END, that a state jumps to in the end."""
-        if state == END or self._token[state] != _JUMP:
+        """The states that read a token, and END, that epsilon edges lead to."""
+        if state == END or self._token[state] != _EPSILON:
             return (state,)
         if state not in self._closures:
             seen, stack = {state}, [state]
@@ -106,14 +113,14 @@ class Nondeterministic:
                 for target in self._targets[stack.pop()]:
                     if target not in seen:
                         seen.add(target)
-                        if target != END and self._token[target] == _JUMP:
+                        if target != END and self._token[target] == _EPSILON:
                             stack.append(target)
             self._spend(len(seen))
-            rising = (s for s in sorted(seen) if s == END or self._token[s] != _JUMP)
-            self._closures[state] = tuple(rising)
+            readers = (s for s in sorted(seen) if s == END or self._token[s] != _EPSILON)
+            self._closures[state] = tuple(readers)
         return self._closures[state]
 
-    def _state(self, token: int, targets: list[int]) -> int:
+    def _new_state(self, token: int, targets: list[int]) -> int:
         self._spend(1)
         self._token.append(token)
         self._targets.append(targets)
@@ -122,4 +129,4 @@ class Nondeterministic:
     def _spend(self, size: int) -> None:
         self._budget -= size
         if self._budget < 0:
-            raise TooLargeError
+            raise AutomatonSizeError

@@ -1,11 +1,10 @@
-"""What is wrong with a grammar whose rules are each well-formed."""
+"""Checks of a parsed grammar: undefined, recursive, unused and impossible rules."""
 
 import logging
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from asr.errors import AsrError
-from asr.language.automata.automaton import some
 from asr.language.grammar.tree import (
     Choice,
     Expansion,
@@ -17,12 +16,13 @@ from asr.language.grammar.tree import (
     Word,
     leaves,
 )
+from asr.language.spelling import abbreviate
 
 _log = logging.getLogger(__name__)
 
 
 def check_grammar(grammar: Grammar) -> None:
-    """Raise AsrError or warn as `asr.language.grammar.compiler.parse_grammar` says."""
+    """Raise AsrError or warn as described in `asr.language.grammar.compiler.parse_grammar`."""
     if not any(rule.public for rule in grammar.rules.values()):
         found = f"{len(grammar.rules)} rules, none of them public" if grammar.rules else "no rules"
         raise AsrError(
@@ -31,7 +31,7 @@ def check_grammar(grammar: Grammar) -> None:
         )
     _refuse_undefined(grammar)
     _refuse_recursion(grammar)
-    _warn_of_useless(grammar)
+    _warn_of_unused_and_impossible(grammar)
 
 
 def _references(rule: Rule) -> Iterator[Reference]:
@@ -40,7 +40,7 @@ def _references(rule: Rule) -> Iterator[Reference]:
 
 def _refuse_undefined(grammar: Grammar) -> None:
     undefined = [
-        f"<{reference.rule}> ({grammar.source.place(reference.offset)})"
+        f"<{reference.rule}> ({grammar.source.line_and_column(reference.offset)})"
         for rule in grammar.rules.values()
         for reference in _references(rule)
         if reference.rule not in grammar.rules
@@ -48,90 +48,96 @@ def _refuse_undefined(grammar: Grammar) -> None:
     if undefined:
         raise AsrError(
             f"{grammar.source.path}: expected a definition of every rule that is used, found none "
-            f"of {some(undefined)}; check the spelling, or define it"
+            f"of {abbreviate(undefined)}; check the spelling, or define it"
         )
 
 
-def _rules_with(grammar: Grammar, word: bool) -> set[str]:
-    """Rules that have a sentence; with `word` False, rules that have the empty sentence."""
+def _derivable(grammar: Grammar, with_words: bool) -> set[str]:
+    """The rules that allow a sentence; without `with_words`, those that allow the empty one."""
     users: dict[str, list[str]] = {name: [] for name in grammar.rules}
     for rule in grammar.rules.values():
         for reference in _references(rule):
             users[reference.rule].append(rule.name)
-    satisfied: set[str] = set()
+    derivable: set[str] = set()
     waiting = list(grammar.rules)
     while waiting:
         name = waiting.pop()
-        if name not in satisfied and _holds(grammar.rules[name].expansion, satisfied, word):
-            satisfied.add(name)
+        if name not in derivable and _is_derivable(
+            grammar.rules[name].expansion, derivable, with_words
+        ):
+            derivable.add(name)
             waiting.extend(users[name])
-    return satisfied
+    return derivable
 
 
-def _holds(expansion: Expansion, satisfied: set[str], word: bool) -> bool:
+def _is_derivable(expansion: Expansion, derivable: set[str], with_words: bool) -> bool:
+    """Whether an expansion allows a sentence, given the rules known to allow one."""
     match expansion:
         case Word():
-            return word
+            return with_words
         case Reference(rule):
-            return rule in satisfied
+            return rule in derivable
         case Sequence(parts):
-            return all(_holds(part, satisfied, word) for part in parts)
+            return all(_is_derivable(part, derivable, with_words) for part in parts)
         case Choice(alternatives):
-            return any(_holds(part, satisfied, word) for part in alternatives)
+            return any(_is_derivable(part, derivable, with_words) for part in alternatives)
         case Repeat(part, required):
-            return not required or _holds(part, satisfied, word)
+            return not required or _is_derivable(part, derivable, with_words)
 
 
 def _refuse_recursion(grammar: Grammar) -> None:
-    """Refuse a rule that leads back to itself without a word before it, or with more behind it."""
-    empty = _rules_with(grammar, word=False)
+    """Refuse left recursion, and recursion with anything after it.
+
+    The grammar is then right-linear, so that a finite automaton can represent it.
+    """
+    empty = _derivable(grammar, with_words=False)
     uses: dict[str, list[str]] = {}
     first_uses: dict[str, list[str]] = {}
     inner_uses: list[tuple[str, Reference]] = []
     for rule in grammar.rules.values():
-        placed = list(_placed(rule.expansion, empty, first=True, last=True))
-        uses[rule.name] = [reference.rule for reference, _, _ in placed]
-        first_uses[rule.name] = [reference.rule for reference, first, _ in placed if first]
-        inner_uses += [(rule.name, reference) for reference, _, last in placed if not last]
+        references = list(_positions(rule.expansion, empty, first=True, last=True))
+        uses[rule.name] = [reference.rule for reference, _, _ in references]
+        first_uses[rule.name] = [reference.rule for reference, first, _ in references if first]
+        inner_uses += [(rule.name, reference) for reference, _, last in references if not last]
     cycle = _cycle(first_uses)
     if cycle:
         raise AsrError(
-            f"{grammar.source.at(grammar.rules[cycle[0]].offset)}: left recursion, "
-            f"{_arrows(cycle)}; a rule may lead back to itself at its end alone, after a word: "
-            "write a repetition with * or + instead"
+            f"{grammar.source.location(grammar.rules[cycle[0]].offset)}: left recursion, "
+            f"{_arrows(cycle)}; a rule may refer to itself only at its end, after a word: write a "
+            "repetition with * or + instead"
         )
     if _cycle(uses) is None:
         return
     for name, reference in inner_uses:
-        way = _way(uses, reference.rule, name)
-        if way:
+        path = _shortest_path(uses, reference.rule, name)
+        if path:
             raise AsrError(
-                f"{grammar.source.at(reference.offset)}: recursion inside a rule, "
-                f"{_arrows([name, *way])}; a rule may lead back to itself at its end alone: write "
-                "a repetition with * or +, or as many levels as are needed"
+                f"{grammar.source.location(reference.offset)}: recursion inside a rule, "
+                f"{_arrows([name, *path])}; a rule may refer to itself only at its end: write a "
+                "repetition with * or +, or as many levels as are needed"
             )
 
 
-def _placed(
+def _positions(
     expansion: Expansion, empty: set[str], first: bool, last: bool
 ) -> Iterator[tuple[Reference, bool, bool]]:
-    """References, whether no word need come before them, and whether nothing comes after them."""
+    """References, whether each may come first, without a word before it, and whether it is last."""
     match expansion:
         case Reference():
             yield expansion, first, last
         case Sequence(parts):
             for i, part in enumerate(parts, start=1):
-                yield from _placed(part, empty, first, last and i == len(parts))
-                first = first and _holds(part, empty, word=False)
+                yield from _positions(part, empty, first, last and i == len(parts))
+                first = first and _is_derivable(part, empty, with_words=False)
         case Choice(alternatives):
             for part in alternatives:
-                yield from _placed(part, empty, first, last)
+                yield from _positions(part, empty, first, last)
         case Repeat(part):
-            yield from _placed(part, empty, first, last=False)
+            yield from _positions(part, empty, first, last=False)
 
 
 def _cycle(graph: Mapping[str, list[str]]) -> list[str] | None:
-    """A way from some node back to itself, its first node again at its end."""
+    """A path from some node back to itself, with that node at both ends; None if there is none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -140,16 +146,16 @@ def _cycle(graph: Mapping[str, list[str]]) -> list[str] | None:
     return None
 
 
-def _way(graph: Mapping[str, list[str]], start: str, goal: str) -> list[str] | None:
-    """The shortest way between two nodes, with both of them."""
+def _shortest_path(graph: Mapping[str, list[str]], start: str, goal: str) -> list[str] | None:
+    """The shortest path between two nodes, with both of them; None if there is none."""
     came_from = {start: start}
     queue = [start]
-    for node in queue:  # which grows as it is gone through
+    for node in queue:  # grows while it is iterated over
         if node == goal:
-            way = [goal]
-            while way[-1] != start:
-                way.append(came_from[way[-1]])
-            return way[::-1]
+            path = [goal]
+            while path[-1] != start:
+                path.append(came_from[path[-1]])
+            return path[::-1]
         for after in graph[node]:
             if after not in came_from:
                 came_from[after] = node
@@ -157,24 +163,26 @@ def _way(graph: Mapping[str, list[str]], start: str, goal: str) -> list[str] | N
     return None
 
 
-def _arrows(way: list[str]) -> str:
-    return " → ".join(f"<{name}>" for name in way)
+def _arrows(path: list[str]) -> str:
+    return " → ".join(f"<{name}>" for name in path)
 
 
-def _warn_of_useless(grammar: Grammar) -> None:
+def _warn_of_unused_and_impossible(grammar: Grammar) -> None:
     used = {rule.name for rule in grammar.rules.values() if rule.public}
     waiting = list(used)
     while waiting:
         names = {reference.rule for reference in _references(grammar.rules[waiting.pop()])}
         waiting.extend(names - used)
         used |= names
-    impossible = used - _rules_with(grammar, word=True)
+    impossible = used - _derivable(grammar, with_words=True)
     unused = [rule for rule in grammar.rules.values() if rule.name not in used]
     empty = [rule for rule in grammar.rules.values() if rule.name in impossible]
-    for rules, fault in (
+    for rules, problem in (
         (unused, "no public rule uses %s; make it public, or remove it"),
-        (empty, "no sentence is possible in %s: it is <VOID> or never ends"),
+        (empty, "no sentence is possible in %s: a rule that is <VOID> or never ends"),
     ):
         if rules:
-            named = [f"<{rule.name}> ({grammar.source.place(rule.offset)})" for rule in rules]
-            _log.warning(f"%s: {fault}", grammar.source.path, some(named))
+            named = [
+                f"<{rule.name}> ({grammar.source.line_and_column(rule.offset)})" for rule in rules
+            ]
+            _log.warning(f"%s: {problem}", grammar.source.path, abbreviate(named))

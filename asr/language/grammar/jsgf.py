@@ -1,8 +1,8 @@
-"""The JSpeech Grammar Format, from text to expansions.
+"""A parser of the JSpeech Grammar Format (JSGF).
 
-Source: Hunt, "JSpeech Grammar Format", W3C Note, 2000. Left out: `import`, which is refused, and
-what means nothing to a set of sentences: tags are read and passed over, and so are weights, with a
-warning, except for 0, which makes an alternative impossible.
+Source: Hunt, "JSpeech Grammar Format", W3C Note, 2000. Not supported: `import`, which is an error.
+Tags do not change which sentences are allowed and are ignored. Weights are ignored with a warning,
+except for 0, which makes an alternative impossible.
 """
 
 import logging
@@ -28,7 +28,7 @@ from asr.language.grammar.tree import (
 
 _log = logging.getLogger(__name__)
 
-_MAX_DEPTH = 50  # groups within groups
+_MAX_DEPTH = 50  # of nested groups
 _SPECIAL: dict[str, Expansion] = {"NULL": NULL, "VOID": VOID}
 
 
@@ -40,7 +40,7 @@ class _Lexeme(NamedTuple):
 
 _LEXEME = re.compile(
     r"""
-    (?P<passed_over> \s+ | //[^\n]* | /\*.*?\*/ )
+    (?P<ignored> \s+ | //[^\n]* | /\*.*?\*/ )
   | (?P<tag> \{ (?: \\. | [^\\{}] )* \} )
   | (?P<quoted> " (?: \\. | [^\\"\n] )* " )
   | (?P<weight> / [^/*\n]+ / )
@@ -54,16 +54,16 @@ _UNREADABLE = {
     "{": "expected a tag that ends in '}'",
     '"': "expected a quoted word that ends in '\"' on its line",
     "<": "expected a rule's name in angle brackets, without spaces",
-    "/": "expected a weight such as /0.5/ or a comment that is closed; a word with / needs quotes",
-    "\\": "expected a word; one with a backslash needs quotes",
+    "/": "expected a weight such as /0.5/ or a closed comment; quote a word that contains /",
+    "\\": "expected a word; quote one that contains a backslash",
 }
 
 
 def parse_jsgf(text: str, path: str) -> Grammar:
-    """The rules of a grammar, each in itself well-formed; `path` is its name in messages.
+    """Parse the rules of a grammar, without checking references; `path` is its name in messages.
 
-    A quoted word with spaces in it counts as several words. Raises AsrError with line and column
-    on what is not JSGF, on imports, and on a rule that is defined twice.
+    A quoted word with spaces in it counts as several words. Raises AsrError, with line and column,
+    on text that is not JSGF, on imports, and on a rule that is defined twice.
     """
     return _Parser(Source(path, text)).grammar()
 
@@ -74,17 +74,20 @@ def _lexemes(source: Source) -> Iterator[_Lexeme]:
         match = _LEXEME.match(source.text, offset)
         if match is None:
             found = source.text[offset]
-            fault = _UNREADABLE.get(found, "expected a rule")
-            raise AsrError(f"{source.at(offset)}: {fault}, found {found!r}")
+            expected = _UNREADABLE.get(found, "expected a rule")
+            raise AsrError(f"{source.location(offset)}: {expected}, found {found!r}")
         kind = str(match.lastgroup)
-        if kind != "passed_over":
+        if kind != "ignored":
             yield _Lexeme(kind, match[0], offset)
         offset = match.end()
     yield _Lexeme("end", "", offset)
 
 
 class _Parser:
-    """Recursive descent; each method reads what it is named for and leaves `_next` behind it."""
+    """A recursive-descent parser: each method consumes what it is named after.
+
+    `_next` is the first lexeme not consumed yet.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -99,14 +102,14 @@ class _Parser:
             rule = self._rule()
             if rule.name in rules:
                 self._fail(
-                    f"the rule <{rule.name}> is defined already at "
-                    f"{self._source.at(rules[rule.name].offset)}; rename one of them",
+                    f"the rule <{rule.name}> is already defined at "
+                    f"{self._source.location(rules[rule.name].offset)}; rename one of them",
                     rule.offset,
                 )
             rules[rule.name] = rule
         if self._weights:
             _log.warning(
-                "%s: %d weights are passed over: all that the grammar allows is equally likely",
+                "%s: ignoring %d weights: all sentences of the grammar are equally likely",
                 self._source.path,
                 self._weights,
             )
@@ -137,7 +140,7 @@ class _Parser:
             self._expected("a rule such as `public <name> = word;`")
         name = self._take()
         if name.text[1:-1] in _SPECIAL:
-            self._fail(f"{name.text} has its own meaning; choose another name", name.offset)
+            self._fail(f"{name.text} is a reserved name; choose another name", name.offset)
         self._symbol("=")
         expansion = self._choice(0)
         self._symbol(";")
@@ -159,7 +162,7 @@ class _Parser:
         return (parts[0] if len(parts) == 1 else Sequence(tuple(parts))) if possible else VOID
 
     def _weight(self) -> bool:
-        """Read a weight; whether it is above 0."""
+        """Read a weight and return whether it is above 0."""
         lexeme = self._take()
         try:
             weight = float(lexeme.text.strip("/"))
@@ -180,7 +183,10 @@ class _Parser:
             if lexeme.kind == "tag":
                 continue
             if repeated:
-                self._fail(f"a second sign of repetition, {lexeme.text!r}", lexeme.offset)
+                self._fail(
+                    f"expected one * or + after a part, found a second one, {lexeme.text!r}",
+                    lexeme.offset,
+                )
             part, repeated = Repeat(part, required=lexeme.text == "+"), True
         return part
 
@@ -200,7 +206,9 @@ class _Parser:
         if lexeme.text not in ("(", "["):
             self._expected("a word, a rule's name, '(' or '['")
         if depth == _MAX_DEPTH:
-            self._fail(f"expected at most {_MAX_DEPTH} groups within groups; make rules of some")
+            self._fail(
+                f"expected groups nested at most {_MAX_DEPTH} deep; move the inner ones into rules"
+            )
         self._take()
         inner = self._choice(depth + 1)
         self._symbol(")" if lexeme.text == "(" else "]")
@@ -220,12 +228,12 @@ class _Parser:
 
     def _expected(self, what: str, advice: str = "") -> NoReturn:
         found = repr(self._next.text) if self._next.text else "the end of the file"
-        before = self._source.before(self._next.offset)
+        before = self._source.text_before(self._next.offset)
         self._fail(
             f"expected {what}{f' after `{before}`' if before else ''}, found {found}{advice}"
         )
 
-    def _fail(self, fault: str, offset: int | None = None) -> NoReturn:
+    def _fail(self, message: str, offset: int | None = None) -> NoReturn:
         raise AsrError(
-            f"{self._source.at(self._next.offset if offset is None else offset)}: {fault}"
+            f"{self._source.location(self._next.offset if offset is None else offset)}: {message}"
         )

@@ -1,4 +1,4 @@
-"""A grammar as it is in memory: rules, their expansions, and where they were written."""
+"""The syntax tree of a grammar: rules, their expansions, and their positions in the source."""
 
 import re
 from bisect import bisect_right
@@ -10,17 +10,17 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Source:
-    """A grammar as it was written."""
+    """The text of a grammar and the name of its file."""
 
     path: str
     text: str
 
-    def at(self, offset: int) -> str:
-        """The file and the place in it of a character, for messages."""
-        return f"{self.path}, {self.place(offset)}"
+    def location(self, offset: int) -> str:
+        """File, line and column of a character, for messages."""
+        return f"{self.path}, {self.line_and_column(offset)}"
 
-    def place(self, offset: int) -> str:
-        """Line and column of a character, from 1."""
+    def line_and_column(self, offset: int) -> str:
+        """Line and column of a character, both from 1."""
         line = bisect_right(self._line_starts, offset)
         return f"line {line}, column {offset - self._line_starts[line - 1] + 1}"
 
@@ -28,8 +28,8 @@ class Source:
     def _line_starts(self) -> list[int]:
         return [0, *(match.end() for match in re.finditer("\n", self.text))]
 
-    def before(self, offset: int) -> str:
-        """What stands before a character on its line, or failing that on the lines above."""
+    def text_before(self, offset: int) -> str:
+        """The text before a character on its line; if there is none, the nearest line above."""
         lines = self.text[max(0, offset - 1000) : offset].split("\n")
         shown = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return shown if len(shown) <= 40 else f"...{shown[-40:]}"
@@ -37,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Word:
-    """A word as it is said; `offset` is its place in the source."""
+    """A word to be said; `offset` is its position in the source."""
 
     text: str
     offset: int
@@ -45,7 +45,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Reference:
-    """The name of a rule in the place of its expansion."""
+    """The name of a rule, standing for the rule's expansion."""
 
     rule: str
     offset: int
@@ -53,21 +53,21 @@ class Reference:
 
 @dataclass(frozen=True)
 class Sequence:
-    """One part after the other; without parts: `<NULL>`, which is heard as nothing."""
+    """One part after the other; without parts it is `<NULL>`, the empty sentence."""
 
     parts: "tuple[Expansion, ...]"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of the alternatives; without alternatives: `<VOID>`, which cannot be said."""
+    """One of the alternatives; without any it is `<VOID>`, which cannot be said."""
 
     alternatives: "tuple[Expansion, ...]"
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A part again and again, at least once (`+`) or not at all (`*`)."""
+    """A part any number of times: at least once if `required` (`+`), else maybe never (`*`)."""
 
     part: "Expansion"
     required: bool
@@ -80,7 +80,7 @@ NULL, VOID = Sequence(()), Choice(())
 
 @dataclass(frozen=True)
 class Rule:
-    """`<name> = expansion;`; `offset` is the place of the name in the source."""
+    """`<name> = expansion;`; `offset` is the position of the name in the source."""
 
     name: str
     expansion: Expansion
@@ -90,7 +90,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Grammar:
-    """Rules by name, in the order of their source."""
+    """Rules by name, in the order of the source."""
 
     source: Source
     rules: dict[str, Rule]
