@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLED_DOCS := $(VENV)/installed-docs
 
-.PHONY: setup demo test slow lint docs clean help
+.PHONY: setup demo test slow lint docs wheel clean help
 
 help:
 	@echo "make demo   transcribe and score the sample recordings with the shipped checkpoint"
 	@echo "make test   run the tests (slow ones: make slow)"
 	@echo "make lint   style and types"
 	@echo "make docs   write the guides and the reference as pages into build/docs"
+	@echo "make wheel  build the package into dist/, with the checkpoint alphanumeric"
 	@echo "make setup  only create $(VENV) and install into it"
 	@echo "make clean  remove $(VENV) and caches"
 
@@ -48,5 +49,11 @@ docs: $(INSTALLED_DOCS)
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env docs build/docs
 	@echo "the pages begin at build/docs/index.html"
 
+# What an earlier build left would find its way into this one.
+wheel: $(INSTALLED)
+	rm -rf build/lib build/bdist.* dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -9,14 +9,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asr.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from asr.inference.recognizer import Recognizer
 
 # Spinning OpenMP threads slow a step thirtyfold beside another busy process; torch reads this
 # when it is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-__version__ = "0.1.0"
 
 
 def load(checkpoint: str | Path, device: str = "cpu") -> "Recognizer":

@@ -31,7 +31,6 @@ from asr.checkpoint.integrity import (
     verify_seal,
 )
 from asr.checkpoint.model_card import render_card, render_text
-from asr.checkpoint.provenance import package_versions, source_commit
 from asr.checkpoint.registry import find_checkpoint, writable_checkpoint
 from asr.errors import AsrError, CheckpointError
 from asr.files import (
@@ -42,6 +41,7 @@ from asr.files import (
     write_error,
     write_files_atomic,
 )
+from asr.version import package_versions, source_commit
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, METRICS, CARD = "config.json", "model.safetensors", "metrics.json", "README.md"

@@ -23,6 +23,7 @@ from asr.cli.train import train
 from asr.cli.transcribe import transcribe
 from asr.cli.tune import tune
 from asr.errors import AsrError
+from asr.version import DISTRIBUTION, source_commit
 
 app = typer.Typer(
     name="asr",
@@ -36,7 +37,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"asr {asr.__version__}")
+        source = source_commit() or "unknown"
+        typer.echo(f"asr {asr.__version__} ({DISTRIBUTION}, source {source})")
         raise typer.Exit
 
 

@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 
-from asr.checkpoint.provenance import package_versions, source_commit
 from asr.config import to_dict
 from asr.files import read_committed, write_text_atomic
 from asr.training.config import Config
+from asr.version import package_versions, source_commit
 
 STARTS, SAMPLES = "starts.jsonl", "dev_samples.jsonl"
 MAX_BYTES = 2**30

@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,6 @@ from safetensors.torch import save as save_tensors
 
 from asr import files
 from asr.checkpoint import checkpoint as checkpoint_module
-from asr.checkpoint import provenance
 from asr.checkpoint.checkpoint import (
     CARD,
     CONFIG,
@@ -572,46 +570,3 @@ def test_interrupt_keeps_the_old(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         save(folder, 2.0)
     assert states(folder) == 1.0
     assert names(folder) == FILES
-
-
-# Where it came from
-
-
-def git(folder: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
-def test_commit_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set when a hook runs tests
-        monkeypatch.delenv(variable, raising=False)
-    source = tmp_path / "repository" / "asr" / "provenance.py"
-    source.parent.mkdir(parents=True)
-    source.write_text("")
-    monkeypatch.setattr(provenance, "__file__", str(source))
-    assert provenance.source_commit() is None  # no checkout
-    git(source.parents[1], "init")
-    assert provenance.source_commit() is None  # not tracked: a package installed in one
-    git(source.parents[1], "add", ".")
-    git(source.parents[1], "commit", "-m", "first")
-    commit = provenance.source_commit()
-    assert commit is not None
-    assert len(commit) == 12
-    source.write_text("edited")
-    assert provenance.source_commit() == f"{commit}-dirty"
-    git(source.parents[1], "tag", "-a", "v1", "-m", "release")
-    assert provenance.source_commit() == "v1-dirty"
-
-
-def test_commit_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    assert provenance.source_commit() is None
-
-
-def test_versions_leave_out_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "_PACKAGES", ("torch", "no-such-package"))
-    versions = provenance.package_versions()
-    assert versions.keys() == {"python", "torch"}
-    assert versions["torch"].partition("+")[0] == torch.__version__.partition("+")[0]

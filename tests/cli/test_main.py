@@ -22,6 +22,7 @@ from asr.inference import recognizer as recognition
 from asr.inference.recognizer import Recognizer
 from asr.scoring.wer import word_errors
 from asr.signal import audio
+from asr.version import source_commit
 from recipes.tones.prepare import SAMPLE_RATE, recording, sentence
 from tests.support import Command, Tones, run_python
 
@@ -89,7 +90,9 @@ def test_wrong_usage_exits_with_two(
 
 
 def test_version_and_help(asr_command: Command) -> None:
-    assert asr_command("--version").stdout == f"asr {asr.__version__}\n"
+    source = source_commit() or "unknown"
+    expected = f"asr {asr.__version__} (ctc-asr, source {source})\n"
+    assert asr_command("--version").stdout == expected
     for arguments in (("--help",), ("transcribe", "-h"), ("evaluate", "-h"), ("train", "-h")):
         outcome = asr_command(*arguments)
         assert outcome.code == 0
