@@ -1,31 +1,26 @@
-"""Fetch an archive and unpack it, trusting neither the network nor the archive.
+"""Download a corpus archive from one of several mirrors and unpack it safely.
 
-`download` resumes an interrupted transfer, and a file has its final name only once its size and
-SHA-256 are right. `unpack` writes nothing outside its folder, and the folder has its final name
+`download` resumes an interrupted transfer, and a file gets its final name only once its size and
+SHA-256 are right. `unpack` writes nothing outside its folder, and the folder gets its final name
 only once it is complete.
 """
 
-import http.client
 import lzma
 import shutil
 import stat
 import sys
 import tarfile
-import urllib.error
 import urllib.parse
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
-from tqdm import tqdm
-
-from asr.errors import AsrError
+from asr.corpus.download import ContentError, DownloadError, transfer, verify
 from asr.files import sha256_of, write_error, write_text_atomic
 
-_CHUNK = 1 << 18
+__all__ = ["DownloadError", "download", "download_first", "unpack"]
+
 _MAX_DOWNLOAD = 1 << 32
 _MAX_UNPACKED = 1 << 32
 _MAX_MEMBERS = 200_000
@@ -37,18 +32,14 @@ _DAMAGE = (
     EOFError,
     OSError,
     RuntimeError,  # zip: a password, an unknown compression
-    ValueError,  # a name no file can have
+    ValueError,  # an impossible file name
 )
-
-
-class DownloadError(AsrError):
-    """A transfer that failed, or an archive that is not what was expected."""
 
 
 def download_first(
     urls: Sequence[str], path: Path, size: int | None = None, sha256: str | None = None
 ) -> Path:
-    """`download` from the first of several addresses of the same file that answers."""
+    """`download` from the first of several mirrors that works."""
     failures = []
     for url in urls:
         try:
@@ -65,124 +56,62 @@ def download(
     sha256: str | None = None,
     timeout_seconds: float = 30.0,
 ) -> Path:
-    """Fetch `url` to `path` and return `path`; a right file that is there already is kept.
+    """Download `url` to `path` and return `path`; an existing file that is right is kept.
 
-    The transfer goes to `path` + `.part`; what an earlier one left there is continued if the
-    server can (HTTP Range), else fetched anew. `size` in bytes and `sha256` (hexadecimal) are
-    checked. Without `sha256` the first transfer is trusted: its sum is written beside the file,
-    as `path` + `.sha256`, and compared whenever the file is used or fetched again.
+    The transfer goes to `path` + `.part`; what an earlier one left there is continued if the server
+    supports it. `size` in bytes and `sha256` (hexadecimal) are checked. Without `sha256` the first
+    download is trusted: its digest is written to `path` + `.sha256` and compared whenever the file
+    is used or downloaded again.
 
-    Raises DownloadError if the address cannot be reached, the transfer breaks off, or size or
-    sum differ from what was expected.
+    Raises DownloadError if the address cannot be reached, the transfer breaks off, the file cannot
+    be written, or size or digest differ from what was expected.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError(f"{url}: expected an http:// or https:// address")
     if path.is_file():
-        _verify(path, size, sha256, path)
+        _check(path, size, sha256, path, f"{path}")
         return path
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.open("ab").close()
+        if size is not None and part.stat().st_size > size:
+            part.write_bytes(b"")
+        if part.stat().st_size != size:
+            transfer(url, part, size or _MAX_DOWNLOAD, timeout_seconds, show_progress=True)
     except OSError as error:
         raise DownloadError(write_error(part, error)) from error
-    if part.stat().st_size != size:
-        _fetch(url, part, size, timeout_seconds)
-    try:
-        _verify(part, size, sha256, path)
     except DownloadError as error:
+        raise DownloadError(
+            f"{error}. Run again to continue; without a network, unpack a copy of the archive and "
+            "pass --source"
+        ) from error
+    try:
+        _check(part, size, sha256, path, url)
+    except DownloadError:
         part.unlink()
-        raise DownloadError(f"{url}: {error}") from error
+        raise
     part.replace(path)
     return path
 
 
-def _verify(file: Path, size: int | None, sha256: str | None, path: Path) -> None:
-    """Check `file`, which is or will be `path`."""
-    found_size = file.stat().st_size
-    if size is not None and found_size != size:
-        raise DownloadError(
-            f"{file}: expected {size} bytes, found {found_size}; delete it and run again"
-        )
-    found = sha256_of(file)
+def _check(file: Path, size: int | None, sha256: str | None, path: Path, where: str) -> None:
+    """Verify `file`, which is or will become `path`, recording its digest if none is known."""
     record = path.with_name(path.name + ".sha256")
     if sha256 is None and record.is_file():
         sha256 = record.read_text(encoding="utf-8").split(" ")[0]
+    try:
+        verify(file, size, sha256, where)
+    except ContentError as error:
+        raise DownloadError(
+            f"{error}; the file is damaged or has been altered. Delete {path} if it exists and run "
+            "again; if it stays the same and you trust its source, unpack it yourself and pass "
+            "--source"
+        ) from error
     if sha256 is None:
+        found = sha256_of(file)
         print(f"{path.name}: SHA-256 {found}, recorded in {record}", file=sys.stderr)
         write_text_atomic(record, f"{found}  {path.name}\n")
-    elif found != sha256:
-        raise DownloadError(
-            f"{file}: expected SHA-256 {sha256}, found {found}; the file is damaged or has been "
-            "altered. Delete it and run again; if the sum stays the same and you trust its "
-            "origin, unpack it yourself and pass --source"
-        )
-
-
-def _fetch(url: str, part: Path, size: int | None, timeout_seconds: float) -> None:
-    """Bring `part` to its full length, continuing where it ends."""
-    offset = part.stat().st_size
-    if size is not None and offset > size:
-        offset = 0
-    headers = {"User-Agent": "asr-recipes", "Accept-Encoding": "identity"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme is checked
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_seconds) as response:  # noqa: S310
-            if response.status != 206:
-                offset = 0  # a server without Range sends the whole file
-            elif not _continues_at(response.headers.get("Content-Range", ""), offset):
-                raise DownloadError(
-                    f"{url}: asked for bytes from {offset}, the server sent "
-                    f"{response.headers.get('Content-Range')!r}; delete {part} and run again"
-                )
-            length = response.headers.get("Content-Length")
-            total = None if length is None else offset + int(length)
-            with part.open("ab" if offset else "wb") as file:
-                _copy(response, file, offset, total, size or _MAX_DOWNLOAD)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and offset:  # the remote file is no longer than what is here
-            part.write_bytes(b"")
-            _fetch(url, part, size, timeout_seconds)
-            return
-        raise DownloadError(f"{url}: the server answered {error.code} {error.reason}") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise DownloadError(
-            f"{url}: the transfer failed ({reason}). Check the network and run again, which "
-            "continues it; without a network, unpack a copy of the archive and pass --source"
-        ) from error
-
-
-def _continues_at(content_range: str, offset: int) -> bool:
-    return content_range.startswith(f"bytes {offset}-")
-
-
-def _copy(
-    response: http.client.HTTPResponse,
-    file: BinaryIO,
-    offset: int,
-    total: int | None,
-    limit: int,
-) -> None:
-    """Append the body of `response` to `file`; `total` and `limit` count from the file's start."""
-    part = Path(file.name)
-    received = offset
-    with tqdm(total=total, initial=offset, unit="B", unit_scale=True, desc=part.stem) as progress:
-        while chunk := response.read(_CHUNK):
-            received += len(chunk)
-            if received > limit:
-                raise DownloadError(f"{part}: expected at most {limit} bytes, the server has more")
-            try:
-                file.write(chunk)
-            except OSError as error:
-                raise DownloadError(write_error(part, error)) from error
-            progress.update(len(chunk))
-    if total is not None and received < total:
-        raise DownloadError(
-            f"{part}: the connection ended after {received} of {total} bytes; run again to continue"
-        )
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int = _MAX_UNPACKED) -> Path:

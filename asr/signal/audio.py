@@ -4,7 +4,7 @@ import dataclasses
 import glob
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,13 +12,13 @@ import soundfile
 import torch
 from torch import Tensor
 
-from asr.errors import AudioError, ConfigError
+from asr.errors import AudioError
 from asr.files import atomic_write
 from asr.signal.audio_file import DEFAULT_LIMITS, AudioInfo, Limits, Part, RawFormat, open_audio
 from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error
 
 __all__ = ["SUFFIXES", "AudioInfo", "Limits", "Part", "RawFormat"]
-__all__ += ["blocks", "encode", "find_audio", "probe", "read", "write"]
+__all__ += ["encode", "find_audio", "probe", "read", "write"]
 
 SUFFIXES = frozenset(
     ".wav .wave .rf64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .sph .nist".split()
@@ -66,33 +66,6 @@ def read(
     with open_audio(Path(path), raw, limits, content) as source:
         pieces, rate = source.waveform(sample_rate, part)
         return torch.cat(list(pieces)), rate
-
-
-def blocks(
-    path: Path | str,
-    block_seconds: float,
-    sample_rate: int | None = None,
-    raw: RawFormat | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-) -> Iterator[Tensor]:
-    """The waveform of `read` in consecutive `(S,)` blocks of `block_seconds`, the last one shorter.
-
-    Memory is that of a few blocks, however long the file. Raises AudioError as `read` does, when
-    the iteration meets the fault; ConfigError also if a block would hold no sample.
-    """
-    with open_audio(Path(path), raw, limits) as source:
-        pieces, rate = source.waveform(sample_rate)
-        size = round(block_seconds * rate)
-        if size < 1:
-            raise ConfigError(f"block_seconds: {block_seconds} s hold no sample at {rate} Hz")
-        held = torch.empty(0)
-        for piece in pieces:
-            held = torch.cat((held, piece))
-            while len(held) >= size:
-                yield held[:size].clone()
-                held = held[size:]
-        if len(held):
-            yield held
 
 
 def write(path: Path | str, waveform: Tensor, sample_rate: int) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.corpus import cache as shard_cache
-from asr.corpus import recordings
+from asr.corpus import download, recordings
 from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
 from asr.corpus.record import is_plain_name
 from asr.corpus.recordings import read_utterance
@@ -490,7 +490,7 @@ def test_files_at_a_url_without_shards_are_refused(source: Path) -> None:
 
 @pytest.mark.parametrize("url", ["memory://none/manifest.jsonl", "nosuch://a/b.jsonl"])
 def test_urls_that_cannot_be_read_are_named(url: str, cache: Path) -> None:
-    with pytest.raises(ManifestError, match=f"{url}: expected a file that can be fetched"):
+    with pytest.raises(ManifestError, match=f"{url}: cannot download it"):
         Corpus.open([url])
     assert list(cache.iterdir()) == []
 
@@ -499,40 +499,40 @@ def test_a_missing_remote_shard_is_named(shards: Path, cache: Path) -> None:
     corpus = Corpus.open([published(shards, "lacking")])
     fsspec.filesystem("memory").rm("/lacking/shard-000000.tar")
 
-    with pytest.raises(AudioError, match=r"memory://lacking/shard-000000\.tar: expected a file"):
+    with pytest.raises(AudioError, match=r"memory://lacking/shard-000000\.tar: cannot download it"):
         read_utterance(corpus[0])
     assert list(cache.glob("*.tar")) == []
 
 
 @pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b + b"x", lambda b: b"y" + b[1:]])
-def test_a_fetch_of_other_bytes_is_refused_and_not_kept(
+def test_a_download_of_other_bytes_is_refused_and_not_kept(
     shards: Path, cache: Path, change: Callable[[bytes], bytes]
 ) -> None:
     corpus = Corpus.open([published(shards, "short")])
     content = (shards / "shard-000000.tar").read_bytes()
     fsspec.filesystem("memory").pipe("/short/shard-000000.tar", change(content))
 
-    with pytest.raises(AudioError, match="the shard is truncated or another one"):
+    with pytest.raises(AudioError, match="the shard is truncated or a different one"):
         read_utterance(corpus[0])
     assert list(cache.glob("*.tar")) == []
     fsspec.filesystem("memory").pipe("/short/shard-000000.tar", content)
     read_utterance(corpus[0])
 
 
-def test_a_fetch_that_breaks_off_is_not_taken_for_whole(
+def test_an_interrupted_download_is_not_taken_for_whole(
     shards: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = Corpus.open([published(shards, "breaking")])
-    whole = shard_cache._blocks
+    whole = download._chunks
 
-    def breaking(url: str) -> Any:
-        yield next(iter(whole(url)))[:1000]
+    def breaking(url: str, remote: Any) -> Any:
+        yield next(iter(whole(url, remote)))[:1000]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shard_cache, "_blocks", breaking)
+    monkeypatch.setattr(download, "_chunks", breaking)
     with pytest.raises(KeyboardInterrupt):
         read_utterance(corpus[0])
-    monkeypatch.setattr(shard_cache, "_blocks", whole)
+    monkeypatch.setattr(download, "_chunks", whole)
 
     assert list(cache.glob("*.tar")) == []
     read_utterance(corpus[0])
@@ -606,14 +606,16 @@ def test_a_copy_that_is_always_dropped_is_told_of(
     shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = Corpus.open([published(shards, "dropped")])
-    fetch_shard = shard_cache._fetch_shard
+    download_shard = shard_cache._download_shard
 
     def dropped(url: str, num_bytes: int, sha256: str, path: Path) -> None:
-        fetch_shard(url, num_bytes, sha256, path)
+        opened = download_shard(url, num_bytes, sha256, path)
+        assert opened is not None
+        opened.close()
         path.unlink()
 
-    monkeypatch.setattr(shard_cache, "_fetch_shard", dropped)
-    with pytest.raises(AudioError, match="found it dropped 5 times; raise ASR_CACHE_GB"):
+    monkeypatch.setattr(shard_cache, "_download_shard", dropped)
+    with pytest.raises(AudioError, match=r"found it removed 5 times; .*raise ASR_CACHE_GB"):
         read_utterance(corpus[0])
 
 
@@ -622,7 +624,7 @@ def test_who_waited_for_another_process_does_not_fetch_again(
 ) -> None:
     corpus = Corpus.open([published(shards, "waited")])
     shard = corpus.shards[0]
-    look = shard_cache._open_whole
+    look = shard_cache._open_complete
 
     def looked_before_the_other_was_done(path: Path, num_bytes: int) -> Any:
         found = look(path, num_bytes)
@@ -630,8 +632,8 @@ def test_who_waited_for_another_process_does_not_fetch_again(
             shutil.copy(shards / "shard-000000.tar", path)
         return found
 
-    monkeypatch.setattr(shard_cache, "_open_whole", looked_before_the_other_was_done)
-    monkeypatch.setattr(shard_cache, "_copy", None)
+    monkeypatch.setattr(shard_cache, "_open_complete", looked_before_the_other_was_done)
+    monkeypatch.setattr(shard_cache, "transfer", None)
     read_utterance(corpus[0])
     assert (cache / f"{shard.sha256}.tar").exists()
 

@@ -87,7 +87,9 @@ def test_a_right_file_is_not_fetched_again(server: Server, tmp_path: Path) -> No
 def test_a_wrong_file_is_reported_and_kept(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "corpus.bin"
     target.write_bytes(b"something else")
-    with pytest.raises(DownloadError, match=f"expected {len(BODY)} bytes, found 14; delete it"):
+    with pytest.raises(
+        DownloadError, match=f"expected {len(BODY)} bytes, found 14; .*Delete .* and run again"
+    ):
         download(server.url("ranged"), target, len(BODY), SHA256)
     with pytest.raises(DownloadError, match=f"expected SHA-256 {SHA256}"):
         download(server.url("ranged"), target, None, SHA256)
@@ -96,7 +98,7 @@ def test_a_wrong_file_is_reported_and_kept(server: Server, tmp_path: Path) -> No
 
 def test_an_interrupted_transfer_is_continued(server: Server, tmp_path: Path) -> None:
     target, part = tmp_path / "corpus.bin", tmp_path / "corpus.bin.part"
-    with pytest.raises(DownloadError, match="ended after 350000 of 700000 bytes; run again"):
+    with pytest.raises(DownloadError, match=r"ended after 350000 of 700000 bytes; .*Run again"):
         download(server.url("torn"), target, len(BODY), SHA256)
     assert part.read_bytes() == BODY[:350_000]
     assert not target.exists()
@@ -131,7 +133,7 @@ def test_a_part_that_is_too_long_is_fetched_anew(
 
 def test_a_continuation_from_another_place_is_refused(server: Server, tmp_path: Path) -> None:
     (tmp_path / "corpus.bin.part").write_bytes(BODY[:1000])
-    with pytest.raises(DownloadError, match="asked for bytes from 1000, the server sent 'bytes 0-"):
+    with pytest.raises(DownloadError, match="expected bytes from 1000 on, found 'bytes 0-"):
         download(server.url("confused"), tmp_path / "corpus.bin", len(BODY), SHA256)
 
 
@@ -168,11 +170,11 @@ def test_unreachable_addresses_are_clear_errors(server: Server, tmp_path: Path) 
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         offline = f"http://127.0.0.1:{closed.getsockname()[1]}/corpus.bin"
-        with pytest.raises(DownloadError, match=r"the transfer failed .*--source"):
+        with pytest.raises(DownloadError, match=r"cannot download it .*--source"):
             download(offline, target)
         assert download_first([offline, server.url("ranged")], target, sha256=SHA256) == target
         target.unlink()
-        with pytest.raises(DownloadError, match=r"(?s)transfer failed.*answered 404"):
+        with pytest.raises(DownloadError, match=r"(?s)cannot download it.*answered 404"):
             download_first([offline, server.url("missing")], target)
     with pytest.raises(DownloadError, match="expected an http"):
         download("file:///etc/hostname", target)

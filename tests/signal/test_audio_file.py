@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asr.errors import AudioError
-from asr.signal.audio import Limits, RawFormat, blocks, probe, read
+from asr.signal.audio import Limits, RawFormat, probe, read
 from asr.signal.containers import mpeg
 
 RATE = 16000
@@ -293,7 +293,7 @@ def test_limits(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"at most 1 s of audio, found 2 s \(32000 frames\)"):
         probe(path, limits=Limits(max_duration_seconds=1))
     with pytest.raises(AudioError, match="at most 1 channels, found 2"):
-        next(blocks(path, 1.0, limits=Limits(max_channels=1)))
+        read(path, limits=Limits(max_channels=1))
     with pytest.raises(AudioError, match="1000 to 8000 Hz"):
         read(path, limits=Limits(max_sample_rate=8000))
     path.write_bytes(bytes(610))

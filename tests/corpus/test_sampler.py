@@ -1,28 +1,16 @@
-"""Batches: every utterance once an epoch, in an order that seed and epoch decide."""
+"""The batch sampler: every utterance once an epoch, in an order that seed and epoch determine."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
-from asr.corpus.dataset import Batch, Item, UtteranceDataset, collate
-from asr.corpus.loader import make_loader
-from asr.corpus.manifest import Utterance
-from asr.corpus.sampler import DurationBatchSampler, UtteranceKey
-from asr.errors import AudioError
-from asr.signal.audio import probe, write
-from asr.signal.augment import AugmentConfig
-from asr.signal.features import FeatureConfig, FeatureExtractor
-from asr.text.tokens import TokenTable
+from asr.corpus.sampler import DurationBatchSampler
+from asr.signal.audio import probe
 
 durations_lists = st.lists(st.floats(0.01, 30), min_size=1, max_size=60)
-EXTRACTOR = FeatureExtractor(FeatureConfig(num_mels=20, stack=2))
-AUGMENT = AugmentConfig(gain_db=6.0, noise_chance=0.5)
 
 
 def epoch_of(batches: DurationBatchSampler, epoch: int) -> list[list[int]]:
@@ -265,150 +253,3 @@ def test_start_leaves_exactly_the_tail(
 
 def test_no_utterances_make_no_batches() -> None:
     assert list(DurationBatchSampler([], 10.0, seed=0)) == []
-
-
-def item(name: str, frames: int, target: Sequence[int], views: int = 1) -> Item:
-    generator = torch.Generator().manual_seed(frames)
-    features = [torch.randn(frames, 3, generator=generator) for _ in range(views)]
-    return name, features, torch.tensor(target, dtype=torch.long)
-
-
-def test_collate_pads_with_zeros() -> None:
-    items = [item("a", 5, [1, 2]), item("b", 2, [3, 1, 2]), item("c", 1, [])]
-
-    batch = collate(items)
-
-    assert batch.ids == ["a", "b", "c"]
-    assert batch.feature_lengths.tolist() == [5, 2, 1]
-    assert batch.targets.tolist() == [[1, 2, 0], [3, 1, 2], [0, 0, 0]]
-    assert batch.target_lengths.tolist() == [2, 3, 0]
-    assert batch.features.shape == (3, 5, 3)
-    for i, (_, (features,), _) in enumerate(items):
-        assert torch.equal(batch.features[i, : len(features)], features)
-        assert not batch.features[i, len(features) :].any()
-
-
-def test_two_views_stand_one_after_the_other() -> None:
-    items = [item("a", 4, [1], views=2), item("b", 2, [2, 3], views=2)]
-
-    batch = collate(items)
-
-    assert batch.ids == ["a", "b", "a", "b"]
-    assert batch.feature_lengths.tolist() == [4, 2, 4, 2]
-    assert batch.targets.tolist() == [[1, 0], [2, 3], [1, 0], [2, 3]]
-    assert batch.target_lengths.tolist() == [1, 2, 1, 2]
-    expected = [items[0][1][0], items[1][1][0], items[0][1][1], items[1][1][1]]
-    for row, features in zip(batch.features, expected, strict=True):
-        assert torch.equal(row[: len(features)], features)
-
-
-def test_batch_moves_as_a_whole() -> None:
-    moved = collate([item("a", 4, [1])]).to(torch.device("meta"))
-
-    assert moved.ids == ["a"]
-    tensors = [value for value in vars(moved).values() if isinstance(value, Tensor)]
-    assert [tensor.device.type for tensor in tensors] == ["meta"] * 4
-
-
-@pytest.fixture(scope="module")
-def utterances(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
-    folder = tmp_path_factory.mktemp("corpus")
-    generator = torch.Generator().manual_seed(0)
-    result = []
-    for i in range(6):
-        samples = 2000 + 800 * i
-        path = folder / f"u{i}.wav"
-        write(path, 0.1 * torch.randn(samples, generator=generator).clamp(-5, 5), 16_000)
-        result.append(Utterance(f"u{i}", path, samples / 16_000, "A" * i))
-    return result
-
-
-def dataset(
-    utterances: list[Utterance],
-    augment: AugmentConfig | None = AUGMENT,
-    seed: int = 0,
-    views: int = 1,
-) -> UtteranceDataset:
-    tokens = TokenTable(("A",))
-    return UtteranceDataset(utterances, tokens, EXTRACTOR, augment, seed, views)
-
-
-def test_item_without_augmentation_is_the_utterance(utterances: list[Utterance]) -> None:
-    plain = dataset(utterances, augment=None)
-
-    name, (features,), target = plain[UtteranceKey(0, 3)]
-
-    assert name == "u3"
-    assert target.tolist() == [1, 1, 1]
-    assert torch.equal(plain[UtteranceKey(7, 3)][1][0], features)
-    assert len(features) == -(-(1 + 4400 // 160) // 2)
-
-
-def test_an_item_is_played_at_the_speed_of_its_key(utterances: list[Utterance]) -> None:
-    plain = dataset(utterances, AugmentConfig(speeds=(), time_masks=0, frequency_masks=0))
-
-    lengths = [len(plain[UtteranceKey(0, 3, speed)][1][0]) for speed in (0.5, 1.0, 2.0)]
-
-    assert lengths == [-(-(1 + samples // 160) // 2) for samples in (8800, 4400, 2200)]
-
-
-def test_item_depends_on_seed_epoch_and_index_alone(utterances: list[Utterance]) -> None:
-    def features(seed: int, epoch: int) -> Tensor:
-        return dataset(utterances, seed=seed)[UtteranceKey(epoch, 2)][1][0]
-
-    first = features(0, 0)
-    torch.rand(3)  # elsewhere, somebody draws
-
-    assert torch.equal(features(0, 0), first)
-    others = [features(0, 1), features(1, 0), features(20_260_101, 0), features(2**63 - 1, 3)]
-    assert all(other.shape != first.shape or not torch.equal(other, first) for other in others)
-
-
-def test_views_differ_in_masks_only(utterances: list[Utterance]) -> None:
-    masks = AugmentConfig(speeds=(), time_masks=2, frequency_masks=2)
-
-    _, (first, second), _ = dataset(utterances, augment=masks, views=2)[UtteranceKey(0, 5)]
-
-    plain = dataset(utterances, augment=None)[UtteranceKey(0, 5)][1][0]
-    assert not torch.equal(first, second)
-    for view in (first, second):
-        kept = view != 0
-        assert torch.equal(view[kept], plain[kept])
-
-
-def load(utterances: list[Utterance], workers: int, start: int = 0) -> list[Batch]:
-    durations = [u.duration for u in utterances]
-    batches = DurationBatchSampler(durations, 1.0, seed=3, speeds=(0.9, 1.0, 1.1))
-    batches.epoch, batches.start_batch = 1, start
-    return list(make_loader(dataset(utterances, views=2), batches, workers))
-
-
-def test_workers_and_resuming_change_nothing(utterances: list[Utterance]) -> None:
-    here = load(utterances, workers=0)
-    elsewhere = load(utterances, workers=1, start=1)
-
-    assert sorted(name for batch in here for name in batch.ids) == [
-        f"u{i}" for i in range(6) for _ in range(2)
-    ]
-    assert len(here) > 2
-    for one, other in zip(here[1:], elsewhere, strict=True):
-        assert one.ids == other.ids
-        assert torch.equal(one.features, other.features)
-        assert torch.equal(one.feature_lengths, other.feature_lengths)
-        assert torch.equal(one.targets, other.targets)
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_faulty_recording_is_named(tmp_path: Path, workers: int) -> None:
-    gone = Utterance("gone", tmp_path / "gone.wav", 1.0, "A")
-
-    with pytest.raises(AudioError, match=r"gone\.wav"):
-        list(make_loader(dataset([gone]), DurationBatchSampler([1.0], 10.0), workers))
-
-
-def test_loading_draws_nothing_from_the_global_generator(utterances: list[Utterance]) -> None:
-    before = torch.random.get_rng_state()
-
-    load(utterances, workers=0)
-
-    assert torch.equal(torch.random.get_rng_state(), before)
