@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from asr.decode.fusion import Fusion, FusionConfig
 from asr.language.automata.automaton import Automaton
-from asr.language.ngram.arpa import MARKS
 from asr.language.ngram.kneser_ney import estimate
 from asr.language.ngram.model import NgramModel, compile_model, score_word
+from asr.language.ngram.table import SPECIAL_WORDS
 from asr.text.tokens import TokenTable
 from tests.oracles import Emissions, Tokens, _log_add, collapse, path_scores
 from tests.oracles_automata import word_list
@@ -201,7 +201,9 @@ def state_after(model: NgramModel, words: Sequence[str]) -> int:
 @cache
 def spellable(words: tuple[str, ...], table: TokenTable) -> frozenset[str]:
     """The words of a model that can be recognised."""
-    return frozenset(word for word in words if word not in MARKS and not table.unknown(word))
+    return frozenset(
+        word for word in words if word not in SPECIAL_WORDS and not table.unknown(word)
+    )
 
 
 def best_hypotheses(log_probs: Emissions, sources: Sources) -> dict[Tokens, float]:

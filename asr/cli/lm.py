@@ -1,4 +1,4 @@
-"""`asr lm`: language models, made from text and measured on it."""
+"""`asr lm`: train language models on text, and evaluate them."""
 
 import logging
 import math
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.options import check_folder
+from asr.errors import ConfigError
 from asr.files import write_json_atomic
 from asr.language.ngram.arpa import LARGEST_ORDER
 
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from asr.language.ngram.perplexity import SentenceScore, TextScore
 
 app = typer.Typer(
-    help="Estimate an n-gram language model from text, and measure it on other text.",
+    help="Train n-gram language models on text, and measure their perplexity.",
     no_args_is_help=True,
 )
 
-_TEXT_HELP = "Text with one sentence a line (.gz too), or a manifest (.jsonl)."
+_TEXT_HELP = "Text with one sentence per line (may be .gz), or a manifest (.jsonl)."
 _Characters = Annotated[
-    bool, typer.Option("--characters", help="Words are characters; the space is <space>.")
+    bool,
+    typer.Option("--characters", help="Model characters instead of words; the space is <space>."),
 ]
 
 
@@ -31,7 +33,7 @@ def _counts(value: str) -> list[int]:
         return [int(count) for count in value.split(",")]
     except ValueError:
         raise typer.BadParameter(
-            f"expected counts parted by commas, such as 0,0,1; found {value!r}"
+            f"expected counts separated by commas, such as 0,0,1; found {value!r}"
         ) from None
 
 
@@ -41,7 +43,7 @@ def train(
         list[Path], typer.Argument(metavar="TEXT...", help=_TEXT_HELP, show_default=False)
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="ARPA file to write, .gz to compress it.")
+        Path, typer.Option("--output", "-o", help="ARPA file to write; .gz compresses it.")
     ],
     order: Annotated[
         int,
@@ -52,13 +54,13 @@ def train(
         typer.Option(
             "--prune",
             metavar="COUNTS",
-            help="For each order, the highest count at which n-grams are left out; the last is for "
-            "all higher orders too. 0,0,1 leaves out what occurs once from order 3 on.",
+            help="For each order, leave out n-grams that occur at most this often; the last count "
+            "applies to all higher orders. 0,0,1 drops n-grams of order 3 and up that occur once.",
         ),
     ] = "0",
     characters: _Characters = False,
 ) -> None:
-    """Estimate a model by interpolated modified Kneser-Ney smoothing and write it as ARPA."""
+    """Train a model with interpolated modified Kneser-Ney smoothing and write it as ARPA."""
     from asr.language.ngram.arpa import write_arpa
     from asr.language.ngram.kneser_ney import estimate
     from asr.language.ngram.text import read_sentences
@@ -66,24 +68,27 @@ def train(
     thresholds = _counts(prune)
     check_folder(output)
     sentences = [sentence for text in texts for sentence in read_sentences(text, characters)]
-    result = estimate(sentences, order, thresholds)
+    try:
+        result = estimate(sentences, order, thresholds)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error), param_hint="--prune") from None
     write_arpa(output, result.table)
     typer.echo(_summary(result))
 
 
 def _summary(result: "Estimate") -> str:
-    """What was counted, what of it is in the model, and the discounts."""
+    """Counts of the text and the model, and the discounts, as a table."""
     lines = [
         f"sentences {result.sentences}",
         f"words     {result.running_words}",
         f"{'order':<9} {'n-grams':>10} {'in model':>10} {'D1':>7} {'D2':>7} {'D3+':>7}",
     ]
-    for order, (found, grams, discounts) in enumerate(
-        zip(result.found, result.table.grams, result.discounts, strict=True), start=1
+    for order, (distinct, grams, discounts) in enumerate(
+        zip(result.distinct_ngrams, result.table.grams, result.discounts, strict=True), start=1
     ):
         taken = " ".join(f"{discount:7.4f}" for discount in discounts[:3])
         note = "" if discounts.is_estimated else " (fallback)"
-        lines.append(f"{order:<9} {found:>10} {len(grams):>10} {taken}{note}")
+        lines.append(f"{order:<9} {distinct:>10} {len(grams):>10} {taken}{note}")
     return "\n".join(lines)
 
 
@@ -99,36 +104,34 @@ def score(
         bool,
         typer.Option(
             "--by_sentence",
-            help="First print each sentence: natural log-probability, words, unknown words, text.",
+            help="First print each sentence: natural log-probability, words, OOV words, text.",
         ),
     ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
 ) -> None:
-    """Print the perplexity of a model on TEXT and the rate of words it does not know (OOV)."""
-    from asr.language.ngram.perplexity import total
+    """Print the perplexity of a model on TEXT and its rate of out-of-vocabulary words (OOV)."""
+    from asr.language.ngram.perplexity import sum_scores
     from asr.language.ngram.text import read_sentences
 
     sentences = read_sentences(text, characters)
     scores, has_unknown = _scores(model_file, sentences)
     if by_sentence:
         for sentence, result in zip(sentences, scores, strict=True):
-            typer.echo(
-                f"{result.log_prob:.6f}\t{result.words}\t{result.unknown}\t{' '.join(sentence)}"
-            )
-    figures = total(scores)
+            typer.echo(f"{result.log_prob:.6f}\t{result.words}\t{result.oov}\t{' '.join(sentence)}")
+    figures = sum_scores(scores)
     typer.echo(_report(figures))
-    if not has_unknown and figures.unknown:
+    if not has_unknown and figures.oov:
         logging.getLogger(__name__).warning(
-            "%s has no <unk>: a text with unknown words is impossible to it", model_file
+            "%s has no <unk>: a text with out-of-vocabulary words has probability 0", model_file
         )
     if json_file:
         write_json_atomic(json_file, _as_json(figures))
 
 
 def _scores(model_file: Path, sentences: list[list[str]]) -> tuple[list["SentenceScore"], bool]:
-    """What a model says of each sentence, and whether it has <unk>."""
+    """The scores of the sentences, and whether the model has <unk>."""
     from asr.language.ngram.model import read_arpa
     from asr.language.ngram.perplexity import score_sentence
 
@@ -141,9 +144,9 @@ def _report(figures: "TextScore") -> str:
         [
             f"sentences              {figures.sentences}",
             f"words                  {figures.words}",
-            f"OOV words              {figures.unknown} ({figures.unknown_rate:.2%})",
+            f"OOV words              {figures.oov} ({figures.oov_rate:.2%})",
             f"perplexity             {figures.perplexity:.4f}",
-            f"perplexity without OOV {figures.perplexity_known:.4f}",
+            f"perplexity without OOV {figures.perplexity_without_oov:.4f}",
         ]
     )
 
@@ -153,10 +156,10 @@ def _as_json(figures: "TextScore") -> dict[str, float | None]:
     return {
         "sentences": figures.sentences,
         "words": figures.words,
-        "oov_words": figures.unknown,
-        "oov_rate": figures.unknown_rate,
+        "oov_words": figures.oov,
+        "oov_rate": figures.oov_rate,
         "perplexity": _finite(figures.perplexity),
-        "perplexity_without_oov": _finite(figures.perplexity_known),
+        "perplexity_without_oov": _finite(figures.perplexity_without_oov),
     }
 
 

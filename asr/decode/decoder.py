@@ -22,8 +22,8 @@ from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
 from asr.language.grammar.compiler import compile_grammar, read_grammar
 from asr.language.hotwords import spell_hotword
-from asr.language.ngram.arpa import MARKS, SPACE
 from asr.language.ngram.model import NgramModel, read_arpa
+from asr.language.ngram.table import SPACE, SPECIAL_WORDS
 from asr.language.word_list import read_word_list
 from asr.text.tokens import TokenTable
 
@@ -207,4 +207,4 @@ def is_of_characters(model: NgramModel, table: TokenTable) -> bool:
     """
     if table.space >= 0:
         return SPACE in model.words
-    return all(len(word) == 1 for word in model.words if word.lower() not in MARKS)
+    return all(len(word) == 1 for word in model.words if word.lower() not in SPECIAL_WORDS)

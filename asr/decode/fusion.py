@@ -28,8 +28,8 @@ from asr.errors import ConfigError
 from asr.language.automata.automaton import Automaton
 from asr.language.hotwords import LARGEST_BOOST, Hotwords, build_hotwords
 from asr.language.lexicon import Lexicon, build_lexicon
-from asr.language.ngram.arpa import SPACE
 from asr.language.ngram.model import NgramArrays, NgramModel
+from asr.language.ngram.table import SPACE
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from asr.compiled import compiled
 from asr.errors import TextError
 from asr.language.automata.automaton import Automaton, spelling_trie
-from asr.language.ngram.arpa import MARKS
 from asr.language.ngram.model import NgramArrays, NgramModel, score_word
+from asr.language.ngram.table import SPECIAL_WORDS
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
     index = {character: i for i, character in enumerate(table.characters, start=1)}
     words, spellings, refused = [], [], []
     for word, text in enumerate(model.words):
-        if text in MARKS or word == model.unknown_word:
+        if text in SPECIAL_WORDS or word == model.unknown_word:
             continue
         spelling = tuple([index.get(c, 0) for c in text])
         if spelling and 0 not in spelling:

@@ -1,4 +1,4 @@
-"""`asr lm` as a user runs it."""
+"""The `asr lm` commands."""
 
 import gzip
 import json
@@ -11,7 +11,7 @@ from asr.corpus.manifest import Utterance, write_manifest
 from asr.language.ngram.arpa import LARGEST_ORDER
 from asr.language.ngram.kneser_ney import estimate
 from asr.language.ngram.model import compile_model, read_arpa
-from tests.language.ngram.test_kneser_ney import artificial_text
+from tests.oracles_ngram import artificial_text
 from tests.support import Command
 
 
@@ -47,7 +47,11 @@ def test_train_writes_the_estimate_and_prints_its_figures(text: Path, asr_comman
         ["sentences", str(len(sentences))],
         ["words", str(sum(map(len, sentences)))],
     ]
-    assert lines[5][:3] == ["3", str(expected.found[2]), str(len(expected.table.grams[2]))]
+    assert lines[5][:3] == [
+        "3",
+        str(expected.distinct_ngrams[2]),
+        str(len(expected.table.grams[2])),
+    ]
     assert done.stderr == f"{text}: left out {600 - len(sentences)} empty sentences\n"
 
 
@@ -144,11 +148,11 @@ def test_text_is_composed(tmp_path: Path, asr_command: Command) -> None:
     [
         (b"", "the text has no words"),
         (b"\n \n", "the text has no words"),
-        (b"good\nbad <s> words\n", "line 2: <s> is a mark of language models"),
-        (b"good\n<unk>\n", "line 2: <unk> is a mark"),
-        (b"<space>\n", "line 1: <space> is a mark"),
+        (b"good\nbad <s> words\n", "line 2: <s> is reserved for language models"),
+        (b"good\n<unk>\n", "line 2: <unk> is reserved"),
+        (b"<space>\n", "line 1: <space> is reserved"),
         (b"good\n\xff\n", "not UTF-8"),
-        (b"\x1f\x8b\x08", "gzip data ends early"),
+        (b"\x1f\x8b\x08", "gzip data is truncated"),
     ],
 )
 @pytest.mark.parametrize("verb", ["train", "score"])
@@ -179,8 +183,8 @@ def test_missing_files_are_named(text: Path, asr_command: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--prune", "1"), 1, "prune: expected up to 3 counts"),
-        (("--prune", "0 0 1"), 2, "expected counts parted by commas"),
+        (("--prune", "1"), 2, "prune: expected up to 3 counts"),
+        (("--prune", "0 0 1"), 2, "expected counts separated by commas"),
         (("--order", "0"), 2, "--order"),
         (("--order", str(LARGEST_ORDER + 1)), 2, "--order"),
         (("--order", str(2**70)), 2, "--order"),

@@ -27,7 +27,7 @@ from asr.files import sha256_of
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import estimate
 from asr.language.ngram.model import read_arpa
-from asr.language.ngram.text import spell
+from asr.language.ngram.text import split_characters
 from asr.text.tokens import TokenTable
 
 TABLE = TokenTable(tuple(" ABEFINSX"))
@@ -71,7 +71,7 @@ def words_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def characters_file(tmp_path: Path) -> Path:
     path = tmp_path / "characters.arpa"
-    write_arpa(path, estimate([spell(words) for words in SENTENCES], 3).table)
+    write_arpa(path, estimate([split_characters(words) for words in SENTENCES], 3).table)
     return path
 
 
@@ -142,7 +142,7 @@ def test_weight_of_a_character_model_is_that_of_any(characters_file: Path) -> No
         return build_decoder(TABLE, WIDE, config, lm=characters_file)(MISHEARD)[0].log_language
 
     model = read_arpa(characters_file)
-    log_prob = model.log_prob(spell(["SIX", "NINE"]))
+    log_prob = model.log_prob(split_characters(["SIX", "NINE"]))
     assert best(0.5) == pytest.approx(0.5 * log_prob, abs=1e-6)
     assert best(0.9) == pytest.approx(0.9 * log_prob, abs=1e-6)
 

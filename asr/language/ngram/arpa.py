@@ -1,4 +1,4 @@
-"""N-gram models as text: the ARPA format, read with every check, and written.
+"""Reading and writing n-gram models in the ARPA format.
 
     \\data\\
     ngram 1=3
@@ -15,9 +15,9 @@
 
     \\end\\
 
-The line of an n-gram has log10 of its probability, its words, and log10 of its back-off weight,
-which may be missing where it is 0 and always is in the highest order. What stands before `\\data\\`
-and after `\\end\\` is passed over. Source of the format: SRILM, ngram-format(5).
+Each n-gram has a line with log10 of its probability, its words, and log10 of its back-off weight,
+which may be left out where it is 0, and must be in the highest order. Text before `\\data\\` and
+after `\\end\\` is ignored. Source of the format: SRILM, ngram-format(5).
 """
 
 import gzip
@@ -31,19 +31,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asr.errors import AsrError
 from asr.files import atomic_write
-from asr.language.ngram.arpa_fields import Vocabulary, parse_section
+from asr.language.ngram.arpa_section import Vocabulary, parse_section
+from asr.language.ngram.table import SENTENCE_END, SENTENCE_START, NgramTable
 
-SENTENCE_START, SENTENCE_END, UNKNOWN = "<s>", "</s>", "<unk>"
-MARKS = (UNKNOWN, SENTENCE_START, SENTENCE_END)
-"""What stands among the words of a model and is no word of a text."""
-SPACE = "<space>"
-"""How a model of characters writes the space."""
 LARGEST_ORDER = 20
-"""Models of words stop at 5 or so, those of characters at 20 (Likhomanenko et al., "Who Needs
+"""Word models rarely exceed order 5, character models order 20 (Likhomanenko et al., "Who Needs
 Words? Lexicon-Free Speech Recognition", Interspeech 2019)."""
 
 _LN_10 = math.log(10)
@@ -52,53 +47,30 @@ _COUNT = re.compile(rb"ngram\s+(\d{1,18})\s*=\s*(\d{1,18})")
 _NUMBER = re.compile(
     rb"[+-]?(?:\d{1,100}\.?\d{0,100}|\.\d{1,100})(?:[eE][+-]?\d+)?|[+-]?inf", re.IGNORECASE
 )
-_AGAIN = "the file is cut short or was edited: copy or make it again"
-
-
-@dataclass(frozen=True)
-class NgramTable:
-    """A back-off model as lists of n-grams; position k - 1 of a tuple is of order k."""
-
-    words: tuple[str, ...]
-    """Word i is the unigram of row i."""
-    grams: tuple[NDArray[np.int32], ...]
-    """(rows, k) indices of words."""
-    log_probs: tuple[NDArray[np.float64], ...]
-    """(rows,) natural logarithm of the probability of the last word after those before it."""
-    log_backoffs: tuple[NDArray[np.float64], ...]
-    """(rows,) natural logarithm of the back-off weight; zeros in the highest order."""
-
-    @property
-    def order(self) -> int:
-        """The words of its longest n-grams."""
-        return len(self.grams)
-
-    def spelled(self, order: int, row: int) -> str:
-        """An n-gram as text."""
-        return " ".join(self.words[word] for word in self.grams[order - 1][row])
+_TRUNCATED = "the file is truncated or was edited: copy it again or rebuild it"
 
 
 @dataclass(frozen=True)
 class ArpaText:
-    """The text of an ARPA file and where its sections begin: it tells where a mistake stands."""
+    """The text of an ARPA file and where its sections begin, to locate errors for messages."""
 
     path: Path
     data: bytes
     sections: list[int] = field(default_factory=list)
-    """The position behind the heading of each section."""
+    """The position after the heading of each section."""
 
-    def where(self, order: int, row: int) -> str:
+    def locate_ngram(self, order: int, row: int) -> str:
         """The file and line of an n-gram."""
         lines = (at for at, line in self.lines(self.sections[order - 1]) if line.strip())
-        return self.at(next(itertools.islice(lines, row, None)))
+        return self.locate(next(itertools.islice(lines, row, None)))
 
-    def at(self, position: int) -> str:
+    def locate(self, position: int) -> str:
         """The file and line of a position in the text."""
         newlines = self.data.count(b"\n", 0, position)
         return f"{self.path}, line {newlines + 1}"
 
     def lines(self, position: int) -> Iterator[tuple[int, bytes]]:
-        """The lines from a position on, each with its own."""
+        """The lines from a position on, each with the position where it begins."""
         while position < len(self.data):
             end = self.data.find(b"\n", position) % (len(self.data) + 1)
             yield position, self.data[position:end]
@@ -106,9 +78,9 @@ class ArpaText:
 
 
 def uncompressed(content: bytes, path: Path | str) -> bytes:
-    """The content of a file that may be compressed by gzip, as its first two bytes tell.
+    """The content of a file, decompressed if its first two bytes are those of gzip.
 
-    Raises AsrError if the compressed data ends early or is damaged.
+    Raises AsrError if the compressed data is truncated or damaged.
     """
     if not content.startswith(b"\x1f\x8b"):
         return content
@@ -116,28 +88,29 @@ def uncompressed(content: bytes, path: Path | str) -> bytes:
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise AsrError(
-            f"{path}: the gzip data ends early or is damaged ({error}); copy or make the file again"
+            f"{path}: the gzip data is truncated or damaged ({error}); copy the file again "
+            "or rebuild it"
         ) from error
 
 
 def parse_arpa(data: bytes, path: Path | str) -> tuple[NgramTable, ArpaText]:
-    """The n-grams of an ARPA text; `path` is for messages alone.
+    """Parse an ARPA text; `path` is only used in messages.
 
-    Fields are parted by tabs or spaces, lines may end in CRLF, and the n-grams of a section may
-    come in any order. Raises AsrError, naming the line, where a heading is missing, a count is
-    wrong, the order is above `LARGEST_ORDER`, the text breaks off, or a line is no n-gram of its
-    section: a number that is not one, a probability above 1, a word not among the unigrams or not
-    UTF-8, a unigram that comes twice.
+    Fields are separated by tabs or spaces, lines may end in CRLF, and the n-grams of a section may
+    be in any order. Raises AsrError, naming the line, on a missing heading, a wrong count, an order
+    above `LARGEST_ORDER`, a truncated text, and on a line that is not an n-gram of its section: not
+    a number, a probability above 1, a word that is not a unigram or not UTF-8, a repeated
+    unigram.
     """
     text = ArpaText(Path(path), data)
     counts, position = _header(text)
-    vocabulary = Vocabulary.for_words(_room(counts[0], 1, data))
+    vocabulary = Vocabulary.for_words(_capacity(counts[0], 1, data))
     words: tuple[str, ...] = ()
     tables = []
     for order, count in enumerate(counts, start=1):
         position = _heading(text, position, f"\\{order}-grams:", counts)
         text.sections.append(position)
-        grams = np.empty((_room(count, order, data), order), dtype=np.int32)
+        grams = np.empty((_capacity(count, order, data), order), dtype=np.int32)
         scores = np.zeros((len(grams), 2))
         rows, position, sound = parse_section(
             np.frombuffer(data, dtype=np.uint8),
@@ -152,8 +125,8 @@ def parse_arpa(data: bytes, path: Path | str) -> tuple[NgramTable, ArpaText]:
             _refuse(text, position, order, order < len(counts), words)
         if rows != count:
             raise AsrError(
-                f"{text.at(position)}: expected {count} {order}-grams before this, as the line "
-                f"`ngram {order}={count}` says, found {rows}; {_AGAIN}"
+                f"{text.locate(position)}: expected {count} {order}-grams before this, as the line "
+                f"`ngram {order}={count}` says, found {rows}; {_TRUNCATED}"
             )
         words = words or _decoded(text, vocabulary)
         tables.append((grams, scores[:, 0] * _LN_10, scores[:, 1] * _LN_10))
@@ -168,7 +141,7 @@ def parse_arpa(data: bytes, path: Path | str) -> tuple[NgramTable, ArpaText]:
 
 
 def _header(text: ArpaText) -> tuple[list[int], int]:
-    """The announced number of n-grams of each order, and where the sections begin."""
+    """The number of n-grams of each order as announced, and where the sections begin."""
     start = _DATA.search(text.data)
     if start is None:
         raise AsrError(
@@ -185,27 +158,27 @@ def _header(text: ArpaText) -> tuple[list[int], int]:
         match = _COUNT.fullmatch(line)
         if match is None or int(match[1]) != len(counts) + 1:
             raise AsrError(
-                f"{text.at(position)}: expected `ngram {len(counts) + 1}=` and a count, then the "
-                f"section `\\1-grams:`; found {_shown(line)}"
+                f"{text.locate(position)}: expected `ngram {len(counts) + 1}=` and a count, then "
+                f"the section `\\1-grams:`; found {_shown(line)}"
             )
         if len(counts) == LARGEST_ORDER:
             raise AsrError(
-                f"{text.at(position)}: expected n-grams of at most {LARGEST_ORDER} words, found "
-                f"{_shown(line)}; make the model with a lower order"
+                f"{text.locate(position)}: expected n-grams of at most {LARGEST_ORDER} words, "
+                f"found {_shown(line)}; build the model with a lower order"
             )
         counts.append(int(match[2]))
     else:
         position = len(text.data)
     if not counts or not counts[0]:
         raise AsrError(
-            f"{text.at(position)}: expected lines `ngram 1=COUNT`, `ngram 2=COUNT` and so on, with "
-            "at least one 1-gram, after `\\data\\`; found none"
+            f"{text.locate(position)}: expected lines `ngram 1=COUNT`, `ngram 2=COUNT` and so on, "
+            "with at least one 1-gram, after `\\data\\`; found none"
         )
     return counts, position
 
 
 def _heading(text: ArpaText, position: int, heading: str, counts: list[int]) -> int:
-    """The position behind a heading, which must be the next line that is not empty."""
+    """The position after a heading, which must be the next line that is not empty."""
     for at, line in text.lines(position):
         found = line.strip()
         if found == heading.encode():
@@ -213,16 +186,17 @@ def _heading(text: ArpaText, position: int, heading: str, counts: list[int]) -> 
         if found:
             announced = ", ".join(f"{n} {k}-grams" for k, n in enumerate(counts, start=1))
             raise AsrError(
-                f"{text.at(at)}: expected `{heading}`, as the header announces {announced}; found "
-                f"{_shown(found)}; {_AGAIN}"
+                f"{text.locate(at)}: expected `{heading}`, as the header announces {announced}; "
+                f"found {_shown(found)}; {_TRUNCATED}"
             )
     raise AsrError(
-        f"{text.at(len(text.data))}: expected `{heading}`, found the end of the file; {_AGAIN}"
+        f"{text.locate(len(text.data))}: expected `{heading}`, found the end of the file; "
+        f"{_TRUNCATED}"
     )
 
 
-def _room(count: int, order: int, data: bytes) -> int:
-    """Rows to make ready: as many as announced, but no more than the file has room for."""
+def _capacity(count: int, order: int, data: bytes) -> int:
+    """Rows to allocate: as many as announced, but no more than can fit in the file."""
     return min(count, len(data) // (2 * order + 2) + 1)
 
 
@@ -233,34 +207,34 @@ def _shown(line: bytes) -> str:
 def _refuse(
     text: ArpaText, position: int, order: int, backs_off: bool, words: tuple[str, ...]
 ) -> NoReturn:
-    """Say what is wrong with the line that the compiled parser stopped at."""
+    """Raise the error of the line that the compiled parser stopped at."""
     _, line = next(text.lines(position))
     fields = line.split()
     if not order + 1 <= len(fields) <= order + 1 + backs_off:
         backoff = (
-            "maybe a log10 back-off"
+            "optionally a log10 back-off"
             if backs_off
             else f"no back-off, as {order}-grams are the highest order"
         )
-        fault = (
+        error = (
             f"expected a log10 probability, {order} word(s) and {backoff}; found {len(fields)} "
             "fields"
         )
-    elif fault := next(filter(None, map(_number_fault, (fields[0], *fields[order + 1 :]))), ""):
+    elif error := next(filter(None, map(_number_error, (fields[0], *fields[order + 1 :]))), ""):
         pass
     elif float(fields[0]) > 0:
-        fault = f"expected a log10 probability of 0 or less, found {fields[0].decode()}"
+        error = f"expected a log10 probability of 0 or less, found {fields[0].decode()}"
     elif order == 1:
-        fault = f"the 1-gram {_shown(fields[1])} stands there already on an earlier line"
+        error = f"the 1-gram {_shown(fields[1])} is already on an earlier line"
     else:
         known = {word.encode() for word in words}
         unknown = next(word for word in fields[1 : order + 1] if word not in known)
-        fault = f"the word {_shown(unknown)} is not among the 1-grams"
-    raise AsrError(f"{text.at(position)}: {fault}; the line is {_shown(line.strip())}")
+        error = f"the word {_shown(unknown)} is not among the 1-grams"
+    raise AsrError(f"{text.locate(position)}: {error}; the line is {_shown(line.strip())}")
 
 
-def _number_fault(number: bytes) -> str:
-    """What is wrong with a probability or back-off, which may be as low as -inf."""
+def _number_error(number: bytes) -> str:
+    """What is wrong with a probability or back-off, of which -inf is valid; empty if nothing."""
     if not _NUMBER.fullmatch(number) or float(number) == math.inf:
         return f"expected a number, found {_shown(number)}"
     return ""
@@ -274,20 +248,21 @@ def _decoded(text: ArpaText, vocabulary: Vocabulary) -> tuple[str, ...]:
             words.append(word.decode())
         except UnicodeDecodeError as error:
             raise AsrError(
-                f"{text.at(first)}: the word {_shown(word)} is not UTF-8 ({error.reason}); convert "
-                "the file to UTF-8"
+                f"{text.locate(first)}: the word {_shown(word)} is not UTF-8 ({error.reason}); "
+                "convert the file to UTF-8"
             ) from error
     return tuple(words)
 
 
 def write_arpa(path: Path | str, table: NgramTable) -> None:
-    """Write a model as ARPA text, compressed if the name ends in `.gz`; same table, same bytes.
+    """Write a model as ARPA text, compressed if the name ends in `.gz`.
 
-    Numbers have 7 significant digits. Raises AsrError if the file cannot be written.
+    The same table always gives the same bytes. Numbers have 7 significant digits. Raises AsrError
+    if the file cannot be written.
     """
     path = Path(path)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        if path.suffix == ".gz":  # without name and time in its header
+        if path.suffix == ".gz":  # no name and time in its header: the same bytes each time
             with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
                 packed.writelines(block.encode() for block in _blocks(table))
         else:
@@ -295,7 +270,7 @@ def write_arpa(path: Path | str, table: NgramTable) -> None:
 
 
 def _blocks(table: NgramTable) -> Iterator[str]:
-    """The text of a model, a part at a time."""
+    """The text of a model in blocks, so that it is never in memory as a whole."""
     yield "\\data\\\n"
     for order, grams in enumerate(table.grams, start=1):
         yield f"ngram {order}={len(grams)}\n"

@@ -1,6 +1,6 @@
-"""Arrays kept in a file beside the text they were made from, to be had again without the work.
+"""A cache of arrays, in a file beside the text that they were made from.
 
-The file is an uncompressed .npz: no pickle, and a checksum over each array.
+The file is an uncompressed .npz: no pickle, and a checksum for each array.
 """
 
 import zlib
@@ -19,16 +19,16 @@ from asr.files import atomic_write
 Array = NDArray[Any]
 
 
-def keep_arrays(path: Path, source: str, arrays: Mapping[str, Array]) -> None:
-    """Write arrays made from `source`, a hash; where that cannot be done, do without."""
+def save_cached_arrays(path: Path, source: str, arrays: Mapping[str, Array]) -> None:
+    """Write arrays made from the text with the hash `source`; do nothing if that is impossible."""
     with suppress(AsrError), atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, source=np.array(source), **arrays)
 
 
-def kept_arrays(path: Path, source: str) -> dict[str, Array] | None:
-    """What `keep_arrays` wrote; None if it is missing, damaged or made from something else."""
+def load_cached_arrays(path: Path, source: str) -> dict[str, Array] | None:
+    """The arrays of `save_cached_arrays`; None if missing, damaged or made from another text."""
     try:
-        if not path.is_file():  # opening a pipe would wait for ever
+        if not path.is_file():  # opening a named pipe would block forever
             return None
         with np.load(path, allow_pickle=False) as file:
             if file["source"].tolist() != source:

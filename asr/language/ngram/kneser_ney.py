@@ -1,15 +1,15 @@
-"""Estimation of n-gram models: interpolated modified Kneser-Ney smoothing.
+"""Estimation of n-gram models with interpolated modified Kneser-Ney smoothing.
 
 Source: Chen and Goodman, "An Empirical Study of Smoothing Techniques for Language Modeling",
 Harvard TR-10-98, 1998, section 3; with the conventions of Heafield et al., "Scalable Modified
-Kneser-Ney Language Model Estimation", ACL 2013 (KenLM's lmplz), so that models agree with its:
+Kneser-Ney Language Model Estimation", ACL 2013 (KenLM's lmplz), so that the models agree:
 
-- <s> is context alone and never predicted; </s> is predicted like a word.
-- An n-gram of the highest order, or one that begins with <s>, has its count; any other has the
-  number of different words before it: its *adjusted* count.
+- <s> occurs only as context and is never predicted; </s> is predicted like a word.
+- The *adjusted* count of an n-gram is its count if it is of the highest order or begins with <s>,
+  and otherwise the number of different words that precede it.
 - The 1-grams are interpolated with the uniform distribution over all words and <unk>.
-- N-grams are pruned by their count, but first take part in every adjusted count and discount; what
-  pruning takes from a context goes to its back-off.
+- N-grams are pruned by their count, after all adjusted counts and discounts have been computed with
+  them; the probability that pruning removes from a context goes to its back-off.
 """
 
 import logging
@@ -23,26 +23,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.errors import ConfigError, TextError
-from asr.language.ngram.arpa import MARKS, NgramTable
+from asr.language.ngram.table import SPECIAL_WORDS, NgramTable
 
 Integers = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
-_UNKNOWN, _START, _END = range(len(MARKS))  # the first words of every model
+_UNKNOWN, _START, _END = range(len(SPECIAL_WORDS))  # the first words of every model
 _LOG_NEVER = -99 * np.log(10)
-"""What ARPA files by custom say of <s>."""
+"""The conventional log-probability of <s> in ARPA files."""
 
 _log = logging.getLogger(__name__)
 
 
 class Discounts(NamedTuple):
-    """What is taken from the adjusted counts 1, 2, and 3 or more, of one order."""
+    """What is subtracted from the adjusted counts 1, 2, and 3 or more, of one order."""
 
     one: float
     two: float
     three_plus: float
     is_estimated: bool = True
-    """False if the text is too small or too artificial to tell, and these are `FALLBACK`."""
+    """False if the text is too small or too artificial to estimate them: they are `FALLBACK`."""
 
 
 FALLBACK = Discounts(0.5, 1.0, 1.5, is_estimated=False)
@@ -51,14 +51,14 @@ FALLBACK = Discounts(0.5, 1.0, 1.5, is_estimated=False)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A model and how it came about; position k - 1 of a tuple is of order k."""
+    """A model and the statistics of its training text; position k - 1 of a tuple is of order k."""
 
     table: NgramTable
     sentences: int
     running_words: int
-    """Words of the text without the marks."""
-    found: tuple[int, ...]
-    """Different n-grams of the text; pruning leaves those of `table`."""
+    """Words of the text, without the special ones."""
+    distinct_ngrams: tuple[int, ...]
+    """Of the text, before pruning."""
     discounts: tuple[Discounts, ...]
 
 
@@ -67,14 +67,14 @@ def estimate(
 ) -> Estimate:
     """Estimate a model of some sentences, each a sequence of words.
 
-    `prune[k - 1]` is the highest count at which n-grams of order k are left out, and its last value
-    is for all higher orders too: (0, 0, 1) leaves out what occurs once from order 3 on. It begins
-    with 0, since all words stay, and does not decrease, so that every part of an n-gram that stays
-    does too. Where the counts of an order do not determine its discounts they are `FALLBACK`, with
-    a warning. The result depends on the sentences alone, not on their order.
+    N-grams of order k that occur at most `prune[k - 1]` times are left out; the last value applies
+    to all higher orders too. (0, 0, 1) leaves out n-grams of order 3 and more that occur once. The
+    first value must be 0, since all words stay, and values must not decrease, so that the model has
+    every part of its n-grams. Where the discounts of an order cannot be estimated from its counts
+    they are `FALLBACK`, with a warning. The result does not depend on the order of the sentences.
 
-    Raises TextError if there are no words, or one is empty, has white space or is one of `MARKS`,
-    and ConfigError on an order below 1 or a bad `prune`.
+    Raises TextError if there are no words, or one is empty, contains white space or is one of
+    `SPECIAL_WORDS`, and ConfigError on an order below 1 or a bad `prune`.
     """
     thresholds = _thresholds(order, prune)
     words, tokens = _tokens(sentences)
@@ -87,7 +87,7 @@ def estimate(
         _smoothed(words, levels, counts, discounts, thresholds),
         sentences=number_of_sentences,
         running_words=len(tokens) - 2 * number_of_sentences,
-        found=tuple(len(level.words) for level in levels),
+        distinct_ngrams=tuple(len(level.words) for level in levels),
         discounts=discounts,
     )
 
@@ -105,29 +105,29 @@ def _thresholds(order: int, prune: Sequence[int]) -> list[int]:
 
 
 def _tokens(sentences: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], Integers]:
-    """The words, behind the marks in sorted order, and the text as their indices."""
+    """The special words and the others, sorted, and the text as their indices."""
     index: defaultdict[str, int] = defaultdict()
-    index.default_factory = index.__len__  # a new word gets the next number
-    marks = frozenset(MARKS)
-    for mark in MARKS:
-        index[mark]
+    index.default_factory = index.__len__  # looking up a new word gives it the next number
+    special = frozenset(SPECIAL_WORDS)
+    for word in SPECIAL_WORDS:
+        index[word]
     tokens = array("i")
     for sentence in sentences:
-        if not marks.isdisjoint(sentence):
+        if not special.isdisjoint(sentence):
             raise TextError(
-                f"the sentence {' '.join(sentence)[:60]!r} has one of {', '.join(MARKS)}; expected "
-                "words alone: the estimation marks where sentences begin and end"
+                f"the sentence {' '.join(sentence)[:60]!r} has one of {', '.join(SPECIAL_WORDS)}; "
+                "expected only words: the beginning and end of sentences are added here"
             )
         tokens.append(_START)
         tokens.extend(map(index.__getitem__, sentence))
         tokens.append(_END)
-    found = sorted(index.keys() - marks)
+    found = sorted(index.keys() - special)
     if not found:
         raise TextError("the text has no words; expected at least one")
     for word in found:
         if word.split() != [word]:
             raise TextError(f"expected words without white space, found {word!r}")
-    words = (*MARKS, *found)
+    words = (*SPECIAL_WORDS, *found)
     rank = np.empty(len(words), dtype=np.int64)
     rank[[index[word] for word in words]] = np.arange(len(words))
     return words, rank[np.frombuffer(tokens, dtype=np.intc)]
@@ -144,17 +144,21 @@ class _Level:
     suffix: Integers
     """The row, one order below, of all but its first word."""
     counts: Integers
-    """How often the text has it."""
+    """How often each occurs in the text."""
     starts: NDArray[np.bool_]
-    """Whether it begins with <s>."""
+    """Whether each begins with <s>."""
 
 
 def _count(tokens: Integers, words: int, order: int) -> list[_Level]:
-    """The n-grams of each order up to `order`, inside sentences."""
+    """The n-grams of each order up to `order`, none of them across the end of a sentence."""
     vocabulary, nothing = np.arange(words), np.zeros(words, dtype=np.int64)
     counts = np.bincount(tokens, minlength=words)
     levels = [_Level(vocabulary, nothing, nothing, counts, vocabulary == _START)]
-    rows = tokens  # of the n-gram that begins at each position
+    # An n-gram is the n-gram one shorter that begins at the same position, and one word more. With
+    # (row of the shorter one, word) as its key an order costs one sort of integers, however long
+    # its n-grams are. `rows` has the row of the n-gram at each position, `begins` the positions
+    # that have one.
+    rows = tokens
     begins = np.flatnonzero(tokens != _END)
     for length in range(2, order + 1):
         keys, first, row, counts = np.unique(
@@ -173,7 +177,7 @@ def _count(tokens: Integers, words: int, order: int) -> list[_Level]:
 
 
 def _adjusted(level: _Level, longer: _Level) -> Integers:
-    """How many different words come before each n-gram; the count of those that begin with <s>."""
+    """Adjusted counts: of different words before an n-gram; its own if it begins with <s>."""
     different = np.bincount(longer.suffix, minlength=len(level.words))
     return np.where(level.starts, level.counts, different)
 
@@ -188,7 +192,7 @@ def _discounts(order: int, counts: Integers) -> Discounts:
             return found
     _log.warning(
         "the discounts of order %d cannot be estimated, as %d, %d, %d and %d of its n-grams have "
-        "the adjusted counts 1, 2, 3 and 4 (the text is small or artificial): taking %g, %g and %g",
+        "the adjusted counts 1, 2, 3 and 4 (the text is small or artificial): using %g, %g and %g",
         *(order, n1, n2, n3, n4, *FALLBACK[:3]),
     )
     return FALLBACK
@@ -202,7 +206,7 @@ def _smoothed(
     thresholds: Sequence[int],
 ) -> NgramTable:
     """The model: p(w | h) = share(h w) + backoff(h) · p(w | h without its first word)."""
-    probs = np.full(1, 1 / (len(words) - 1))  # each word but <s>, after nothing
+    probs = np.full(1, 1 / (len(words) - 1))  # order 0: uniform over all words but <s>
     grams = np.empty((1, 0), dtype=np.int32)
     kept = np.ones(1, dtype=bool)
     tables: list[tuple[NDArray[np.int32], Scores]] = []
@@ -212,6 +216,8 @@ def _smoothed(
     ):
         total = np.bincount(level.prefix, count, minlength=len(probs))
         discounted = np.array([0.0, *discount[:3]])[np.minimum(count, 3)]
+        # What is taken from the n-grams of a context, all of it where they are pruned, is its
+        # back-off weight: the mass that the shorter context distributes.
         pruned = level.counts <= threshold if tables else np.zeros(len(count), dtype=bool)
         taken = np.bincount(level.prefix, np.where(pruned, count, discounted), minlength=len(probs))
         backoff = np.divide(taken, total, out=np.ones(len(probs)), where=total > 0)

@@ -1,8 +1,8 @@
 """N-gram language models with back-off, as flat arrays for compiled code.
 
-A context is a number, its *state*. The state of some words is the longest run of the last of them
-that can still change what comes next: one that has continuations in the model or a back-off weight.
-`score_word` walks from state to state, so that nobody handles n-grams as lists of words:
+A context is represented by a number, its *state*. The state after some words is the longest suffix
+of them that can still change what comes next: one that has continuations in the model or a back-off
+weight. `score_word` goes from state to state, so that callers never handle n-grams as lists:
 
     p(word | context) = p of the n-gram (context, word) where the model has it,
                         else backoff(context) · p(word | context without its first word)
@@ -25,24 +25,18 @@ from numpy.typing import NDArray
 from asr.compiled import compiled
 from asr.errors import AsrError, TextError
 from asr.language.hashing import EMPTY, empty_table, find_slot, pair_key
-from asr.language.ngram.arpa import (
-    SENTENCE_END,
-    SENTENCE_START,
-    UNKNOWN,
-    NgramTable,
-    parse_arpa,
-    uncompressed,
-)
-from asr.language.ngram.array_cache import keep_arrays, kept_arrays
-from asr.language.ngram.linking import NgramError, link
+from asr.language.ngram.arpa import parse_arpa, uncompressed
+from asr.language.ngram.array_cache import load_cached_arrays, save_cached_arrays
+from asr.language.ngram.table import SENTENCE_END, SENTENCE_START, UNKNOWN, NgramTable
+from asr.language.ngram.trie_links import NgramError, link_ngrams
 
 Indices = NDArray[np.int32]
 Scores = NDArray[np.float64]
 
 NO_CONTEXT = 0
-KEPT_FROM_BYTES = 1 << 20
-"""Smaller texts are read as fast as what is kept of them."""
-_FORMAT = 1
+CACHE_FROM_BYTES = 1 << 20
+"""Smaller texts are parsed as fast as a cache of them is read."""
+_CACHE_FORMAT = 1
 
 
 class NgramArrays(NamedTuple):
@@ -53,11 +47,11 @@ class NgramArrays(NamedTuple):
     unigram_state: NDArray[np.int32]
     """(W,) the state after it."""
     log_backoff: NDArray[np.float64]
-    """(S,) added where a state does not know the next word."""
+    """(S,) added where the model lacks the next word in a state."""
     backoff_state: NDArray[np.int32]
-    """(S,) the state of one word less, or of still fewer; always of a lower number."""
+    """(S,) the state after one word less, or fewer; always a lower number."""
     keys: NDArray[np.int64]
-    """(H,) hash table of (state, word), for states other than that of no context."""
+    """(H,) hash table of (state, word), for all states but `NO_CONTEXT`."""
     log_prob: NDArray[np.float64]
     """(H,) of the word in that state."""
     next_state: NDArray[np.int32]
@@ -68,7 +62,7 @@ class NgramArrays(NamedTuple):
 def score_word(arrays: NgramArrays, state: int, word: int) -> tuple[float, int]:
     """Natural log-probability of a word in a state, and the state after it.
 
-    A word that the model does not have, -1, is impossible: (-inf, no context).
+    The word -1, one that is not in the model, is impossible: (-inf, NO_CONTEXT).
     """
     if word < 0:
         return -np.inf, NO_CONTEXT
@@ -84,7 +78,7 @@ def score_word(arrays: NgramArrays, state: int, word: int) -> tuple[float, int]:
 
 @compiled
 def score_words(arrays: NgramArrays, state: int, words: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Natural log-probability of each of some words in turn."""
+    """Natural log-probability of each word of a sequence."""
     log_probs = np.empty(len(words))
     for place, word in enumerate(words):
         log_probs[place], state = score_word(arrays, state, word)
@@ -93,11 +87,11 @@ def score_words(arrays: NgramArrays, state: int, words: NDArray[np.int64]) -> ND
 
 @dataclass(frozen=True)
 class NgramModel:
-    """A language model: which word comes next, given up to `order - 1` words before it."""
+    """A language model: probabilities of the next word given up to `order - 1` words before it."""
 
     order: int
     words: tuple[str, ...]
-    """Word i is number i; the marks <s> and </s> are among them, <unk> may be."""
+    """Word i has number i; <s> and </s> are among them, <unk> may be."""
     arrays: NgramArrays
 
     @cached_property
@@ -105,7 +99,7 @@ class NgramModel:
         return {word: number for number, word in enumerate(self.words)}
 
     def word_id(self, word: str) -> int:
-        """The number of a word; of <unk> if the model lacks it, and -1 if it has no <unk>."""
+        """The number of a word; of <unk> if the word is not in the model, and -1 without <unk>."""
         return self._numbers.get(word, self.unknown_word)
 
     @cached_property
@@ -126,18 +120,18 @@ class NgramModel:
     def word_log_probs(
         self, sentence: str | Sequence[str], bos: bool = True, eos: bool = True
     ) -> NDArray[np.float64]:
-        """Natural log-probability of each word of a sentence, and of </s> behind them if `eos`.
+        """Natural log-probability of each word of a sentence, and of </s> after them if `eos`.
 
-        Text is parted into words at white space. Words before `sentence` are none, or <s> if `bos`.
-        An unknown word scores as <unk>, and -inf where the model has none. Raises TextError if a
-        word is <s> or </s>.
+        A string is split into words at white space. The first word follows <s> if `bos`, and has no
+        context otherwise. An unknown word is scored as <unk>, or -inf without one. Raises TextError
+        if a word is <s> or </s>.
         """
         words = sentence.split() if isinstance(sentence, str) else sentence
-        for mark in (SENTENCE_START, SENTENCE_END):
-            if mark in words:
+        for special in (SENTENCE_START, SENTENCE_END):
+            if special in words:
                 raise TextError(
-                    f"the sentence {' '.join(words)[:60]!r} has {mark}; expected words alone: "
-                    "sentences are begun and ended by the language model"
+                    f"the sentence {' '.join(words)[:60]!r} has {special}; expected only words: "
+                    "the language model adds the beginning and end of sentences"
                 )
         numbers = [*map(self.word_id, words)] + [self.end_word] * eos
         state = self.start_state if bos else NO_CONTEXT
@@ -149,27 +143,30 @@ class NgramModel:
 
 
 def compile_model(table: NgramTable) -> NgramModel:
-    """The model of some n-grams, with <s> and </s> among the words.
+    """Compile n-grams, with <s> and </s> among their words, into a model.
 
-    The last words of an n-gram need not be an n-gram of their own (some tools prune so). Raises
-    NgramError on an n-gram that comes twice, and on one whose first words are not an n-gram: its
-    context would have no place.
+    The last words of an n-gram need not be an n-gram themselves (some tools prune them). Raises
+    NgramError on a repeated n-gram, and on one whose first words, its context, are not an n-gram.
     """
     sizes = [len(grams) for grams in table.grams]
-    # N-grams of all orders in one row, behind the empty one; those below the top are contexts.
-    first_of = np.cumsum([1, *sizes])
-    contexts = int(first_of[-2])
-    context, suffix = link(table, first_of)
+    # N-grams of all orders are numbered in one sequence after the empty one; all but those of the
+    # highest order can be contexts.
+    offsets = np.cumsum([1, *sizes])
+    contexts = int(offsets[-2])
+    context, suffix = link_ngrams(table, offsets)
     log_backoff = np.concatenate([[0.0], *table.log_backoffs])[:contexts]
+    # Only contexts that have continuations or a back-off weight become states; any other behaves
+    # exactly like its suffix. Fewer states let a search merge more hypotheses.
     useful = log_backoff != 0
     useful[context] = True
     state = np.cumsum(useful, dtype=np.int32) - 1
-    for first, past in pairwise(first_of[:-1]):
+    # Order by order, as a suffix, being shorter, must have its state already.
+    for first, past in pairwise(offsets[:-1]):
         here = slice(first, past)
         state[here] = np.where(useful[here], state[here], state[suffix[here]])
     state_after = np.concatenate([state, state[suffix[contexts:]]])
 
-    longer = int(first_of[1])  # here begin the n-grams of two words and more
+    longer = int(offsets[1])  # the n-grams of two words and more begin here
     log_probs = np.concatenate([[0.0], *table.log_probs])
     last_words = np.concatenate([grams[:, -1] for grams in table.grams])[longer - 1 :]
     keys = empty_table(len(last_words))
@@ -190,21 +187,21 @@ def compile_model(table: NgramTable) -> NgramModel:
 def _fill(
     arrays: NgramArrays, states: Indices, words: Indices, log_probs: Scores, states_after: Indices
 ) -> None:
-    """Put n-grams in the hash table."""
-    for entry in range(len(states)):
-        slot = find_slot(arrays.keys, states[entry], words[entry])
-        arrays.keys[slot] = pair_key(states[entry], words[entry])
-        arrays.log_prob[slot] = log_probs[entry]
-        arrays.next_state[slot] = states_after[entry]
+    """Insert n-grams into the hash table."""
+    for i in range(len(states)):
+        slot = find_slot(arrays.keys, states[i], words[i])
+        arrays.keys[slot] = pair_key(states[i], words[i])
+        arrays.log_prob[slot] = log_probs[i]
+        arrays.next_state[slot] = states_after[i]
 
 
 def read_arpa(path: Path | str) -> NgramModel:
-    """Read a model from an ARPA file, plain or compressed by gzip.
+    """Read a model from an ARPA file, plain or compressed with gzip.
 
-    A large model is also kept ready for use in a file beside it, `NAME.compiled.npz`, which later
-    calls take in place of the text while that is the same; where it is damaged or cannot be
-    written, they do without. Raises AsrError, naming the line, as `parse_arpa` and
-    `compile_model` do, and if the file cannot be read.
+    A large model is also cached in compiled form in a file beside it, `NAME.compiled.npz`, which
+    later calls read instead as long as the text is the same. A cache that is damaged or cannot be
+    written is ignored. Raises AsrError, naming the line, as `parse_arpa` and `compile_model` do,
+    and if the file cannot be read.
     """
     path = Path(path)
     try:
@@ -213,23 +210,23 @@ def read_arpa(path: Path | str) -> NgramModel:
         raise AsrError(
             f"{path}: cannot read ({error.strerror or error}); expected an ARPA language model"
         ) from error
-    source = f"{_FORMAT} {hashlib.sha256(content).hexdigest()}"
+    source = f"{_CACHE_FORMAT} {hashlib.sha256(content).hexdigest()}"
     cache = path.with_name(f"{path.name}.compiled.npz")
-    kept = kept_arrays(cache, source)
-    model = None if kept is None else _from_arrays(kept)
+    cached = load_cached_arrays(cache, source)
+    model = None if cached is None else _from_arrays(cached)
     if model is not None:
         return model
     data = uncompressed(content, path)
     table, text = parse_arpa(data, path)
     try:
         model = compile_model(table)
-    except NgramError as fault:
+    except NgramError as error:
         raise AsrError(
-            f"{text.where(fault.order, fault.row)}: the {fault.order}-gram "
-            f"{table.spelled(fault.order, fault.row)!r}: {fault.reason}"
-        ) from fault
-    if len(data) >= KEPT_FROM_BYTES:
-        keep_arrays(cache, source, _as_arrays(model))
+            f"{text.locate_ngram(error.order, error.row)}: the {error.order}-gram "
+            f"{table.text(error.order, error.row)!r}: {error.reason}"
+        ) from error
+    if len(data) >= CACHE_FROM_BYTES:
+        save_cached_arrays(cache, source, _as_arrays(model))
     return model
 
 
@@ -238,20 +235,20 @@ def _as_arrays(model: NgramModel) -> dict[str, NDArray[Any]]:
     return {"order": np.array(model.order), "words": words, **model.arrays._asdict()}
 
 
-def _from_arrays(kept: dict[str, NDArray[Any]]) -> NgramModel | None:
-    """The model of `_as_arrays`; None if these cannot have come from there."""
+def _from_arrays(cached: dict[str, NDArray[Any]]) -> NgramModel | None:
+    """The model that `_as_arrays` made these of; None if they are not such arrays."""
     try:
-        words = tuple(kept["words"].tobytes().decode().split("\n"))
-        arrays = NgramArrays(*(kept[name] for name in NgramArrays._fields))
-        model = NgramModel(int(kept["order"]), words, arrays)
+        words = tuple(cached["words"].tobytes().decode().split("\n"))
+        arrays = NgramArrays(*(cached[name] for name in NgramArrays._fields))
+        model = NgramModel(int(cached["order"]), words, arrays)
     except (KeyError, TypeError, ValueError):
         return None
-    marks = {SENTENCE_START, SENTENCE_END}
-    return model if _is_sound(arrays, len(words)) and marks <= set(words) else None
+    required = {SENTENCE_START, SENTENCE_END}
+    return model if _is_sound(arrays, len(words)) and required <= set(words) else None
 
 
 def _is_sound(arrays: NgramArrays, words: int) -> bool:
-    """Whether compiled code, which checks no bounds, may use these arrays."""
+    """Whether the arrays are safe for compiled code, which checks no bounds."""
     states, slots = arrays.log_backoff.size, arrays.keys.size
     sizes = (words, words, states, states, slots, slots, slots)
     kinds = (np.float64, np.int32, np.float64, np.int32, np.int64, np.float64, np.int32)

@@ -1,4 +1,4 @@
-"""How well a language model foresees a text."""
+"""The perplexity of a language model on a text."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,41 +11,41 @@ from asr.language.ngram.model import NgramModel
 
 @dataclass(frozen=True)
 class SentenceScore:
-    """What a model says of one sentence; the </s> behind it counts as one of its tokens."""
+    """The score of one sentence, including the </s> that ends it."""
 
     log_prob: float
-    """Natural logarithm; -inf if a word is unknown and the model has no <unk>."""
-    log_prob_known: float
-    """Over the tokens that the model knows, each after all words before it."""
+    """Natural logarithm; -inf if a word is out of vocabulary and the model has no <unk>."""
+    log_prob_without_oov: float
+    """The same without the words out of vocabulary, which stay in the context of the others."""
     words: int
-    unknown: int
-    """Words out of vocabulary (OOV)."""
+    oov: int
+    """Words out of vocabulary."""
 
 
 @dataclass(frozen=True)
 class TextScore:
-    """The sums over the sentences of a text."""
+    """The scores of a text, summed over its sentences."""
 
     sentences: int
     words: int
-    unknown: int
+    oov: int
     log_prob: float
-    log_prob_known: float
+    log_prob_without_oov: float
 
     @property
     def perplexity(self) -> float:
-        """Over all words and ends of sentences; unknown words count as <unk>."""
+        """Per word and sentence end; words out of vocabulary count as <unk>."""
         return _exp(-self.log_prob / (self.words + self.sentences))
 
     @property
-    def perplexity_known(self) -> float:
-        """Without the unknown words."""
-        return _exp(-self.log_prob_known / (self.words + self.sentences - self.unknown))
+    def perplexity_without_oov(self) -> float:
+        """The same, leaving out words out of vocabulary."""
+        return _exp(-self.log_prob_without_oov / (self.words + self.sentences - self.oov))
 
     @property
-    def unknown_rate(self) -> float:
-        """Unknown words over words: the OOV rate."""
-        return self.unknown / self.words
+    def oov_rate(self) -> float:
+        """The fraction of words that are out of vocabulary."""
+        return self.oov / self.words
 
 
 def score_sentence(model: NgramModel, sentence: Sequence[str]) -> SentenceScore:
@@ -54,21 +54,21 @@ def score_sentence(model: NgramModel, sentence: Sequence[str]) -> SentenceScore:
     known = np.array([model.word_id(word) != model.unknown_word for word in sentence] + [True])
     return SentenceScore(
         log_prob=float(log_probs.sum()),
-        log_prob_known=float(log_probs[known].sum()),
+        log_prob_without_oov=float(log_probs[known].sum()),
         words=len(sentence),
-        unknown=int((~known).sum()),
+        oov=int((~known).sum()),
     )
 
 
-def total(scores: Iterable[SentenceScore]) -> TextScore:
-    """The score of a text from those of its sentences."""
+def sum_scores(scores: Iterable[SentenceScore]) -> TextScore:
+    """The score of a text from the scores of its sentences."""
     scores = list(scores)
     return TextScore(
         sentences=len(scores),
         words=sum(score.words for score in scores),
-        unknown=sum(score.unknown for score in scores),
+        oov=sum(score.oov for score in scores),
         log_prob=math.fsum(score.log_prob for score in scores),
-        log_prob_known=math.fsum(score.log_prob_known for score in scores),
+        log_prob_without_oov=math.fsum(score.log_prob_without_oov for score in scores),
     )
 
 

@@ -1,4 +1,4 @@
-"""Text to estimate language models of, or to measure them on."""
+"""Reading text to train language models on or to evaluate them with."""
 
 import logging
 import unicodedata
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError, TextError
-from asr.language.ngram.arpa import MARKS, SPACE, uncompressed
+from asr.language.ngram.arpa import uncompressed
+from asr.language.ngram.table import SPACE, SPECIAL_WORDS
 
 _log = logging.getLogger(__name__)
 
@@ -15,25 +16,25 @@ _log = logging.getLogger(__name__)
 def read_sentences(path: Path | str, characters: bool = False) -> list[list[str]]:
     """The sentences of a text, each a list of words in Unicode NFC.
 
-    A `.jsonl` file is a manifest, of which the texts count; any other has one sentence a line, in
-    UTF-8, and may be compressed by gzip. With `characters` the characters are the words, and SPACE
-    stands between what were words. Empty sentences are left out, and a message says how many.
+    A `.jsonl` file is a manifest, whose texts are taken; any other file has one sentence per line,
+    in UTF-8, and may be compressed with gzip. With `characters` each character is a word, and SPACE
+    is the one between words. Empty sentences are left out, with a warning that counts them.
 
-    Raises AsrError (ManifestError, TextError) if the file cannot be read or has no words, or if a
-    word is one of `MARKS`, naming the line.
+    Raises AsrError (ManifestError, TextError) if the file cannot be read or has no words, and,
+    naming the line, if a word is SPACE or one of `SPECIAL_WORDS`.
     """
     path = Path(path)
     sentences, empty = [], 0
     for where, text in _texts(path):
         words = text.split()
-        forbidden = next((mark for mark in (*MARKS, SPACE) if mark in words), None)
+        forbidden = next((special for special in (*SPECIAL_WORDS, SPACE) if special in words), None)
         if forbidden is not None:
             raise TextError(
-                f"{where}: {forbidden} is a mark of language models; expected words alone, found "
-                f"{text[:80]!r}; take the marks out of the text"
+                f"{where}: {forbidden} is reserved for language models; expected only words, found "
+                f"{text[:80]!r}; remove it from the text"
             )
         if words:
-            sentences.append(spell(words) if characters else words)
+            sentences.append(split_characters(words) if characters else words)
         else:
             empty += 1
     if not sentences:
@@ -43,13 +44,13 @@ def read_sentences(path: Path | str, characters: bool = False) -> list[list[str]
     return sentences
 
 
-def spell(words: list[str]) -> list[str]:
-    """The characters of a sentence as the words of a character model."""
+def split_characters(words: list[str]) -> list[str]:
+    """A sentence as the words of a character model: its characters, and SPACE between words."""
     return [SPACE if character == " " else character for character in " ".join(words)]
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Each text and where it stands."""
+    """Each text, with its location for messages."""
     if path.suffix.lower() == ".jsonl":
         for utterance in read_manifest(path, require_audio=False):
             yield f"{path}: {utterance.id}", utterance.text

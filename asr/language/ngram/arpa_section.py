@@ -1,4 +1,7 @@
-"""The lines of an ARPA section read by compiled code: numbers, words and where a line is wrong."""
+"""The compiled part of the ARPA parser: the lines of one section.
+
+It only finds out that a line is wrong; `asr.language.ngram.arpa` then looks at it again to say why.
+"""
 
 from dataclasses import dataclass
 
@@ -13,16 +16,16 @@ _NEWLINE, _BACKSLASH = ord("\n"), ord("\\")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words of the 1-grams, by their place in the text."""
+    """The words of the 1-grams, as positions in the text."""
 
     slots: NDArray[np.int32]
-    """An open-addressing hash table of words; -1 where empty."""
+    """A hash table of word numbers with open addressing; -1 where empty."""
     spans: NDArray[np.int64]
-    """(words, 2) where each begins and ends in the text."""
+    """(words, 2) where each word begins and ends in the text."""
 
     @classmethod
     def for_words(cls, count: int) -> "Vocabulary":
-        """An empty one with room for so many words."""
+        """An empty vocabulary with room for `count` words."""
         slots = np.full(1 << (2 * count).bit_length(), -1, dtype=np.int32)
         return cls(slots, np.empty((count, 2), dtype=np.int64))
 
@@ -39,9 +42,9 @@ def parse_section(
 ) -> tuple[int, int, bool]:
     """Fill `grams (rows, k)` and `scores (rows, 2)` from the lines up to the next heading.
 
-    `slots` and `spans` are of a `Vocabulary`, which the 1-grams fill. `backs_off` says whether the
-    n-grams may have back-offs. Returns the rows filled, the position reached, and False if the line
-    there is no n-gram or one too many words.
+    `slots` and `spans` are those of a `Vocabulary`, which the 1-grams fill. `backs_off` says
+    whether the n-grams may have back-offs. Returns the rows filled, the position reached, and False
+    if the line at that position is not a valid n-gram.
     """
     rows, order = grams.shape
     row = 0
@@ -54,11 +57,12 @@ def parse_section(
             if text[first] == _BACKSLASH or row == rows:
                 break
             scores[row, 0] = _number(text, first, past)
-            if not scores[row, 0] <= 0:
+            if not scores[row, 0] <= 0:  # NaN, for a field that is no number, included
                 return row, position, False
             for place in range(order):
                 first, past = _next_field(text, past, end)
                 slot = _word_slot(text, first, past, slots, spans)
+                # 1-grams must be new words, the words of longer n-grams must be known ones.
                 if first == end or (slots[slot] >= 0) == (order == 1):
                     return row, position, False
                 if order == 1:
@@ -78,7 +82,7 @@ def parse_section(
 
 @compiled
 def _next_field(text: NDArray[np.uint8], position: int, end: int) -> tuple[int, int]:
-    """Where the next field of a line begins and ends; twice `end` if none is left."""
+    """Where the next field of a line begins and ends; `(end, end)` if none is left."""
     while position < end and _is_blank(text[position]):
         position += 1
     past = position
@@ -95,7 +99,7 @@ def _word_slot(
     slots: NDArray[np.int32],
     spans: NDArray[np.int64],
 ) -> int:
-    """The slot of a word in the vocabulary, empty if it is not there."""
+    """The slot of a word in the vocabulary, or the empty slot where it would go."""
     code = past - first
     for position in range(first, past):
         code = scatter(code ^ text[position])
@@ -114,7 +118,11 @@ def _word_slot(
 
 @compiled
 def _number(text: NDArray[np.uint8], first: int, past: int) -> float:
-    """A decimal number or an infinity; NaN if the field is neither."""
+    """Parse a decimal number or an infinity; NaN if the field is neither.
+
+    Digits are accumulated in a float64 and scaled once: precise enough for ARPA files, which have
+    seven digits or so.
+    """
     sign = -1.0 if text[first] == ord("-") else 1.0
     if text[first] == ord("-") or text[first] == ord("+"):
         first += 1
@@ -160,5 +168,5 @@ def _is_digit(byte: int) -> bool:
 
 @compiled
 def _is_blank(byte: int) -> bool:
-    """Whether `bytes.split` parts fields here."""
+    """Whether `bytes.split` separates fields here."""
     return byte == ord(" ") or ord("\t") <= byte <= ord("\r")

@@ -1,39 +1,47 @@
-"""How the n-grams of a model hang together: each one's context, and what it ends in."""
+"""The n-grams of a model as a trie: the context and the suffix of each.
+
+The context of an n-gram is all but its last word, its parent in the trie. Its suffix is the longest
+n-gram of the model that it ends in, where a search continues after it.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asr.compiled import compiled
 from asr.language.hashing import EMPTY, empty_table, find_slot, pair_key
-from asr.language.ngram.arpa import NgramTable
+from asr.language.ngram.table import NgramTable
 
 Indices = NDArray[np.int32]
 
 
 class NgramError(Exception):
-    """An n-gram that cannot be part of a model: its place in the table, and why."""
+    """An n-gram that cannot be part of a model: its position in the table, and why."""
 
     def __init__(self, order: int, row: int, reason: str) -> None:
         super().__init__(f"{order}-gram {row}: {reason}")
         self.order, self.row, self.reason = order, row, reason
 
 
-def link(table: NgramTable, first_of: NDArray[np.int64]) -> tuple[Indices, Indices]:
-    """The context of each n-gram, and the longest n-gram below the top that it ends in."""
-    total = int(first_of[-1])
+def link_ngrams(table: NgramTable, offsets: NDArray[np.int64]) -> tuple[Indices, Indices]:
+    """The context and the suffix of each n-gram; suffixes are below the highest order.
+
+    N-grams of all orders are numbered in one sequence, those of order k from `offsets[k - 1]`; 0 is
+    the empty n-gram. Raises NgramError on a repeated n-gram and on one without its context.
+    """
+    total = int(offsets[-1])
     context, suffix = np.zeros(total, dtype=np.int32), np.zeros(total, dtype=np.int32)
     keys = empty_table(total)
     values = np.zeros(len(keys), dtype=np.int32)
     for order in range(2, table.order + 1):
-        first = int(first_of[order - 1])
+        first = int(offsets[order - 1])
         row, repeats = _link_order(table.grams[order - 1], first, keys, values, context, suffix)
         if repeats:
-            raise NgramError(order, row, "stands there already on an earlier line")
+            raise NgramError(order, row, "is already on an earlier line")
         if row < len(table.grams[order - 1]):
             raise NgramError(
                 order,
                 row,
-                f"its first words are not among the {order - 1}-grams; make the model with a tool "
+                f"its first words are not among the {order - 1}-grams; build the model with a tool "
                 "that keeps the contexts of its n-grams",
             )
     return context, suffix
@@ -48,14 +56,15 @@ def _link_order(
     context: Indices,
     suffix: Indices,
 ) -> tuple[int, bool]:
-    """Link the n-grams of one order to those below; they are numbered from `first`.
+    """Link the n-grams of one order to the shorter ones; they are numbered from `first`.
 
-    Returns the row it stopped at, and whether because the n-gram was there already.
+    `keys` and `values` map (n-gram, word) to the n-gram with that word appended. Returns the row it
+    stopped at, and whether that is because the n-gram is a repetition.
     """
     rows, order = grams.shape
     for row in range(rows):
         node = int(1 + grams[row, 0])
-        for place in range(1, order - 1):
+        for place in range(1, order - 1):  # walk down to the context
             slot = find_slot(keys, node, grams[row, place])
             if keys[slot] == EMPTY:
                 return row, False
@@ -66,6 +75,8 @@ def _link_order(
             return row, True
         keys[slot], values[slot] = pair_key(node, word), first + row
         context[first + row] = node
+        # The suffix of (context, word) is the longest suffix of the context that `word` can follow,
+        # with it: shorter and shorter suffixes are tried, down to the word alone.
         shorter = int(suffix[node])
         slot = find_slot(keys, shorter, word)
         while shorter != 0 and keys[slot] == EMPTY:
