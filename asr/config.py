@@ -1,7 +1,7 @@
 """Strict conversion between frozen dataclasses and plain JSON values.
 
-Each room defines its own configuration dataclass beside the code that uses it; this module turns
-them into dictionaries and back, and refuses what it does not know by naming the key.
+Each package defines its configuration dataclass beside the code that uses it; this module converts
+them to dictionaries and back, and refuses unknown keys and invalid values by name.
 """
 
 import dataclasses
@@ -94,17 +94,25 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one dictionary by dotted names, e.g. `encoder.hidden`, in order."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Settings whose values differ, by their dotted names."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for name in [*before, *(name for name in now if name not in before)]:
-        one, other = before.get(name), now.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            inner = differences(one, other)
-            found |= {f"{name}.{key}": values for key, values in inner.items()}
-        elif one != other:
-            found[name] = one, other
-    return found
+    """Settings whose values differ, by their dotted names; a missing value counts as None."""
+    one, other = flatten(before), flatten(now)
+    return {
+        name: (one.get(name), other.get(name))
+        for name in dict.fromkeys([*one, *other])
+        if one.get(name) != other.get(name)
+    }
 
 
 def override(config: T, assignments: Sequence[str]) -> T:

@@ -1,6 +1,6 @@
-"""Files that are written whole or not at all, singly or several at once.
+"""Atomic writing of files, one at a time or several together.
 
-A kill, a full disk or Ctrl-C while writing leaves what was there before.
+A kill, a full disk or Ctrl-C while writing leaves the previous content in place.
 """
 
 import errno
@@ -25,7 +25,7 @@ _ADVICE = {
     errno.EFBIG: "raise the file size limit (`ulimit -f`) and try again",
     errno.ENOENT: "create the folder first",
     errno.ENOTDIR: "choose a path whose parents are folders",
-    errno.EEXIST: "choose another name, or move what stands there",
+    errno.EEXIST: "choose another name, or move the existing file",
     errno.EISDIR: "choose the path of a file, not of a folder",
     errno.EACCES: "choose a folder that you may write to",
     errno.EPERM: "choose a folder that you may write to",
@@ -38,15 +38,15 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary file beside `path` that takes its place when the block ends well.
+    """Yield a temporary file beside `path` that replaces it when the block ends without an error.
 
     The temporary file exists, is empty and has the suffix of `path`, for writers that choose their
-    format by it. Its content is on the disk before the name changes hands. If the block or the
-    write fails in any way, Ctrl-C included, the temporary file is removed and `path` is as it was.
-    A link is followed; a device or a pipe (`/dev/stdout`) has nothing to keep, and is yielded
-    itself. The folder must exist.
+    format by it. Its content is flushed to disk before it is renamed. If the block or the write
+    fails in any way, Ctrl-C included, the temporary file is removed and `path` is unchanged. Links
+    are followed; a device or a pipe (`/dev/stdout`) cannot be replaced and is yielded itself. The
+    folder must exist.
 
-    Raises AsrError, naming `path` and the cure, in place of any OSError, from the block as well.
+    Any OSError, also from the block, becomes an AsrError that names `path` and what to do.
     """
     path = Path(path)
     try:
@@ -61,29 +61,29 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             temporary.touch(exist_ok=False)
             yield temporary
             sync(temporary)
-            with suppress(OSError):  # a new file, or a disk that knows no modes
+            with suppress(OSError):  # a new file, or a file system without modes
                 shutil.copymode(target, temporary)
             temporary.replace(target)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
-        with suppress(OSError):  # the name has changed hands; some network disks refuse this
+        # So that the new name survives a power failure; some network file systems refuse this.
+        with suppress(OSError):
             sync(target.parent)
     except OSError as error:
         raise AsrError(write_error(path, error)) from error
 
 
 def write_files_atomic(folder: Path | str, contents: Mapping[str, bytes]) -> None:
-    """Put several files in a folder so that a reader finds all the new ones or all the old ones.
+    """Write several files to a folder so that a reader finds all the new ones or all the old ones.
 
-    The new files are written to `.incoming`. Renaming that folder to `.complete` is the one step
-    in which they come to count; then they move up to their places. `read_committed` takes a file
-    from `.complete` if it is still there, and the next write finishes a move that was cut short.
-    The folder is made if it is missing, and its other files are left alone. One process at a time
-    may write to it.
+    The new files are written to `.incoming`. Renaming that folder to `.complete` commits them all
+    in one step; then they are moved to their places. `read_committed` takes a file from `.complete`
+    if it is still there, and the next write finishes an interrupted move. The folder is created if
+    it is missing, and its other files are left alone. Only one process at a time may write to it.
 
-    Raises AsrError, naming the folder and the cure, if it cannot be written.
+    Raises AsrError, naming the folder and what to do, if it cannot be written.
     """
     folder = Path(folder)
     incoming = folder / _INCOMING
@@ -108,7 +108,9 @@ def write_files_atomic(folder: Path | str, contents: Mapping[str, bytes]) -> Non
         _settle(folder)
     except OSError as error:
         _log.warning(
-            "%s: saved, but not yet moved into place (%s); the next save does it", folder, error
+            "%s: saved, but not yet moved into place (%s); the next save will do that",
+            folder,
+            error,
         )
 
 
@@ -119,8 +121,8 @@ def read_committed(folder: Path, name: str, max_bytes: int) -> bytes | None:
     """
     for path in (folder / _COMPLETE / name, folder / name):
         try:
-            if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-                raise AsrError(f"{path}: expected a file, found something else")
+            if path.exists() and not path.is_file():  # opening a pipe would block for ever
+                raise AsrError(f"{path}: expected a regular file, found something else")
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if size > max_bytes:
@@ -154,15 +156,15 @@ def _settle(folder: Path) -> None:
 
 
 def write_error(path: Path, error: OSError) -> str:
-    """One line on a failed write: the file, the cause and what to do."""
+    """The message for a failed write: the file, the cause and what to do."""
     cause = error.strerror or str(error)
     advice = _ADVICE.get(error.errno or 0, "check the disk and the path")
-    return f"{path}: cannot write ({cause}); what was there before is unchanged; {advice}"
+    return f"{path}: cannot write ({cause}); the previous content is unchanged; {advice}"
 
 
 def sync(path: Path) -> None:
-    """Wait until the content of a file, or the list of names in a folder, is on the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders and needs no such call
+    """Wait until the content of a file, or the list of names in a folder, is on disk."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders and does not need this
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
@@ -172,7 +174,7 @@ def sync(path: Path) -> None:
 
 
 def make_folder(path: Path | str) -> None:
-    """Make a folder and its parents, if it is missing. Raises AsrError, naming it and the cure."""
+    """Create a folder and its parents if missing. Raises AsrError, naming it and what to do."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -187,16 +189,16 @@ def write_text_atomic(path: Path | str, text: str) -> None:
 
 
 def encode_utf8(text: str, where: Path | str) -> bytes:
-    """The bytes of a text that is to be written to the file `where`.
+    """Encode a text that is to be written to the file `where`.
 
-    Raises AsrError on a lone surrogate, Python's sign for a byte that is no character.
+    Raises AsrError on a lone surrogate, which Python reads for a byte that is not valid UTF-8.
     """
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise AsrError(
-            f"{where}: cannot write {text[error.start : error.end]!r} as UTF-8; a file name or a "
-            "text read earlier holds bytes that are no characters: mend it there"
+            f"{where}: cannot write {text[error.start : error.end]!r} as UTF-8; it comes from a "
+            "file name or text with bytes that are not valid UTF-8: correct it there"
         ) from error
 
 
@@ -206,9 +208,9 @@ def write_json_atomic(path: Path | str, value: Any) -> None:
 
 
 def json_text(value: Any, where: Path | str) -> str:
-    """The JSON form in which every file of this package is written; keys stay in their order.
+    """A value as JSON in the form of all files of this package; keys stay in their order.
 
-    Raises AsrError on a value that JSON cannot carry, not-a-number and infinity included.
+    Raises AsrError on a value that JSON cannot represent, NaN and infinity included.
     """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.config import differences, from_dict, override, to_dict
+from asr.config import differences, flatten, from_dict, override, to_dict
 from asr.errors import ConfigError
 from asr.model.acoustic import EncoderConfig
 from asr.signal.augment import AugmentConfig
@@ -204,3 +204,12 @@ def test_differences_go_by_dotted_names() -> None:
         "new": (None, 5),
     }
     assert differences(now, json.loads(json.dumps(now))) == {}
+
+
+def test_flattened_settings_have_dotted_names() -> None:
+    assert flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {
+        "a.b.c": 1,
+        "a.d": [2],
+        "e": None,
+    }
+    assert flatten({"empty": {}}) == {}

@@ -1,4 +1,4 @@
-"""The waveform of an utterance, wherever it lies: in a file, in a part of one, in a shard."""
+"""Reads the waveform of an utterance from a file, a segment of a file, or a shard."""
 
 import functools
 import io
@@ -19,39 +19,40 @@ from asr.signal import audio
 def read_utterance(utterance: Utterance, sample_rate: int | None = None) -> tuple[Tensor, int]:
     """The waveform `(S,)` float32 of an utterance, and its sample rate in Hz.
 
-    A part of a recording is cut out at the recording's own rate. Resampled if `sample_rate` is
-    given. Raises AudioError as `audio.read` does, and on a shard that is missing, truncated or
-    not the one that was written; AsrError if a shard cannot be copied from its URL to the disk.
+    Segments are cut at the sample rate of the recording, then resampled if `sample_rate` is given.
+    Raises AudioError as `audio.read` does, and on a shard that is missing, truncated or not the one
+    described in `shards.json`; AsrError if the copy of a remote shard cannot be written.
     """
     if utterance.member is not None:
         content = read_member(utterance.member)
         return audio.read(utterance.audio_filepath, sample_rate, content=content)
-    part = None if utterance.offset is None else (utterance.offset, utterance.duration)
-    return audio.read(utterance.audio_filepath, sample_rate, part=part)
+    segment = None if utterance.offset is None else (utterance.offset, utterance.duration)
+    return audio.read(utterance.audio_filepath, sample_rate, segment=segment)
 
 
 def read_member(member: Member) -> bytes:
     """The bytes of a recording in a shard. Raises as `read_utterance` does."""
     shard = member.shard
-    with _opened(shard) as file:
+    with _open_shard(shard) as file:
         status = os.fstat(file.fileno())
         if status.st_size != shard.num_bytes:
-            found = f"{status.st_size}: it is truncated or another one"
+            found = f"{status.st_size}: it is truncated or a different one"
             raise shard_error(shard, f"{shard.num_bytes} bytes", found)
-        # The time of a copy is that of its last use.
-        seen = (status.st_ino, 0 if shard.is_remote else status.st_mtime_ns)
-        if _checked.get(shard) != seen:
+        # The modification time of a cached copy is that of its last use and does not count.
+        identity = (status.st_ino, 0 if shard.is_remote else status.st_mtime_ns)
+        if _checked.get(shard) != identity:
             check_members(file, shard, functools.partial(_names_in_manifest, shard))
-            _checked[shard] = seen
+            _checked[shard] = identity
         return member_bytes(file, member)
 
 
 _checked: dict[Shard, tuple[int, int]] = {}
-"""Shards whose members this process has checked, and which file it was; once is enough."""
+"""Shards whose members this process has checked, with the identity of the file: listing a tar file
+takes too long to do it at every access."""
 
 
 def _names_in_manifest(shard: Shard) -> set[str]:
-    """The members that the manifest beside a shard names."""
+    """Names of the members of a shard in the manifest beside it."""
     members = {
         utterance.member
         for utterance in read_manifest(Path(shard.location).parent / MANIFEST_FILE, False)
@@ -60,7 +61,7 @@ def _names_in_manifest(shard: Shard) -> set[str]:
 
 
 @contextmanager
-def _opened(shard: Shard) -> Iterator[BinaryIO]:
+def _open_shard(shard: Shard) -> Iterator[BinaryIO]:
     if shard.is_remote:
         with open_cached_shard(shard.location, shard.num_bytes, shard.sha256) as file:
             yield file

@@ -32,12 +32,12 @@ class EncoderConfig:
     convolution_channels: int = 32
     """Channels of the convolutional front end; 0 leaves it out."""
     subsampling: Literal[1, 2, 3, 4] = 4
-    """Feature frames to one output frame; 1 without the convolutional front end."""
+    """Feature frames per output frame; must be 1 without the convolutional front end."""
     norm: Literal["layer", "batch", "none"] = "layer"
     dropout: float = 0.3
     early_predictions: tuple[int, ...] = ()
-    """Recurrent layers, the first being 1, behind which the tokens are predicted already; what is
-    predicted there is told to the layer above (self-conditioned CTC, Nozaki & Komatsu 2021)."""
+    """Recurrent layers, counted from 1, whose output gets a CTC prediction of its own, which is
+    fed back into the input of the next layer (self-conditioned CTC, Nozaki & Komatsu 2021)."""
 
     def __post_init__(self) -> None:
         if min(self.layers, self.hidden, self.projection) < 1:
@@ -65,8 +65,8 @@ class EncoderConfig:
 class AcousticModel(nn.Module):
     """Stacked bidirectional recurrent encoder with a CTC output layer (Graves et al. 2013).
 
-    Front end → projection → (dropout → recurrent layer → norm) × layers → dropout → tokens. Early
-    predictions come through the same dropout and output layer as the last.
+    Front end → projection → (dropout → recurrent layer → norm) × layers → dropout → tokens.
+    Intermediate predictions use the same dropout and output layer as the final one.
     """
 
     def __init__(self, config: EncoderConfig, num_features: int, num_tokens: int) -> None:
@@ -104,14 +104,14 @@ class AcousticModel(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features `(N, T, F)`, lengths `(N,)` to log_probs `(N, T', C)` in nats, lengths `(N,)`.
 
-        What stands in the padding of `features` does not matter.
+        The content of the padding of `features` does not matter.
         """
         predictions, lengths = self.predictions(features, lengths)
         return predictions[-1], lengths
 
     def predictions(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
-        """As `forward`, with the log_probs of the early predictions before the last."""
-        # Not a product with the mask: 0 × NaN is NaN.
+        """As `forward`, with the log_probs of the intermediate predictions before the final one."""
+        # Filled rather than multiplied by the mask: 0 × NaN is NaN.
         frames = features.masked_fill(~length_mask(lengths, features.shape[1])[:, :, None], 0.0)
         if self.subsampling is not None:
             frames = self.subsampling(frames, lengths)
@@ -131,7 +131,11 @@ class AcousticModel(nn.Module):
 
 
 class IntermediateOutputs(nn.Module):
-    """A model as training calls it: forward gives its early predictions too."""
+    """A model as training calls it: `forward` also returns the intermediate predictions.
+
+    A module of its own because DistributedDataParallel synchronises gradients only of what goes
+    through `forward`.
+    """
 
     def __init__(self, model: AcousticModel) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Recurrent cells by name. A new fused cell is one line here."""
+"""Recurrent cells by name; a new fused cell is one more line of the table."""
 
 from collections.abc import Callable
 

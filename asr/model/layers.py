@@ -2,11 +2,11 @@
 
 Padding never reaches a real frame: convolutions see zeros beyond each length, the backward
 direction starts at each utterance's own last frame, and normalisation counts real frames only.
-So an utterance gives the same output alone and in any batch.
+An utterance therefore gives the same output alone and in any batch.
 
-Frames are `(N, T, H)` throughout but lie in memory a frame of the whole batch at a time, as the
-recurrent kernels read and write them: what works frame by frame goes through `framewise`, and
-nothing is copied on the way from one recurrent layer to the next.
+Frames have the shape `(N, T, H)` but the memory layout of a contiguous `(T, N, H)`, which the
+recurrent kernels read and write. Layers that work on single frames go through `framewise`, which
+keeps this layout, so that nothing is copied between one recurrent layer and the next.
 """
 
 from typing import Any
@@ -24,27 +24,31 @@ def length_mask(lengths: Tensor, num_frames: int) -> Tensor:
 
 
 def framewise(layer: nn.Module, frames: Tensor) -> Tensor:
-    """What `layer` makes of each frame of `(N, T, H)`, laid in memory as the frames are best."""
+    """Apply `layer` to each frame of `(N, T, H)`, in the time-major memory layout."""
     output: Tensor = layer(frames.transpose(0, 1)).transpose(0, 1)
     return output
 
 
 def reverse_frames(frames: Tensor, lengths: Tensor) -> Tensor:
-    """Turn `(N, T, H)` around in time within each length; padding stays where it is."""
+    """Reverse `(N, T, H)` in time within each length; padding stays where it is.
+
+    A selection of the rows of a `(T · N, H)` matrix, since `flip` knows no lengths.
+    """
     utterances, total, _ = frames.shape
     time = torch.arange(total, device=frames.device)[:, None]
     mirrored = lengths - 1 - time
     source = torch.where(mirrored >= 0, mirrored, time) * utterances
     source = source + torch.arange(utterances, device=frames.device)
     rows = frames.transpose(0, 1).flatten(0, 1)
-    turned: Tensor = _OwnInverse.apply(rows, source.flatten())  # type: ignore[no-untyped-call]
+    turned: Tensor = _SelfInversePermutation.apply(rows, source.flatten())  # type: ignore[no-untyped-call]
     return turned.view(total, utterances, -1).transpose(0, 1)
 
 
-class _OwnInverse(torch.autograd.Function):
-    """Rows put in an order that, applied twice, changes nothing: so backward is forward.
+class _SelfInversePermutation(torch.autograd.Function):
+    """Reorder rows by a permutation that is its own inverse, so that backward is forward.
 
-    The gradient of a general selection has to add rows up, at several times the cost.
+    The gradient of a general `index_select` has to sum over rows that were selected more than once,
+    at several times the cost.
     """
 
     @staticmethod
@@ -59,11 +63,11 @@ class _OwnInverse(torch.autograd.Function):
 
 
 class Dropout(nn.Dropout):
-    """Each value 0 with probability p, else divided by 1 - p (Srivastava et al. 2014).
+    """Set each value to 0 with probability p, else divide it by 1 - p (Srivastava et al. 2014).
 
-    On a CPU, where drawing is what dropout costs, four values share a random number of 64 bits:
-    p is rounded to a multiple of 2^-16, and the scale goes by the rounded one, so that the
-    expectation is exact.
+    On a CPU most of the cost of dropout is drawing random numbers, so four values share one of
+    64 bits. p is rounded to a multiple of 2^-16, and the scale follows the rounded value, so that
+    the expectation is exact.
     """
 
     STEPS = 2**16
@@ -75,6 +79,7 @@ class Dropout(nn.Dropout):
         kept = max(1, round((1 - self.p) * self.STEPS))
         quarters = torch.empty(-(-frames.numel() // 4), dtype=torch.int64)
         draws = quarters.random_(-(2**63), None).view(torch.int16)[: frames.numel()]
+        # Draws are signed, from -STEPS / 2 on: `kept` of the STEPS values lie below the bound.
         mask = (draws < kept - self.STEPS // 2).to(frames.dtype).mul_(self.STEPS / kept)
         return frames * mask.view_as(frames.transpose(0, 1)).transpose(0, 1)
 
@@ -82,7 +87,7 @@ class Dropout(nn.Dropout):
 class FusedLayer(nn.Module):
     """One direction of a recurrent layer computed by the library: `(N, T, F)` to `(N, T, H)`.
 
-    Recurrent weights start orthogonal, a gate at a time, and the LSTM's forget gate starts open
+    Recurrent weights are initialised orthogonal, gate by gate, and the LSTM's forget gate open
     (bias 1, Jozefowicz et al. 2015).
     """
 
@@ -115,7 +120,7 @@ class Bidirectional(nn.Module):
         self.output_size = 2 * hidden
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """The past in the first H outputs of each frame, the future in the last H."""
+        """`(N, T, F)` to `(N, T, 2H)`: first H outputs forward in time, last H backward."""
         past = self.forward_layer(frames)
         future = self.backward_layer(reverse_frames(frames, lengths))
         both = past.transpose(0, 1), reverse_frames(future, lengths).transpose(0, 1)
@@ -150,7 +155,7 @@ class FrameLayerNorm(nn.Module):
 
 
 class NoNorm(nn.Module):
-    """Frames as they are."""
+    """No normalisation."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -186,7 +191,7 @@ class ConvSubsampling(nn.Module):
         self.set_factor(factor)
 
     def set_factor(self, factor: int) -> None:
-        """Divide time by `factor` from now on: no weight depends on it."""
+        """Divide time by `factor` from now on; no weight depends on it."""
         self.strides = self.TIME_STRIDES[factor]
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
             convolution.stride = (stride, 2)  # type: ignore[assignment]
@@ -198,12 +203,13 @@ class ConvSubsampling(nn.Module):
         return lengths
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Channels of one frame lie side by side: `(N, T', channels * F / 4)`."""
+        """`(N, T, F)` to `(N, T', channels * F / 4)`, the channels of a frame side by side."""
         first, second = self.convolutions
         planes = first(frames.unsqueeze(1)).contiguous(memory_format=torch.channels_last)
         lengths = (lengths + self.strides[0] - 1) // self.strides[0]
         mask = length_mask(lengths, planes.shape[2])[:, None, :, None]
-        # In place: these planes are the largest tensors of a step.
+        # In place because these planes are the largest tensors of a training step. What the first
+        # convolution made of the padding must be 0 again before the second one sees it.
         planes = planes.mul_(mask.to(planes.dtype)).relu_()
         planes = second(planes).relu_()
         output: Tensor = planes.permute(2, 0, 1, 3).flatten(2).transpose(0, 1)

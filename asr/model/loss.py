@@ -16,12 +16,12 @@ from asr.text.tokens import BLANK
 def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
     """Negative log-likelihood of each target, in nats: `(N,)`, neither averaged nor summed.
 
-    `log_probs` `(N, T, C)`, `lengths` `(N,)`, `targets` `(N, U)`, `target_lengths` `(N,)`; what
-    the padding of either holds does not matter. Computed in float32 under autocast and for half
+    `log_probs` `(N, T, C)`, `lengths` `(N,)`, `targets` `(N, U)`, `target_lengths` `(N,)`; the
+    content of the padding of both does not matter. Computed in float32 under autocast and for half
     precision, in float64 for float64. A target that cannot fit its frames (fewer than its tokens
-    plus its repeated neighbours) costs inf, and its gradient is NaN: such an utterance is to be
-    refused before training, not hidden. As torch computes it, the gradient is that of the logits,
-    and right only when `log_probs` come out of `log_softmax`.
+    plus its repeated neighbours) has a loss of inf and a gradient of NaN: such an utterance must be
+    refused before training rather than hidden. torch's gradient is that with respect to the logits,
+    and is correct only if `log_probs` come from `log_softmax`.
 
     Raises ConfigError on a length beyond the frames or the targets, and on a target token that is
     the blank or outside the C tokens.
@@ -51,11 +51,11 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths
 
 
 def consistency_loss(log_probs: Tensor, lengths: Tensor) -> Tensor:
-    """How much two views of each utterance disagree, in nats: `(N,)`, summed over frames.
+    """Disagreement between two views of each utterance, in nats: `(N,)`, summed over frames.
 
     `log_probs` `(2N, T, C)` and `lengths` `(2N,)` hold the first view of every utterance, then the
-    second of every one. Each frame costs the mean of the two Kullback–Leibler divergences, each
-    towards the other view taken as given (Yao et al. 2024, CR-CTC, arXiv 2410.05101).
+    second of every one. The loss of a frame is the mean of the two Kullback–Leibler divergences,
+    each with the other view detached from the gradient (Yao et al. 2024, CR-CTC, arXiv 2410.05101).
     """
     first, second = log_probs.chunk(2)
     divergence = F.kl_div(first, second.detach(), reduction="none", log_target=True)

@@ -1,4 +1,4 @@
-"""Audio in and out: whatever soundfile decodes, as mono float32 waveforms."""
+"""Reads and writes audio files as mono float32 waveforms, and finds them in folders."""
 
 import dataclasses
 import glob
@@ -14,24 +14,24 @@ from torch import Tensor
 
 from asr.errors import AudioError
 from asr.files import atomic_write
-from asr.signal.audio_file import DEFAULT_LIMITS, AudioInfo, Limits, Part, RawFormat, open_audio
+from asr.signal.audio_file import DEFAULT_LIMITS, AudioInfo, Limits, RawFormat, Segment, open_audio
 from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error
 
-__all__ = ["SUFFIXES", "AudioInfo", "Limits", "Part", "RawFormat"]
+__all__ = ["SUFFIXES", "AudioInfo", "Limits", "RawFormat", "Segment"]
 __all__ += ["encode", "find_audio", "probe", "read", "write"]
 
 SUFFIXES = frozenset(
     ".wav .wave .rf64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .sph .nist".split()
 )
-"""File name endings, in lower case, that `find_audio` looks for in folders."""
+"""File name suffixes, in lower case, that `find_audio` looks for in folders."""
 
 
 def probe(
     path: Path | str, raw: RawFormat | None = None, limits: Limits = DEFAULT_LIMITS
 ) -> AudioInfo:
-    """What a file holds, by its header; a stream that does not state its length is counted through.
+    """Properties of a file from its header; a stream of unknown length is decoded to count it.
 
-    Raises AudioError as `read` does, save for damage that shows only in decoding.
+    Raises AudioError as `read` does, except for damage that shows only in decoding.
     """
     with open_audio(Path(path), raw, limits) as source:
         if source.info.frames < UNKNOWN_FRAMES:
@@ -46,42 +46,43 @@ def read(
     sample_rate: int | None = None,
     raw: RawFormat | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    part: Part | None = None,
+    segment: Segment | None = None,
     content: bytes | None = None,
 ) -> tuple[Tensor, int]:
-    """A file as `(S,)` float32, and its sample rate in Hz.
+    """Read a file as a waveform `(S,)` float32, with its sample rate in Hz.
 
-    All of it, or with `part` the samples from an offset on, for a duration, both in seconds. If the
-    file's bytes are given as `content`, `path` only names them in messages.
+    `segment`, an offset and a duration in seconds, selects a part of the file. If the content of
+    the file is given as `content`, `path` only names it in messages.
 
-    Channels are averaged, and the audio is resampled if `sample_rate` is given; the log (logger
-    `asr.audio`) says so once for each number of channels and each rate. Full scale is 1; float
-    files may exceed it and are left as they are. Headerless files need `raw`, which then holds for
+    Channels are averaged, and the audio is resampled if `sample_rate` is given; the logger
+    `asr.audio` reports this once for each number of channels and each rate. Full scale is 1; float
+    files may exceed it and are not scaled. Headerless files need `raw`, which is then applied to
     the file whatever it contains.
 
-    Raises AudioError on a file that is missing, no regular file, not audio, empty, truncated or
-    damaged, holds NaN or infinity, is shorter than `part` asks, or breaks `limits`; ConfigError on
-    a rate that is not positive.
+    Raises AudioError on a file that is missing, not a regular file, not audio, empty, truncated or
+    damaged, contains NaN or infinity, is shorter than `segment` needs, or exceeds `limits`;
+    ConfigError on a sample rate that is not positive.
     """
     with open_audio(Path(path), raw, limits, content) as source:
-        pieces, rate = source.waveform(sample_rate, part)
+        pieces, rate = source.waveform(sample_rate, segment)
         return torch.cat(list(pieces)), rate
 
 
 def write(path: Path | str, waveform: Tensor, sample_rate: int) -> None:
-    """Write a `(S,)` waveform in [-1, 1] as 16-bit WAV or FLAC, by the suffix, whole or not at all.
+    """Write a `(S,)` waveform in [-1, 1] atomically as 16-bit WAV or FLAC, by its suffix.
 
     Raises AudioError as `encode` does, and AsrError if the file cannot be written.
     """
     content = encode(Path(path), waveform, sample_rate)
-    with atomic_write(path) as temporary:  # in one piece, so that a full disk is an OSError
+    # libsndfile does not report a full disk; writing the encoded bytes does.
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
 def encode(path: Path, waveform: Tensor, sample_rate: int) -> bytes:
-    """The content of the file that `write` would write.
+    """The content of the file that `write` would write to `path`.
 
-    Raises AudioError on another suffix, and on samples that are not finite or would be clipped.
+    Raises AudioError on any other suffix, and on samples that are not finite or would be clipped.
     """
     if path.suffix.lower() not in (".wav", ".flac"):
         raise audio_error(path, "a name ending in .wav or .flac", repr(path.suffix), "rename it")
@@ -89,7 +90,8 @@ def encode(path: Path, waveform: Tensor, sample_rate: int) -> bytes:
     if waveform.dim() != 1 or not peak <= 1.0:
         found = f"shape {tuple(waveform.shape)} with a peak of {peak}"
         raise audio_error(path, "samples (S,) within [-1, 1]", found, "average or scale them first")
-    # libsndfile would scale by 32767 here, yet by 1/32768 in reading.
+    # Scaled here because libsndfile multiplies by 32767 when writing floats, but divides by 32768
+    # when reading: a waveform that is read and written again would not stay the same.
     samples = (waveform * 32768).round().clamp(max=32767).to(torch.int16).cpu().numpy()
     encoded = io.BytesIO()
     try:
@@ -97,18 +99,19 @@ def encode(path: Path, waveform: Tensor, sample_rate: int) -> bytes:
     except soundfile.SoundFileError as error:
         found = f"{sample_rate} Hz ({error})"
         raise audio_error(
-            path, "a sample rate that the format has", found, "resample it"
+            path, "a sample rate that the format supports", found, "resample it"
         ) from error
     return encoded.getvalue()
 
 
 def find_audio(arguments: Sequence[Path | str]) -> list[Path]:
-    """The files that command-line arguments name, each once, in order.
+    """The audio files that command-line arguments stand for, in order, without duplicates.
 
-    A folder stands for all files below it with a known suffix (`SUFFIXES`), sorted, hidden ones
-    left out. A glob (`**` for any depth) stands for its matches, sorted, as a shell would have
-    expanded it. Any other argument stands for itself, whatever its suffix, missing or not: reading
-    it will tell. Raises AudioError on a folder without audio and on a glob without a match.
+    A folder stands for all files below it with a known suffix (`SUFFIXES`), sorted and without
+    hidden ones. A glob pattern (`**` for any depth) stands for its matches, sorted, as a shell
+    would expand it. Any other argument stands for itself, whatever its suffix, even if it does not
+    exist: reading it will raise. Raises AudioError on a folder without audio files and on a pattern
+    without a match.
     """
     found: dict[str, Path] = {}
     for argument in map(str, arguments):
@@ -119,7 +122,7 @@ def find_audio(arguments: Sequence[Path | str]) -> list[Path]:
                 raise AudioError(f"{argument}: no file matches this pattern; check its spelling")
         for path in map(Path, paths):
             for file in _audio_below(path) if path.is_dir() else [path]:
-                # Not resolve(): two links to one recording are two names, as in some corpora.
+                # Not resolve(): some corpora link one recording under two names, and both count.
                 found.setdefault(os.path.abspath(file), file)  # noqa: PTH100
     return list(found.values())
 
@@ -141,6 +144,6 @@ def _audio_below(folder: Path) -> list[Path]:
             folder,
             f"files ending in {' '.join(sorted(SUFFIXES))}",
             "none in this folder",
-            "name the files themselves if they end otherwise",
+            "name the files themselves if they have other suffixes",
         )
     return sorted(files)

@@ -1,7 +1,7 @@
-"""Opening and decoding one audio file without believing it.
+"""Opens and decodes one audio file without trusting its header.
 
-The limits and the declared length are checked before any memory is taken, and decoding goes block
-by block, so that memory follows the audio that is really there.
+Limits and the declared length are checked before any memory is allocated, and decoding proceeds
+block by block, so that memory use depends on the audio that is really there.
 """
 
 import functools
@@ -35,19 +35,17 @@ _RAW_SAMPLE_BYTES = {
     **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
 }
 _BLOCK_VALUES = 1 << 18
-"""Samples of all channels that are decoded at a time: one MiB."""
-
-
+"""Samples, of all channels together, that are decoded at a time: 1 MiB."""
 _EXACT_SEEK = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF", "AU", "NIST")
-"""Where a decoder that jumps gives the samples that one going straight on gives."""
+"""Containers in which the samples after a seek are those of sequential decoding."""
 
-Part = tuple[float, float]
+Segment = tuple[float, float]
 """Offset and duration in seconds."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file holds: its rate in Hz, channels, frames (samples of each channel), encoding."""
+    """Properties of an audio file; the sample rate is in Hz, `frames` are samples per channel."""
 
     path: Path
     sample_rate: int
@@ -60,7 +58,7 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class RawFormat:
-    """How to read a headerless file; subtypes and byte orders by soundfile's names."""
+    """Encoding of a headerless file; subtype and byte order have soundfile's names."""
 
     sample_rate: int
     channels: int = 1
@@ -70,17 +68,19 @@ class RawFormat:
     def __post_init__(self) -> None:
         if self.subtype not in _RAW_SAMPLE_BYTES:
             expected = ", ".join(_RAW_SAMPLE_BYTES)
-            raise ConfigError(f"raw audio: subtype {self.subtype!r} is none of {expected}")
+            raise ConfigError(
+                f"raw audio: expected a subtype of {expected}, found {self.subtype!r}"
+            )
         if self.endian not in ("LITTLE", "BIG"):
-            raise ConfigError(f"raw audio: endian {self.endian!r} is neither LITTLE nor BIG")
+            raise ConfigError(f"raw audio: expected endian LITTLE or BIG, found {self.endian!r}")
         for name, value in (("sample_rate", self.sample_rate), ("channels", self.channels)):
             if not 1 <= value < 1 << 31:
-                raise ConfigError(f"raw audio: {name} must be positive and below 2³¹, not {value}")
+                raise ConfigError(f"raw audio: expected {name} from 1 to below 2³¹, found {value}")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may ask for before it is refused as damaged, hostile or not speech."""
+    """Limits beyond which a file is refused as damaged, malicious or not speech."""
 
     max_duration_seconds: float = 4 * 3600.0
     max_channels: int = 32
@@ -93,13 +93,15 @@ DEFAULT_LIMITS = Limits()
 
 @functools.cache
 def log_once(message: str) -> None:
+    """Log a message the first time it occurs in this process."""
     _log.info(message)
 
 
 class _LenientFile(io.BufferedReader):
-    """A file for libsndfile, seeking nowhere when a damaged header asks for nonsense.
+    """A file for libsndfile that ignores impossible seeks, which damaged headers lead to.
 
-    It has no name because by some suffixes libsndfile would take any bytes for audio.
+    It has no name, because libsndfile would take the content of files with some suffixes for audio
+    whatever it is.
     """
 
     name = ""
@@ -107,15 +109,14 @@ class _LenientFile(io.BufferedReader):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:
             return super().seek(offset, whence)
-        except OSError:  # it would be printed, and libsndfile told that all is well
+        except OSError:  # would be printed by the callback, which then reports success
             return self.tell()
 
 
 class _SequentialDecoder(soundfile.SoundFile):  # type: ignore[misc]
-    """soundfile's reader, going straight on.
+    """soundfile's reader without its seek to the current position after each block.
 
-    The parent seeks to where it already is after each block, which fails in FLAC streams of
-    unstated length and costs exactness in MP3.
+    That seek fails in FLAC streams of unknown length and makes MP3 decoding inexact.
     """
 
     def seekable(self) -> bool:
@@ -131,23 +132,23 @@ class AudioFile:
     limits: Limits
 
     def waveform(
-        self, sample_rate: int | None, part: Part | None = None
+        self, sample_rate: int | None, segment: Segment | None = None
     ) -> tuple[Iterator[Tensor], int]:
-        """The mono `(S,)` pieces at the rate asked for (the file's own if None), and that rate."""
+        """The mono waveform in `(S,)` pieces at `sample_rate` (None: the file's), and the rate."""
         own_rate = self.info.sample_rate
         rate = own_rate if sample_rate is None else sample_rate
         if rate < 1:
             raise ConfigError(f"sample_rate: expected a positive number of Hz, found {rate}")
         if rate != own_rate:
             log_once(f"audio at {own_rate} Hz is resampled to {rate} Hz")
-        return resample_stream(self.blocks(part), own_rate, rate), rate
+        return resample_stream(self.blocks(segment), own_rate, rate), rate
 
-    def blocks(self, part: Part | None = None) -> Iterator[Tensor]:
-        """Decode block by block, channels averaged, `(S,)` at the file's own rate."""
+    def blocks(self, segment: Segment | None = None) -> Iterator[Tensor]:
+        """Decode block by block to `(S,)` at the file's own rate, averaging channels."""
         info = self.info
         if info.channels > 1:
             log_once(f"audio of {info.channels} channels is averaged to one")
-        start, end = self._span(part)
+        start, end = self._span(segment)
         buffer = np.empty((max(1, _BLOCK_VALUES // info.channels), info.channels), np.float32)
         longest = int(self.limits.max_duration_seconds * info.sample_rate)
         total = self._skip(start)
@@ -156,39 +157,39 @@ class AudioFile:
             if total > longest:
                 raise _too_long(info.path, self.limits, f"more than {longest} frames")
             block = block[max(0, start - before) :]
-            with np.errstate(all="ignore"):  # infinities of both signs; refused just below
+            with np.errstate(all="ignore"):  # infinities of opposite signs; refused just below
                 mono = block[:, 0].copy() if info.channels == 1 else block.mean(axis=1)
             if not np.isfinite(mono).all():
                 at = total - len(mono) + int(np.flatnonzero(~np.isfinite(mono))[0])
-                remedy = "the recording is damaged; make or get it again"
+                remedy = "the recording is damaged; record or copy it again"
                 raise audio_error(
                     info.path, "finite samples", f"NaN or infinity at frame {at}", remedy
                 )
             if len(mono):
                 yield torch.from_numpy(mono)
-        expected = info.frames if part is None else end
+        expected = info.frames if segment is None else end
         if total == 0 or total < expected < UNKNOWN_FRAMES:
             raise self._damaged(total, "the audio ends there")
 
-    def _span(self, part: Part | None) -> tuple[int, int]:
-        """First frame of a part, and the one after its last."""
+    def _span(self, segment: Segment | None) -> tuple[int, int]:
+        """First frame of a segment, and the one after its last."""
         info = self.info
-        if part is None:
+        if segment is None:
             return 0, UNKNOWN_FRAMES
-        offset, duration = part
+        offset, duration = segment
         start = round(offset * info.sample_rate)
         end = start + max(1, round(duration * info.sample_rate))
-        if end > info.frames + 1:  # both ends are rounded
+        if end > info.frames + 1:  # both ends were rounded: one frame too many is tolerated
             raise audio_error(
                 info.path,
-                f"a part from {offset:.6g} s to {offset + duration:.6g} s",
+                f"a segment from {offset:.6g} s to {offset + duration:.6g} s",
                 f"a recording of {info.duration_seconds:.6g} s",
-                "correct offset and duration, or name the right recording",
+                "correct the offset and duration, or name the right recording",
             )
         return start, min(end, info.frames)
 
     def _skip(self, start: int) -> int:
-        """Go towards the first frame of a part as far as that is exact; where that is."""
+        """Seek to the first frame of a segment where that is exact; returns the position."""
         info = self.info
         if start == 0 or info.container not in _EXACT_SEEK or info.frames >= UNKNOWN_FRAMES:
             return 0
@@ -209,7 +210,7 @@ class AudioFile:
             self.info.path,
             f"{declared} frames" if declared < UNKNOWN_FRAMES else "a whole stream",
             f"damage after {done} decoded frames ({cause})",
-            "the file is truncated or damaged; get it again",
+            "the file is truncated or damaged; copy it again",
         )
 
 
@@ -219,7 +220,7 @@ def open_audio(
 ) -> Iterator[AudioFile]:
     """Open a file and check its header. Raises AudioError as `asr.signal.audio.read` does.
 
-    With its `content`, the path only names it.
+    With `content`, the path only names it in messages.
     """
     size = _file_size(path, content)
     options: dict[str, Any] = {}
@@ -232,17 +233,18 @@ def open_audio(
             decoder = _SequentialDecoder(file, **options)
         except soundfile.SoundFileError as error:
             cause = getattr(error, "error_string", str(error))
-            remedy = "state its raw format" if path.suffix.lower() == ".raw" else _CONVERT
+            remedy = "specify its raw format" if path.suffix.lower() == ".raw" else _CONVERT
             raise audio_error(path, _KINDS, f"something else ({cause})", remedy) from error
         with decoder:
-            with _opened(path, content) as another:  # the decoder's place in its own is kept
+            # A second handle, because the decoder relies on the position in its own.
+            with _opened(path, content) as another:
                 info = _inspect(path, another, decoder, limits)
             yield AudioFile(decoder, info, limits)
 
 
 def _opened(path: Path, content: bytes | None) -> _LenientFile:
     try:
-        # BytesIO is no RawIOBase by its types, but has all that is asked of one.
+        # By its type BytesIO is not a RawIOBase, but it has the methods that are needed.
         return _LenientFile(
             io.FileIO(path) if content is None else cast(io.RawIOBase, io.BytesIO(content))
         )
@@ -255,17 +257,17 @@ def _file_size(path: Path, content: bytes | None) -> int:
         return len(content)
     try:
         if content is not None:
-            raise audio_error(path, _KINDS, "an empty file (0 bytes)", "get the file again")
+            raise audio_error(path, _KINDS, "an empty file (0 bytes)", "copy the file again")
         status = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise _unreadable(path, error) from error
     if stat.S_ISDIR(status.st_mode):
         raise audio_error(path, "an audio file", "a folder", "name the files in it")
     if not stat.S_ISREG(status.st_mode):
-        remedy = "save the audio in a file first"
+        remedy = "save the audio to a file first"
         raise audio_error(path, "a regular file", "a pipe, socket or device", remedy)
     if status.st_size == 0:
-        raise audio_error(path, _KINDS, "an empty file (0 bytes)", "get the file again")
+        raise audio_error(path, _KINDS, "an empty file (0 bytes)", "copy the file again")
     return status.st_size
 
 
@@ -283,12 +285,12 @@ def _check_raw_size(path: Path, raw: RawFormat, size: int) -> None:
             path,
             f"whole frames of {frame_bytes} bytes ({raw.channels} x {raw.subtype})",
             f"{size} bytes, {size % frame_bytes} too many",
-            "the file is truncated or of another raw format",
+            "the file is truncated or has another raw format",
         )
 
 
 def _inspect(path: Path, file: BinaryIO, decoder: _SequentialDecoder, limits: Limits) -> AudioInfo:
-    """Hold the header against the limits and against the file's bytes."""
+    """Check the header against the limits and against the size of the file."""
     rate, channels, container = decoder.samplerate, decoder.channels, decoder.format
     if container not in _CONTAINERS:
         raise audio_error(path, _KINDS, f"the container {container}", _CONVERT)
@@ -297,14 +299,14 @@ def _inspect(path: Path, file: BinaryIO, decoder: _SequentialDecoder, limits: Li
             path,
             f"a sample rate of {limits.min_sample_rate} to {limits.max_sample_rate} Hz",
             f"{rate} Hz in its header",
-            "the header is damaged, or the file holds no audible sound",
+            "the header is damaged, or this is not a recording of speech",
         )
     if channels > limits.max_channels:
         found = f"{channels} in its header"
         raise audio_error(path, f"at most {limits.max_channels} channels", found, _CONVERT)
     frames = check_length(path, file, container, decoder.frames)
     if frames == 0:
-        remedy = "nothing was recorded, or the recording broke off before its header was finished"
+        remedy = "nothing was recorded, or the recording stopped before its header was written"
         raise audio_error(path, "at least one frame of audio", "none (0 frames)", remedy)
     duration = frames / rate
     if limits.max_duration_seconds < duration and frames < UNKNOWN_FRAMES:
@@ -314,4 +316,4 @@ def _inspect(path: Path, file: BinaryIO, decoder: _SequentialDecoder, limits: Li
 
 def _too_long(path: Path, limits: Limits, found: str) -> AudioError:
     expected = f"at most {limits.max_duration_seconds:.0f} s of audio"
-    return audio_error(path, expected, found, "cut it into parts, or read it with a higher limit")
+    return audio_error(path, expected, found, "split it, or raise the limit")

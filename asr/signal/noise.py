@@ -1,4 +1,4 @@
-"""Noise that is made, and how loud speech is beside it."""
+"""Synthetic noise, and mixing at a signal-to-noise ratio of active speech."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,14 @@ from asr.signal import dsp
 from asr.signal.rng import uniform
 
 _ACTIVE = 10**-1.59
+"""15.9 dB as an energy ratio."""
 
 
 def coloured_noise(num_samples: int, generator: torch.Generator) -> Tensor:
     """Stationary noise `(S,)` of power 1/f^k, k drawn between white (0) and brown (2).
 
-    Flat below 1/160 of the band (50 Hz at 16 kHz) and without a mean: what cannot be heard would
-    take most of a brown noise's energy.
+    Flat below 1/160 of the band (50 Hz at 16 kHz) and of mean 0: otherwise inaudible frequencies
+    would contain most of the energy of brown noise.
     """
     size = dsp.fft_size(num_samples)
     spectrum = torch.fft.rfft(torch.randn(size, generator=generator))
@@ -27,10 +28,10 @@ def coloured_noise(num_samples: int, generator: torch.Generator) -> Tensor:
 
 
 def mix_at_snr(waveform: Tensor, noise: Tensor, snr_db: float, frame: int) -> Tensor:
-    """Add noise to `(S,)` so that what is active in it is `snr_db` louder than all of the noise.
+    """Add noise to `(S,)` so that its active frames are `snr_db` louder than the noise.
 
-    Measured on the whole, an utterance with a long pause would get less noise than one without.
-    Where either is digital silence, nothing is added.
+    Measured over the whole utterance instead, one with a long pause would get less noise than one
+    without. If either is digital silence, nothing is added. `frame` is in samples.
     """
     noise_power = noise.square().mean()
     if noise_power == 0:
@@ -40,18 +41,18 @@ def mix_at_snr(waveform: Tensor, noise: Tensor, snr_db: float, frame: int) -> Te
 
 
 def active_part(waveform: Tensor, frame: int) -> Tensor:
-    """The frames of `(S,)` in which something sounds, joined; `frame` is their length in samples.
+    """The active frames of `(S,)`, joined; `frame` is their length in samples.
 
-    Those are active whose energy lies at most 15.9 dB below the mean of all active ones: the margin
-    of ITU-T P.56 (2011), here over frames instead of a smoothed envelope. All of it, where there is
-    no sound or not even a frame.
+    A frame is active if its energy is at most 15.9 dB below the mean of all active frames: the
+    margin of ITU-T P.56 (2011), here over frames instead of a smoothed envelope. The whole waveform
+    if it is silent or shorter than a frame.
     """
     frames = waveform[: len(waveform) // frame * frame].view(-1, frame)
     energies = frames.square().mean(dim=1)
     if not energies.any():
         return waveform
     active, before = energies >= 0, len(energies) + 1
-    # Leaving quiet frames out raises the mean, which may leave out more, until none goes.
+    # Dropping quiet frames raises the mean, which may make more frames fall below the margin.
     while (count := int(active.sum())) < before:
         active, before = energies >= energies[active].mean() * _ACTIVE, count
     return frames[active].flatten()

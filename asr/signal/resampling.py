@@ -1,7 +1,7 @@
-"""Resampling of a stream, piece by piece, and at rates whose ratio is not a simple fraction.
+"""Resampling of a stream piece by piece, also at rates whose ratio is not a simple fraction.
 
-A windowed sinc has finite reach, so a piece resampled with enough of its neighbours on both sides
-gives the samples that the whole waveform would have given there.
+A windowed sinc filter has finite length, so a piece resampled with enough context on both sides
+gives the same samples as the whole waveform would.
 """
 
 import math
@@ -12,28 +12,31 @@ from torch import Tensor
 
 _ZERO_CROSSINGS = 6
 _ROLLOFF = 0.99
-"""The filter of `dsp.resample`: zero crossings on each side, cut-off as part of Nyquist."""
+"""The filter of `dsp.resample`: zero crossings on each side, cut-off as a share of Nyquist."""
 
 _MAX_FILTER_BANK = 1 << 20
-"""`dsp.resample` keeps a filter for each phase; above this size they are computed in passing."""
+"""`dsp.resample` stores a filter for each phase; above this size they are computed on the fly."""
 
 _CHUNK_VALUES = 1 << 20
 
 
 def resample_stream(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> Iterator[Tensor]:
-    """Resample consecutive `(S,)` pieces of one waveform; the results join to one waveform too.
+    """Resample consecutive `(S,)` pieces of one waveform to pieces of the resampled waveform.
 
-    The joined result is that of resampling the joined pieces, `ceil(S · to_rate / from_rate)`
-    samples. Memory is bounded by the largest piece and a second of audio.
+    Joined, they are the result of resampling the joined input: `ceil(S · to_rate / from_rate)`
+    samples. Memory use is bounded by the largest piece plus a second of audio.
     """
     if from_rate == to_rate:
         yield from pieces
         return
     divisor = math.gcd(from_rate, to_rate)
-    step, hop = from_rate // divisor, to_rate // divisor  # `hop` new samples to `step` old ones
+    step, hop = from_rate // divisor, to_rate // divisor  # `step` samples become `hop` samples
     reach = 2 * _reach(from_rate, to_rate)
     margin = -(-reach // step) * step
-    held, done = torch.empty(0), 0  # samples held, how many of them are resampled already
+    # `held` is a window of the input; its first `done` samples are resampled already and serve as
+    # left context. Both stay multiples of `step`, where input and output samples coincide, so that
+    # positions in the output are exact integers.
+    held, done = torch.empty(0), 0
     for piece in pieces:
         held = torch.cat((held, piece))
         ready = (len(held) - margin) // step * step
@@ -47,7 +50,7 @@ def resample_stream(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> I
 
 
 def _reach(from_rate: int, to_rate: int) -> int:
-    """How far the filter reaches on each side, in samples at `from_rate`."""
+    """Half the length of the filter, in samples at `from_rate`."""
     return math.ceil(_ZERO_CROSSINGS * max(1.0, from_rate / to_rate) / _ROLLOFF) + 1
 
 
@@ -55,7 +58,7 @@ def _resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     divisor = math.gcd(from_rate, to_rate)
     if (from_rate // divisor) * (to_rate // divisor) > _MAX_FILTER_BANK:
         return sinc_resample(waveform, from_rate, to_rate)
-    from asr.signal.dsp import resample  # torchaudio takes a second to import, and only if needed
+    from asr.signal.dsp import resample  # torchaudio takes a second to import: only if needed
 
     return resample(waveform, from_rate, to_rate)
 
@@ -63,9 +66,9 @@ def _resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
 def sinc_resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """Band-limited interpolation of `(S,)` between any two rates in Hz.
 
-    Hann-windowed sinc after J. O. Smith, "Digital Audio Resampling" (1984), with the filter of
-    `dsp.resample` but weights computed for each sample. For 11,111 Hz to 16,000 Hz a bank of
-    ready filters would take gigabytes.
+    Hann-windowed sinc after J. O. Smith, "Digital Audio Resampling" (1984): the filter of
+    `dsp.resample`, but with the weights computed for each output sample. For 11,111 Hz to 16,000 Hz
+    a bank with a filter for each phase would take gigabytes.
     """
     cutoff = _ROLLOFF * min(1.0, to_rate / from_rate)
     reach = _reach(from_rate, to_rate)
@@ -76,7 +79,7 @@ def sinc_resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     for start in range(0, length, _CHUNK_VALUES // len(taps)):
         index = torch.arange(start, min(length, start + _CHUNK_VALUES // len(taps)))
         centre = index * from_rate // to_rate
-        # The fraction from exact integers: times of late samples would lose their low bits.
+        # From exact integers, because float times of late samples would lose their low bits.
         fraction = (index * from_rate % to_rate).double() / to_rate
         time = cutoff * (taps - fraction[:, None]).clamp(
             -_ZERO_CROSSINGS / cutoff, _ZERO_CROSSINGS / cutoff

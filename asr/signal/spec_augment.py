@@ -1,6 +1,6 @@
-"""Random changes to features: axes warped, bands masked (SpecAugment, Park et al. 2019).
+"""Random warping and masking of features (SpecAugment, Park et al. 2019).
 
-Every function draws from the generator it is given, and leaves alone what it is given.
+Every function draws from the generator it is given and leaves its input unchanged.
 """
 
 import torch
@@ -11,25 +11,27 @@ from asr.signal.augment import AugmentConfig
 from asr.signal.rng import randint, uniform
 
 _KNOT_FRAMES = 30
+"""Distance between the points at which the pace is drawn: 0.3 s, about a syllable or two."""
 
 
 def warp_features(features: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Stretch the frequency axis of `(T, F)` by a random factor, linearly interpolated."""
+    """Stretch the frequency axis of `(T, F)` by a random factor, with linear interpolation."""
     if config.frequency_warp == 0:
         return features
     factor = uniform(1 - config.frequency_warp, 1 + config.frequency_warp, generator)
     last = features.shape[1] - 1
-    place = (factor * torch.arange(last + 1)).clamp(max=last)
-    lower = place.long()
-    share = place - lower
-    return features[:, lower] * (1 - share) + features[:, (lower + 1).clamp(max=last)] * share
+    # Where each output mel is read; beyond the last mel its value is repeated.
+    position = (factor * torch.arange(last + 1)).clamp(max=last)
+    lower = position.long()
+    weight = position - lower
+    return features[:, lower] * (1 - weight) + features[:, (lower + 1).clamp(max=last)] * weight
 
 
 def warp_time(features: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Say `(T, F)` at a pace that changes smoothly; first and last frame stay where they are.
+    """Play `(T, F)` at a pace that changes smoothly; the first and last frames stay in place.
 
-    SpecAugment's warp has one kink. Here the pace is 1 ± `time_warp` at a knot about every
-    30 frames, linear in between, then scaled so that the length is the same.
+    SpecAugment's own warp moves a single point. Here the pace is drawn from 1 ± `time_warp` at a
+    knot about every 30 frames, linear in between, then scaled to keep the number of frames.
     """
     num_frames = len(features)
     if config.time_warp == 0 or num_frames < 3:
@@ -37,17 +39,20 @@ def warp_time(features: Tensor, config: AugmentConfig, generator: torch.Generato
     knots = max(2, num_frames // _KNOT_FRAMES + 1)
     paces = 1 + config.time_warp * (2 * torch.rand(1, 1, knots, generator=generator) - 1)
     pace = interpolate(paces, num_frames - 1, mode="linear", align_corners=True).flatten()
-    place = torch.cat([torch.zeros(1), pace.double().cumsum(0)])
-    place *= (num_frames - 1) / place[-1]
-    lower = place.long().clamp(max=num_frames - 2)
-    share = (place - lower).float().unsqueeze(1)
-    return torch.lerp(features[lower], features[lower + 1], share)
+    # The integral of the pace is where each output frame is read. In double precision, so that
+    # rounding over thousands of frames does not move the last one.
+    position = torch.cat([torch.zeros(1), pace.double().cumsum(0)])
+    position *= (num_frames - 1) / position[-1]
+    lower = position.long().clamp(max=num_frames - 2)
+    weight = (position - lower).float().unsqueeze(1)
+    return torch.lerp(features[lower], features[lower + 1], weight)
 
 
 def mask_features(features: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Bands of time and of frequency of `(T, F)` become 0, their mean."""
+    """Set random bands of time and frequency of `(T, F)` to 0, the mean of normalised features."""
     masked = features.clone()
     num_frames, num_features = masked.shape
+    # Bounded by a share of the utterance, or a mask could cover the whole of a short word.
     widest = min(config.time_mask_frames, int(config.time_mask_share * num_frames))
     for _ in range(config.time_masks):
         _mask_band(masked, 0, widest, generator)

@@ -145,7 +145,7 @@ def test_a_recording_that_is_shorter_than_its_manifest_says_is_named(
     (tmp_path / "wrong.jsonl").write_text(json.dumps(entry) + "\n")
     recorded = NoiseCorpus([str(tmp_path / "wrong.jsonl")], RATE)
 
-    with pytest.raises(AudioError, match=r"1\.wav: expected a part"):
+    with pytest.raises(AudioError, match=r"1\.wav: expected a segment"):
         recorded(1000, seeded(0))
 
 

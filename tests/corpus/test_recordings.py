@@ -83,7 +83,7 @@ def test_parts_have_the_samples_that_seconds_in_a_manifest_mean(first: int, leng
     content = audio.encode(path, noise(), RATE)
     seconds = round(first / RATE, 6), round(length / RATE, 6)
 
-    piece, _ = audio.read(path, part=seconds, content=content)
+    piece, _ = audio.read(path, segment=seconds, content=content)
 
     assert torch.equal(piece, noise()[first : first + length])
 
@@ -111,7 +111,7 @@ def test_a_part_is_resampled_as_a_file_of_its_own_would_be(
 def test_parts_beyond_the_end_are_refused(
     recordings: dict[str, Path], kind: str, offset: float, duration: float
 ) -> None:
-    with pytest.raises(AudioError, match=r"expected a part from .* s, found a recording of 5"):
+    with pytest.raises(AudioError, match=r"expected a segment from .* s, found a recording of 5"):
         read_utterance(part(recordings[kind], offset, duration))
 
 
