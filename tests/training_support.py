@@ -22,8 +22,9 @@ from asr.model.acoustic import EncoderConfig
 from asr.signal.augment import AugmentConfig
 from asr.signal.features import FeatureConfig
 from asr.training import Config, DataConfig, OptimConfig, loop
-from asr.training.setup import Run
-from asr.training.state import Progress, load_state, state_files
+from asr.training.run import Progress, Run
+from asr.training.run_log import record_start
+from asr.training.state import load_state, state_files
 from recipes.tones.prepare import prepare
 from tests.support import REPOSITORY
 
@@ -228,6 +229,32 @@ def scalars(folder: Path, name: str) -> list[ScalarEvent]:
     events.Reload()
     found: list[ScalarEvent] = events.Scalars(name)
     return found
+
+
+# --- Folders of runs
+
+
+def note_start(folder: Path, resumed_step: int | None = None) -> None:
+    """Write a line of starts.jsonl."""
+    record_start(folder, Config(name="tiny"), {"train.jsonl": "ab12"}, CPU, 2, resumed_step)
+
+
+def metrics(epoch: int, cer: float, wer: float = 0.5, **more: float) -> dict[str, float]:
+    return {
+        "epoch": epoch,
+        "train_loss": 9.0,
+        "dev_loss": 8.0,
+        "dev_wer": wer,
+        "dev_cer": cer,
+    } | more
+
+
+def write_run(folder: Path, *history: dict[str, float], config: Config = Config()) -> Path:  # noqa: B008
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json_atomic(folder / "config.json", to_dict(config))
+    lines = "".join(json.dumps(entry) + "\n" for entry in history)
+    (folder / "metrics.jsonl").write_text(lines)
+    return folder
 
 
 # --- Damage

@@ -17,7 +17,7 @@ from asr.files import write_json_atomic
 from asr.scoring.report import printable
 
 if TYPE_CHECKING:
-    from asr.training.story import RunStory
+    from asr.training.run_folder import RunSummary
 
 Column = tuple[str, list[str]]
 """A heading and a cell for each run."""
@@ -29,7 +29,7 @@ _ABSENT, _EMPTY = "-", '""'
 
 
 class Order(StrEnum):
-    """By what runs are sorted."""
+    """What runs can be sorted by."""
 
     CER = "cer"
     WER = "wer"
@@ -40,23 +40,27 @@ class Order(StrEnum):
 def runs(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="DIR", help="Folders of runs, or folders that hold such."),
+        typer.Argument(metavar="DIR", help="Folders of runs, or folders that contain them."),
     ],
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw their curves here: .pdf, .png or .svg.")
+        Path | None,
+        typer.Option("--plot", help="Plot their learning curves to this .pdf, .png or .svg."),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the figures to this file.")
+        Path | None, typer.Option("--json", help="Also write the table as JSON to this file.")
     ] = None,
     order: Annotated[
-        Order, typer.Option("--sort", help="Lowest first; time is what training took so far.")
+        Order,
+        typer.Option(
+            "--sort", help="Sort by this, lowest first; time is the training time so far."
+        ),
     ] = Order.CER,
 ) -> None:
-    """Show training runs side by side: how far, how good, and the settings in which they differ.
+    """Compare training runs: their progress, error rates, and the settings in which they differ.
 
-    Runs are found in DIR and down to two levels below it. WER and CER are those of greedy decoding
-    on the validation manifest at the best epoch, `last loss` is the newest epoch's, `final` the
-    checkpoint's.
+    Runs are searched for in DIR and down to two levels below it. WER and CER are those of greedy
+    decoding on the validation manifest at the best epoch, `last loss` is that of the newest epoch,
+    `final` that of the checkpoint.
     """
     from asr.training.curves import draw_comparison
 
@@ -65,8 +69,8 @@ def runs(
     for output in (plot, json_file):
         if output:
             check_folder(output)
-    stories, broken = _gather(folders)
-    found = dict(zip(_labels([story.folder for story in stories]), stories, strict=True))
+    summaries, broken = _gather(folders)
+    found = dict(zip(_labels([summary.folder for summary in summaries]), summaries, strict=True))
     found = dict(sorted(found.items(), key=lambda item: _rank(order, *item)))
     if found:
         width = shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns
@@ -75,21 +79,21 @@ def runs(
         write_json_atomic(json_file, runs_json(found, broken))
     for message in broken:
         typer.echo(f"error: {message}", err=True)
-    drawn = {label: story.history for label, story in found.items() if story.history}
+    drawn = {label: summary.history for label, summary in found.items() if summary.history}
     if plot and drawn:
         names = _shorten(list(drawn), _LONGEST_LEGEND) or list(drawn)
         draw_comparison(dict(zip(names, drawn.values(), strict=True)), plot)
     elif plot:
-        raise AsrError(f"{plot}: not drawn, for no run has finished an epoch")
+        raise AsrError(f"{plot}: not written, because no run has finished an epoch yet")
     if broken:
         raise typer.Exit(1)
 
 
-def _gather(folders: Sequence[Path]) -> tuple[list["RunStory"], list[str]]:
-    """Every run once, however many links and arguments lead to it, and what could not be read."""
-    from asr.training.story import find_runs, read_run
+def _gather(folders: Sequence[Path]) -> tuple[list["RunSummary"], list[str]]:
+    """Every run once, however many arguments and links lead to it, and the errors of others."""
+    from asr.training.run_folder import find_runs, read_run
 
-    stories: dict[Path, RunStory] = {}
+    summaries: dict[Path, RunSummary] = {}
     broken = []
     for folder in folders:
         try:
@@ -98,17 +102,19 @@ def _gather(folders: Sequence[Path]) -> tuple[list["RunStory"], list[str]]:
             broken.append(str(error))
             continue
         if not inside:
-            broken.append(f"{folder}: no run in it, nor two levels below; expected a run's folder")
+            broken.append(
+                f"{folder}: no run here, nor within two levels below; expected a run's folder"
+            )
         for path in inside:
             try:
-                stories.setdefault(path.resolve(), read_run(path))
+                summaries.setdefault(path.resolve(), read_run(path))
             except AsrError as error:
                 broken.append(str(error))
-    return list(stories.values()), list(dict.fromkeys(broken))
+    return list(summaries.values()), list(dict.fromkeys(broken))
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """The folders without what all of their paths begin with, so that each name is its own."""
+    """The folders without the part that their paths have in common, so that names stay distinct."""
     paths = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100  # links are kept
     if not paths:
         return []
@@ -116,25 +122,25 @@ def _labels(folders: Sequence[Path]) -> list[str]:
     return [printable(path.relative_to(start).as_posix()) for path in paths]
 
 
-def _rank(order: Order, label: str, story: "RunStory") -> tuple[float, str]:
+def _rank(order: Order, label: str, summary: "RunSummary") -> tuple[float, str]:
     if order is Order.NAME:
         return 0, label
     if order is Order.TIME:
-        return story.minutes, label
-    return (story.best or {}).get(f"dev_{order}", math.inf), label
+        return summary.minutes, label
+    return (summary.best or {}).get(f"dev_{order}", math.inf), label
 
 
-def render_runs(found: dict[str, "RunStory"], width: int) -> str:
-    """The table, in as many parts below each other as `width` columns ask for, and its notes."""
-    from asr.training.story import differing_settings
+def render_runs(found: dict[str, "RunSummary"], width: int) -> str:
+    """The table, split into parts that fit `width` columns, and its footnotes."""
+    from asr.training.run_folder import differing_settings
 
-    stories, notes = list(found.values()), []
+    summaries, notes = list(found.values()), []
     columns = [
-        (heading, [cell(story) or _ABSENT for story in stories])
+        (heading, [cell(summary) or _ABSENT for summary in summaries])
         for heading, cell in _FIGURES.items()
     ]
     columns = [(heading, cells) for heading, cells in columns if set(cells) != {_ABSENT}]
-    for key, values in differing_settings([story.config for story in stories]).items():
+    for key, values in differing_settings([summary.config for summary in summaries]).items():
         cells, long = _settings(values)
         columns.append((printable(key), cells))
         notes += [f"{printable(key)} {mark}: {text}" for mark, text in long.items()]
@@ -144,40 +150,40 @@ def render_runs(found: dict[str, "RunStory"], width: int) -> str:
 
 
 def _text(value: Any, form: str) -> str | None:
-    """A figure as text, if it was noted."""
+    """A number as text, if it was recorded."""
     return format(value, form) if isinstance(value, int | float) else None
 
 
-def _best(story: "RunStory", name: str, form: str) -> str | None:
-    return _text((story.best or {}).get(name), form)
+def _best(summary: "RunSummary", name: str, form: str) -> str | None:
+    return _text((summary.best or {}).get(name), form)
 
 
-def _final(story: "RunStory", name: str) -> str | None:
-    dev = (story.checkpoint or {}).get("dev")
+def _final(summary: "RunSummary", name: str) -> str | None:
+    dev = (summary.checkpoint or {}).get("dev")
     return _text(dev.get(name), ".2%") if isinstance(dev, dict) else None
 
 
-_FIGURES: dict[str, Callable[["RunStory"], str | None]] = {
-    "state": lambda story: "finished" if story.finished else "unfinished",
-    "epochs": lambda story: f"{story.epochs}/{story.planned_epochs or '?'}",
-    "WER": lambda story: _best(story, "dev_wer", ".2%"),
-    "CER": lambda story: _best(story, "dev_cer", ".2%"),
-    "at epoch": lambda story: _best(story, "epoch", "g"),
-    "last loss": lambda story: _text((story.last or {}).get("dev_loss"), ".3f"),
-    "final WER": lambda story: _final(story, "wer"),
-    "final CER": lambda story: _final(story, "cer"),
-    "minutes": lambda story: f"{story.minutes:.1f}",
-    "hours heard": lambda story: _text(story.hours_of_audio, ".1f"),
-    "starts": lambda story: _text(len(story.starts) or None, "d"),
-    "skipped": lambda story: _text(story.skipped or None, "g"),
-    "parameters": lambda story: _text(story.parameters, ",d"),
+_FIGURES: dict[str, Callable[["RunSummary"], str | None]] = {
+    "state": lambda summary: "finished" if summary.finished else "unfinished",
+    "epochs": lambda summary: f"{summary.epochs}/{summary.planned_epochs or '?'}",
+    "WER": lambda summary: _best(summary, "dev_wer", ".2%"),
+    "CER": lambda summary: _best(summary, "dev_cer", ".2%"),
+    "at epoch": lambda summary: _best(summary, "epoch", "g"),
+    "last loss": lambda summary: _text((summary.last or {}).get("dev_loss"), ".3f"),
+    "final WER": lambda summary: _final(summary, "wer"),
+    "final CER": lambda summary: _final(summary, "cer"),
+    "minutes": lambda summary: f"{summary.minutes:.1f}",
+    "hours of audio": lambda summary: _text(summary.hours_of_audio, ".1f"),
+    "starts": lambda summary: _text(len(summary.starts) or None, "d"),
+    "skipped": lambda summary: _text(summary.skipped or None, "g"),
+    "parameters": lambda summary: _text(summary.parameters, ",d"),
 }
 
 
 def _settings(values: Sequence[Any]) -> tuple[list[str], dict[str, str]]:
-    """A cell for each value of a setting; marks in place of long ones that look alike when cut.
+    """A cell for each value of a setting, and footnotes for those that cannot be shortened.
 
-    The names that stand in the list of every run tell none apart, and are left out of the cells.
+    Items that are in the list of every run are left out of the cells.
     """
     lists = [value for value in values if isinstance(value, list)]
     names = [{item for item in value if isinstance(item, str)} for value in lists]
@@ -192,19 +198,19 @@ def _settings(values: Sequence[Any]) -> tuple[list[str], dict[str, str]]:
 
 
 def _setting(value: Any, left_out: Collection[str] = ()) -> str:
-    """A value of a configuration as text."""
+    """The value of a setting as text."""
     if isinstance(value, list):
-        kept = [_setting(item) for item in value if item not in left_out]
-        return ",".join(kept + ["…"] * (len(kept) < len(value))) or "[]"
+        items = [_setting(item) for item in value if item not in left_out]
+        return ",".join(items + ["…"] * (len(items) < len(value))) or "[]"
     if isinstance(value, str):
         return printable(value) or _EMPTY
     return _ABSENT if value is None else json.dumps(value)
 
 
 def _shorten(texts: list[str], most: int) -> list[str] | None:
-    """Texts of at most `most` characters; None if different ones would then look alike.
+    """Texts shortened to `most` characters; None if different ones would become the same.
 
-    What all of them begin and end with goes first, by whole names; then the middle of each.
+    First the names that all of them start and end with are cut, then the middle of each.
     """
     if max(map(len, texts)) <= most:
         return texts
@@ -221,14 +227,14 @@ def _shorten(texts: list[str], most: int) -> list[str] | None:
 
 
 def _shared(texts: Collection[str]) -> int:
-    """How many characters texts begin with alike, by whole names of a path or a list."""
-    alike = 0
+    """Length of the common prefix of texts, in whole names of a path or a list."""
+    length = 0
     for place, characters in enumerate(zip(*texts, strict=False), start=1):
         if len(set(characters)) > 1:
             break
         if characters[0] in "/,":
-            alike = place
-    return alike
+            length = place
+    return length
 
 
 def _table(names: Column, columns: Sequence[Column], width: int) -> str:
@@ -250,32 +256,32 @@ def _padded(column: Column, pad: Callable[[str, int], str]) -> list[str]:
     return [pad(cell, widest) for cell in (heading, *cells)]
 
 
-def runs_json(found: dict[str, "RunStory"], broken: Sequence[str]) -> dict[str, Any]:
-    """The runs as plain JSON values: rates are fractions; what was not noted is null."""
+def runs_json(found: dict[str, "RunSummary"], broken: Sequence[str]) -> dict[str, Any]:
+    """The runs as plain JSON values: rates are fractions; what was not recorded is null."""
     return {
         "runs": [
             {
                 "name": label,
-                "folder": str(story.folder),
-                "state": "finished" if story.finished else "unfinished",
-                "epochs": story.epochs,
-                "planned_epochs": story.planned_epochs,
-                "minutes": _finite(story.minutes),
-                "hours_of_audio": _finite(story.hours_of_audio),
-                "starts": len(story.starts),
-                "parameters": story.parameters,
-                "skipped": story.skipped,
-                "best": story.best and {k: _finite(v) for k, v in story.best.items()},
-                "last": story.last and {k: _finite(v) for k, v in story.last.items()},
-                "checkpoint": story.checkpoint,
-                "config": story.config,
+                "folder": str(summary.folder),
+                "state": "finished" if summary.finished else "unfinished",
+                "epochs": summary.epochs,
+                "planned_epochs": summary.planned_epochs,
+                "minutes": _finite(summary.minutes),
+                "hours_of_audio": _finite(summary.hours_of_audio),
+                "starts": len(summary.starts),
+                "parameters": summary.parameters,
+                "skipped": summary.skipped,
+                "best": summary.best and {k: _finite(v) for k, v in summary.best.items()},
+                "last": summary.last and {k: _finite(v) for k, v in summary.last.items()},
+                "checkpoint": summary.checkpoint,
+                "config": summary.config,
             }
-            for label, story in found.items()
+            for label, summary in found.items()
         ],
         "broken": list(broken),
     }
 
 
 def _finite(value: float | None) -> float | None:
-    """The value, or null for what JSON has no number for."""
+    """The value, or None if it is infinite or not a number, which JSON cannot express."""
     return value if value is not None and math.isfinite(value) else None

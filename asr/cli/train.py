@@ -1,77 +1,42 @@
-"""`asr train`: a model from manifests."""
+"""`asr train`: a model from manifests. Its flags are those of `asr.training.options`."""
 
-from pathlib import Path
-from typing import Annotated
+import inspect
+from typing import Annotated, Any
 
 import typer
 
-from asr.cli.options import LARGEST_SEED, Device, Threads
+from asr.training.options import Option, TrainingOptions, training_options
 
 
-def train(
-    output_dir: Annotated[
-        Path, typer.Option("--output_dir", "-o", help="Folder of the run; made if missing.")
-    ],
-    train_manifests: Annotated[
-        list[str] | None, typer.Option("--train", help="Manifest to learn from; may be repeated.")
-    ] = None,
-    dev_manifest: Annotated[
-        str | None, typer.Option("--dev", help="Manifest to validate on after each epoch.")
-    ] = None,
-    config_file: Annotated[
-        Path | None,
-        typer.Option("--config", help="Settings as JSON, such as a run's own config.json."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change one setting, e.g. encoder.hidden=256; repeatable."),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of weights, order and noise."),
-    ] = None,
-    init_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--init_from",
-            "--init-from",
-            help="Start from the weights of this checkpoint, with its features and encoder.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the output folder.")
-    ] = False,
-    accept_changed_data: Annotated[
-        bool,
-        typer.Option(
-            "--accept_changed_data", help="Resume even though the manifests have been edited."
-        ),
-    ] = False,
-    find_batch: Annotated[
-        bool,
-        typer.Option(
-            "--find_batch",
-            "--find-batch",
-            help="Do not train: find the largest optim.batch_seconds that fits this machine.",
-        ),
-    ] = False,
-    device: Device = "cpu",
-    threads: Threads = 0,
-) -> None:
-    """Train a recogniser; the run's folder holds logs, curves and, at the end, a checkpoint."""
-    from asr.training.run import run_training
+def train(**arguments: Any) -> None:
+    """Train a recogniser; the run's folder gets logs, curves and, at the end, a checkpoint."""
+    from asr.training.launch import run_training
 
-    run_training(
-        output_dir=output_dir,
-        config_file=config_file,
-        train_manifests=train_manifests or [],
-        dev_manifest=dev_manifest,
-        settings=settings or [],
-        seed=seed,
-        init_from=init_from,
-        resume=resume,
-        accept_changed_data=accept_changed_data,
-        only_find_batch=find_batch,
-        device=device,
-        threads=threads,
+    for option in training_options():
+        if option.repeatable:
+            arguments[option.name] = tuple(arguments[option.name] or ())
+    run_training(TrainingOptions(**arguments))
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    """A parameter from which typer makes the flag of an option."""
+    flag, kind, default = option.flag, option.kind, option.default
+    annotation: Any = kind
+    if option.repeatable:
+        annotation, default = list[kind] | None, None  # type: ignore[valid-type]
+    elif default is None and not option.required:
+        annotation = kind | None
+    described = typer.Option(
+        *flag.names, help=flag.help, metavar=flag.metavar, min=flag.minimum, max=flag.maximum
     )
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if option.required else default,
+        annotation=Annotated[annotation, described],
+    )
+
+
+train.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [_parameter(option) for option in training_options()]
+)

@@ -11,17 +11,17 @@ from asr.signal.features import FeatureConfig
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Manifests to learn from and to validate on."""
+    """Manifests to train on and to validate on."""
 
     train: tuple[str, ...] = ()
     dev: str = ""
     empty_text: Literal["refuse", "nothing"] = "refuse"
-    """What an empty transcript is: a mistake to refuse, or the truth, nothing being said in the
-    recording (silence, noise), where the model then learns to write nothing."""
+    """What an empty transcript means: a mistake, which is refused, or that nothing is said in the
+    recording (silence, noise), so that the model learns to output nothing."""
     shard_window: int = 8
-    """Tar shards from which batches are drawn at a time."""
+    """Number of tar shards from which batches are drawn at a time."""
     licence: str = ""
-    """Of the training data, for the model card."""
+    """Licence of the training data, for the model card."""
     description: str = ""
     """What the training data is, for the model card."""
 
@@ -32,14 +32,14 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """How the weights are found."""
+    """Optimisation: how long, in what batches, at what rate, in what precision."""
 
     epochs: int = 60
     coarse_epochs: int = 0
-    """The first so many of them take output frames of twice the length, at half the cost of a step:
-    what is heard at all is learnt as well from these, what follows fast from the others."""
+    """Number of epochs at the start with output frames of twice the length, at half the cost of a
+    step. The model learns the sounds as well from these; fast speech needs the other epochs."""
     batch_seconds: float = 60.0
-    """Audio in a batch, padding counted; several processes share each batch out."""
+    """Audio in a batch, padding included; several processes share each batch."""
     peak_rate: float = 2e-3
     warmup_epochs: float = 4.0
     weight_decay: float = 0.01
@@ -49,23 +49,23 @@ class OptimConfig:
     """Weight of agreement between two differently masked views of each utterance (CR-CTC, Yao
     et al. 2024, arXiv 2410.05101); 0 takes one view at half the cost of a step."""
     early_weight: float = 0.3
-    """Share of the loss that `encoder.early_predictions` have together, as in intermediate CTC (Lee
-    & Watanabe 2021, arXiv 2102.03216)."""
+    """Weight of the loss of all `encoder.early_predictions` together, as in intermediate CTC (Lee &
+    Watanabe 2021, arXiv 2102.03216); the final prediction has the rest."""
     patience: int = 0
-    """Stop after this many epochs without a better validation CER; 0 runs to the end."""
+    """Stop after this many epochs without a better validation CER; 0 never stops early."""
     average: int = 5
-    """The best epochs whose weights are averaged at the end."""
+    """Number of best epochs whose weights are averaged at the end."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the products; weights, norms and loss stay in float32. auto: bfloat16 where the processor
-    multiplies it natively. float16 comes with loss scaling, for GPUs without bfloat16."""
+    """Precision of matrix products; weights, norms and loss stay in float32. auto: bfloat16 if the
+    hardware multiplies it natively. float16, with loss scaling, is for GPUs without bfloat16."""
     non_finite: Literal["stop", "skip"] = "stop"
     """What to do with a batch whose loss or gradient is not a finite number."""
     workers: int = 1
-    """Processes that read and augment audio beside the training step; 0 for none."""
+    """Background processes that read and augment audio; 0 does so in the training process."""
     save_minutes: float = 10.0
-    """Time between two saved states within an epoch; the end of an epoch is always saved."""
+    """Minutes between saved states within an epoch; the end of an epoch is always saved."""
     keep_states: int = 2
-    """The newest states that are kept, to fall back on should the last be torn."""
+    """Number of newest states to keep, to fall back on if the last is damaged."""
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_seconds <= 0 or self.peak_rate <= 0 or self.average < 1:
@@ -86,18 +86,18 @@ class OptimConfig:
 
     @property
     def views(self) -> int:
-        """How often an utterance stands in its batch."""
+        """How many times an utterance occurs in its batch."""
         return 2 if self.consistency else 1
 
 
 @dataclass(frozen=True)
 class Config:
-    """A training run."""
+    """All settings of a training run."""
 
     name: str = "model"
     seed: int = 0
     init_from: str = ""
-    """Checkpoint folder whose weights to start from; empty starts from random ones."""
+    """Checkpoint folder whose weights to start from; empty for random initial weights."""
     data: DataConfig = field(default_factory=DataConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -105,9 +105,9 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
 
     def subsampling_in(self, epoch: int) -> int:
-        """Feature frames to one output frame in an epoch, the first of which is 0.
+        """Feature frames per output frame in an epoch, counted from 0.
 
-        Raises ConfigError if there are to be coarse epochs and the encoder has no coarser frames.
+        Raises ConfigError if coarse epochs are asked for and the encoder cannot subsample further.
         """
         encoder, coarse = self.encoder, self.optim.coarse_epochs
         if coarse and (encoder.convolution_channels == 0 or encoder.subsampling > 2):
@@ -120,6 +120,6 @@ class Config:
         return encoder.subsampling * (2 if epoch < coarse else 1)
 
     def shortest_frame_seconds(self, epoch: int) -> float:
-        """What an output frame takes of the recording in an epoch, at the fastest speed."""
+        """Seconds of the recording that an output frame covers in an epoch at the fastest speed."""
         frame_seconds = self.features.frame_seconds * self.subsampling_in(epoch)
         return frame_seconds * self.augment.fastest_speed

@@ -1,4 +1,4 @@
-"""Learning curves as a picture: of one run, or of several on the same axes."""
+"""Plots of learning curves: of one run, or of several on the same axes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _NAN = float("nan")
-_LOSS = "CTC loss (nats an utterance)"
+_LOSS = "CTC loss (nats per utterance)"
 _PANELS = ("train_loss", "dev_loss", "dev_wer", "dev_cer")
 _STYLES = ("-", "--", ":", "-.")
-"""Ten colours with the first, then ten with the second: 40 runs look each their own way."""
+"""Ten colours with the first style, then ten with the second: 40 runs can be told apart."""
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw loss and error rates over epochs as a PNG."""
+    """Plot loss and error rates over epochs as a PNG. Raises AsrError if it cannot be written."""
     from matplotlib.figure import Figure  # slow to import, and only training draws
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -27,7 +27,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     _plot(losses, history, "train_loss", "training (augmented)")
     _plot(losses, history, "dev_loss", "validation")
     losses.set(xlabel="epoch", ylabel=_LOSS)
-    _read_logarithms(losses)
+    _set_log_scale(losses)
     _plot(errors, history, "dev_wer", "word errors")
     _plot(errors, history, "dev_cer", "character errors")
     errors.set(xlabel="epoch", ylabel="validation, greedy (%)", ylim=(0, 105))
@@ -39,10 +39,10 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def draw_comparison(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
-    """Draw losses and error rates of several runs over epochs, a line a run; keys are their labels.
+    """Plot losses and error rates of several runs over epochs, one line per run, by their labels.
 
-    The suffix of `path` is the format: .pdf, .png or .svg. Error rates are on a logarithmic axis,
-    which keeps runs apart after they have learnt most; a rate of nought falls off its lower edge.
+    The suffix of `path` is the format: .pdf, .png or .svg. Error rates have a logarithmic axis, on
+    which runs can be told apart at the end of training, too; a rate of 0 is off its lower edge.
     Raises AsrError if the file cannot be written.
     """
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def draw_comparison(histories: Mapping[str, Sequence[Mapping[str, float]]], path
     panels[1, 0].set(xlabel="epoch", ylabel="errors, greedy (%)", title="validation WER")
     panels[1, 1].set(xlabel="epoch", title="validation CER")
     for axes in panels.flat:
-        _read_logarithms(axes)
+        _set_log_scale(axes)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=columns, fontsize="small", frameon=False
@@ -77,20 +77,20 @@ def _plot(
     color: str | None = None,
     style: str = "-",
 ) -> None:
-    """A line over epochs, rates in percent; a gap where the metric was not noted."""
+    """Plot a metric over epochs, rates in percent; a gap where it was not recorded."""
     epochs = [metrics["epoch"] for metrics in history]
     scale = 1 if name.endswith("loss") else 100
     values = [scale * metrics.get(name, _NAN) for metrics in history]
-    marker = "o" if len(history) == 1 else ""  # one point makes no line
+    marker = "o" if len(history) == 1 else ""  # a line needs two points
     axes.plot(epochs, values, color=color, linestyle=style, marker=marker, label=label)
 
 
-def _read_logarithms(axes: "Axes") -> None:
-    """A logarithmic axis with its figures written out."""
+def _set_log_scale(axes: "Axes") -> None:
+    """A logarithmic axis whose ticks are labelled as plain numbers."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     drawn = np.concatenate([np.zeros(1), *(line.get_ydata() for line in axes.lines)])
-    if bool(((drawn > 0) & np.isfinite(drawn)).any()):  # else there is nothing to take logs of
+    if bool(((drawn > 0) & np.isfinite(drawn)).any()):  # else a logarithmic axis would fail
         axes.set_yscale("log", nonpositive="clip")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

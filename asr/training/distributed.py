@@ -1,8 +1,8 @@
 """Several processes that train one model, as `torchrun` starts them.
 
-Each takes its share of every batch and all have the same weights after every step; only the first
-writes. `torchrun --nproc_per_node 2 -m asr train …` needs no further setting: rank, size and
-address come from the environment. nccl connects GPUs, gloo processors.
+Each process takes its share of every batch, and all have the same weights after every step; only
+the main one (rank 0) writes files. `torchrun --nproc_per_node 2 -m asr train …` needs no further
+setting: rank, size and address come from the environment. nccl connects GPUs, gloo CPUs.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ from asr.errors import AsrError, ConfigError
 
 T = TypeVar("T")
 
-_PATIENCE = timedelta(minutes=30)
-"""How long a process waits for another one that is alive and silent."""
+_TIMEOUT = timedelta(minutes=30)
+"""How long a process waits for another one that is alive but does not answer."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class Group:
     rank: int = 0
     size: int = 1
     restarts: int = 0
-    """How often the launcher has started the run anew after a failure."""
+    """How often the launcher has restarted the run after a failure."""
 
     @property
-    def writes(self) -> bool:
-        """Whether this process writes the run's folder."""
+    def is_main(self) -> bool:
+        """Whether this is the main process, which writes the run's folder."""
         return self.rank == 0
 
     def sum(self, values: Sequence[float], device: torch.device) -> list[float]:
-        """The sums over all processes of some numbers."""
+        """Add up each of the values over all processes."""
         if self.size == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64, device=device)
@@ -59,45 +59,48 @@ class Group:
         dist.all_gather_object(values, value)
         return values
 
-    def from_first(self, value: T) -> T:
-        """The first process's value, everywhere."""
+    def broadcast(self, value: T) -> T:
+        """The main process's value, in every process."""
         if self.size == 1:
             return value
         values = [value]
         dist.broadcast_object_list(values, src=0)
         return values[0]
 
-    def share(self, model: nn.Module) -> None:
-        """Give all processes the weights of the first."""
+    def broadcast_weights(self, model: nn.Module) -> None:
+        """Give every process the weights of the main one."""
         if self.size > 1:
             for tensor in model.state_dict().values():
                 dist.broadcast(tensor, src=0)
 
-    def parallel(self, model: nn.Module) -> nn.Module:
-        """The model with gradients averaged over the processes as they are computed."""
+    def data_parallel(self, model: nn.Module) -> nn.Module:
+        """The model, its gradients averaged over the processes as they are computed."""
         if self.size == 1:
             return model
         return nn.parallel.DistributedDataParallel(model)
 
 
 def local_device(device: torch.device) -> torch.device:
-    """The GPU of this process, where several on one machine were asked for as `cuda`."""
+    """The GPU of this process when torchrun has started one process for each GPU of a machine.
+
+    Raises ConfigError if there are more processes than GPUs.
+    """
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
-        local, present = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if local >= present:
+        local, available = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= available:
             raise ConfigError(
-                f"process {local} of this machine has no GPU: torch sees {present}; start as many "
-                f"processes as GPUs (torchrun --nproc_per_node {present})"
+                f"process {local} of this machine has no GPU: torch sees {available}; start as "
+                f"many processes as there are GPUs (torchrun --nproc_per_node {available})"
             )
         return torch.device("cuda", local)
     return device
 
 
 @contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[Group]:
-    """The group of processes that a launcher has started; of one alone where there is none.
+def process_group(device: torch.device) -> Iterator[Group]:
+    """Join the group of processes that a launcher has started; without one, a group of one.
 
-    Raises AsrError when another process ends before its time.
+    Raises AsrError when another process of the group dies.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -107,10 +110,10 @@ def joined(device: torch.device) -> Iterator[Group]:
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     try:
-        store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+        store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
         start = count_start(store, rank, size)
         store = PrefixStore(f"start {start}", store)
-        dist.init_process_group(backend, timeout=_PATIENCE, rank=rank, world_size=size, store=store)
+        dist.init_process_group(backend, timeout=_TIMEOUT, rank=rank, world_size=size, store=store)
         restarts = max(start - 1, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
         yield Group(rank, size, restarts)
     except RuntimeError as error:
@@ -119,7 +122,7 @@ def joined(device: torch.device) -> Iterator[Group]:
         rank_name = os.environ.get("RANK", "0")
         raise AsrError(
             f"process {rank_name} of {size}: another process of this run has ended or cannot be "
-            f"reached ({' '.join(str(error).split())[:160]}); its own message says why"
+            f"reached ({' '.join(str(error).split())[:160]}); its own error message says why"
         ) from error
     finally:
         if dist.is_initialized():
@@ -127,35 +130,39 @@ def joined(device: torch.device) -> Iterator[Group]:
 
 
 def count_start(store: Store, rank: int, size: int) -> int:
-    """How many times the processes of a launcher have met, this time included.
+    """How many times the processes of a launcher have been started, this time included.
 
-    A launcher keeps its store when it starts processes anew, and with it the addresses of those
-    that are gone (pytorch issue 135712); its own count differs from machine to machine. So the
-    first process counts, and tells each other one that calls under a name of its own.
+    A launcher keeps its store when it restarts its processes, and with it the addresses of the dead
+    ones (pytorch issue 135712); its own count of restarts differs from machine to machine. So the
+    main process counts the starts, and answers every other one under a random name, which no dead
+    process can have used.
     """
     if rank:
         name = secrets.token_hex(8)
         store.set(f"name/{rank}", name)
         start = int(store.get(f"start of/{name}"))
-        store.set(f"heard/{start}/{rank}", "")
+        store.set(f"received/{start}/{rank}", "")
         return start
     start = int(store.add("starts", 1))
-    end = time.monotonic() + _PATIENCE.total_seconds()
+    end = time.monotonic() + _TIMEOUT.total_seconds()
     missing = set(range(1, size))
     while missing:
         for other in missing:
             if store.check([f"name/{other}"]):
                 name = store.get(f"name/{other}").decode()
                 store.set(f"start of/{name}", str(start))
-        missing = {i for i in missing if not store.check([f"heard/{start}/{i}"])}
+        missing = {i for i in missing if not store.check([f"received/{start}/{i}"])}
         if time.monotonic() > end:
-            raise AsrError(f"{len(missing)} of {size} processes have not come within {_PATIENCE}")
+            raise AsrError(
+                f"{len(missing)} of the {size} processes have not started within {_TIMEOUT}; check "
+                "that every machine runs the launcher with the same endpoint"
+            )
         time.sleep(0.01)
     return start
 
 
 def lost_connection(error: BaseException) -> bool:
-    """Whether an error of torch says that another process is gone."""
+    """Whether an error of torch means that another process has died."""
     if isinstance(error, dist.DistError):
         return True
     text = str(error).lower()

@@ -1,4 +1,4 @@
-"""How much memory this process may still take, how much it has taken, and what it keeps."""
+"""The memory that this process can have, has had at most, and keeps between training steps."""
 
 import ctypes
 import math
@@ -12,51 +12,51 @@ import torch
 _LIMITS = ("memory.max", "memory.high", "memory.limit_in_bytes")
 _USAGES = ("memory.current", "memory.usage_in_bytes")
 _RECLAIMABLE = ("inactive_file", "total_inactive_file")
-"""Lines of memory.stat: pages of files that give way when memory is wanted."""
+"""Lines of memory.stat that count cached pages of files, which the system can drop."""
 
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that this process can have, what it holds on the processor's side included."""
+    """Memory that this process can have; on the CPU, what it already holds included."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return free_memory() + peak_bytes(device)
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most that this process has held so far: of the GPU, or else resident."""
+    """The most memory that this process has held so far: on the GPU, or resident on the CPU."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_reserved(device))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def settle_memory() -> None:
-    """Let the libraries below keep what each training step needs anew, and no more.
+def tune_allocators() -> None:
+    """Let glibc keep the memory that every training step needs, and oneDNN fewer kernels.
 
-    glibc gives tens of MB back to the system after every step, which come again page by page: a
-    tenth of the step's time. oneDNN keeps 1024 kernels, a MB each, of batch shapes that hardly ever
-    come again: it keeps as many as a step needs. Must be called before the first step.
+    By default glibc returns tens of MB to the system after every step and gets them back page by
+    page, which takes a tenth of the step's time; and oneDNN caches 1024 kernels, a MB each, for
+    batch shapes that hardly ever occur again. Must be called before the first step.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # other C libraries do without
+    if hasattr(libc, "mallopt"):  # glibc
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def limit_memory(size: int) -> None:
-    """Let an allocation beyond `size` bytes fail, where otherwise the system would kill."""
+    """Make allocations beyond `size` bytes fail, so that the system need not kill processes."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 def free_memory(root: Path = Path("/")) -> int:
-    """Bytes that can be taken without swapping: the machine's, or less by a cgroup's limit.
+    """Bytes that can be allocated without swapping, within the limits of cgroups (containers).
 
-    `root` is where /proc and /sys lie. Without them (macOS), all memory of the machine.
+    `root` is where /proc and /sys are. Without them (macOS), all memory of the machine.
     """
     free = min(_of_machine(root), *(_of_cgroup(folder) for folder in _cgroups(root)))
     return max(0, int(free))
@@ -70,9 +70,9 @@ def _of_machine(root: Path) -> float:
 
 
 def _cgroups(root: Path) -> list[Path]:
-    """Folders whose limits hold for this process: its own cgroup's (v1 and v2) and all above.
+    """Folders whose limits apply to this process: those of its cgroup (v1 and v2) and its parents.
 
-    A container often sees its own cgroup as the topmost folder, under whatever path.
+    A container often sees its own cgroup as the topmost folder, whatever its path.
     """
     folders = [root / "sys/fs/cgroup", root / "sys/fs/cgroup/memory"]
     for line in _lines(root / "proc/self/cgroup"):
@@ -86,7 +86,7 @@ def _cgroups(root: Path) -> list[Path]:
 
 
 def _of_cgroup(folder: Path) -> float:
-    """What a cgroup leaves; infinite where it sets no limit."""
+    """Bytes that a cgroup has left; infinite where it sets no limit."""
     limit = min((_number(folder / name) for name in _LIMITS), default=math.inf)
     used = min((_number(folder / name) for name in _USAGES), default=math.inf)
     if math.isinf(limit) or math.isinf(used):
@@ -97,7 +97,7 @@ def _of_cgroup(folder: Path) -> float:
 
 
 def _number(path: Path) -> float:
-    """The number in a file; infinite for "max" and where there is no such file."""
+    """The number in a file; infinite for "max" and for a missing file."""
     lines = _lines(path)
     return int(lines[0]) if lines and lines[0].strip().isdecimal() else math.inf
 

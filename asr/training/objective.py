@@ -1,4 +1,4 @@
-"""What is minimised: the forward pass in the chosen precision, and what its output costs."""
+"""The training objective: the forward pass in the chosen precision, and the loss of its output."""
 
 from typing import NamedTuple
 
@@ -10,62 +10,64 @@ from asr.model.loss import consistency_loss, ctc_loss
 from asr.training.config import Config
 
 
-class Outcome(NamedTuple):
-    """What a batch of N utterances comes to."""
+class StepOutput(NamedTuple):
+    """The forward pass of a batch of N utterances."""
 
-    cost: Tensor
-    """What is minimised, a number."""
-    losses: Tensor
+    loss: Tensor
+    """The scalar that is minimised."""
+    ctc_losses: Tensor
     """CTC losses of the last prediction `(N,)` in nats."""
     log_probs: Tensor
     """The last prediction `(N, T', C)` in float32."""
     lengths: Tensor
-    """Of it, `(N,)`."""
+    """Its frames, `(N,)`."""
 
 
-def outcome(config: Config, network: nn.Module, batch: Batch) -> Outcome:
-    """Run an `IntermediateOutputs` forward in the chosen precision, and cost what comes out."""
+def compute_loss(config: Config, network: nn.Module, batch: Batch) -> StepOutput:
+    """Run an `IntermediateOutputs` forward in the chosen precision and compute its loss.
+
+    The loss of early predictions, if the encoder makes any, is averaged and weighted by
+    `optim.early_weight`; that of the last prediction has the rest.
+    """
     device = batch.features.device
-    dtype = autocast_type(config, device)
+    dtype = autocast_dtype(config, device)
     with torch.autocast(device.type, dtype, enabled=dtype is not None):
         predictions, lengths = network(batch.features, batch.feature_lengths)
-    priced = [_price(config, log_probs, lengths, batch) for log_probs in predictions]
-    (*early, (cost, losses)), weight = priced, config.optim.early_weight
+    pairs = [_prediction_loss(config, log_probs, lengths, batch) for log_probs in predictions]
+    (*early, (loss, ctc_losses)), weight = pairs, config.optim.early_weight
     if early:
-        cost = (1 - weight) * cost + weight * torch.stack([c for c, _ in early]).mean()
-    return Outcome(cost, losses, predictions[-1], lengths)
+        loss = (1 - weight) * loss + weight * torch.stack([value for value, _ in early]).mean()
+    return StepOutput(loss, ctc_losses, predictions[-1], lengths)
 
 
-def _price(
+def _prediction_loss(
     config: Config, log_probs: Tensor, lengths: Tensor, batch: Batch
 ) -> tuple[Tensor, Tensor]:
-    """The mean of the CTC losses and what the two views of each utterance disagree by; and the
-    losses `(N,)`.
-    """
-    losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths)
-    cost = losses.mean()
+    """The mean CTC loss plus the weighted consistency loss, and the CTC losses `(N,)`."""
+    ctc_losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths)
+    loss = ctc_losses.mean()
     if config.optim.consistency:
-        cost = cost + config.optim.consistency * consistency_loss(log_probs, lengths).mean()
-    return cost, losses
+        loss = loss + config.optim.consistency * consistency_loss(log_probs, lengths).mean()
+    return loss, ctc_losses
 
 
-def autocast_type(config: Config, device: torch.device) -> torch.dtype | None:
-    """The type of the products; None for float32 (weights, norms and loss are always that)."""
-    chosen = config.optim.precision
-    if chosen == "float32":
+def autocast_dtype(config: Config, device: torch.device) -> torch.dtype | None:
+    """The type of matrix products; None for float32, which weights, norms and loss always are."""
+    precision = config.optim.precision
+    if precision == "float32":
         return None
-    if chosen == "float16":
+    if precision == "float16":
         return torch.float16
-    if chosen == "bfloat16" or multiplies_bfloat16(device):
+    if precision == "bfloat16" or has_native_bfloat16(device):
         return torch.bfloat16
     return None
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
+def has_native_bfloat16(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16 natively."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities: dict[str, object] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # older torch has none
+    # Older versions of torch cannot be asked.
+    get_capabilities = getattr(torch.cpu, "get_capabilities", dict)
+    capabilities: dict[str, object] = get_capabilities()
     return bool(capabilities.get("avx512_bf16"))

@@ -8,8 +8,8 @@ def learning_rate(
 ) -> float:
     """Linear warm-up to `peak`, then a half cosine down to `final_share` of it.
 
-    (Loshchilov & Hutter 2017, without restarts.) `position` counts epochs, the step that is being
-    taken included: above 0, so that the rate is never 0.
+    The schedule is that of Loshchilov & Hutter (2017) without restarts. `position` is in epochs and
+    includes the step about to be taken; it is above 0, so that the rate is never 0.
     """
     if position < warmup_epochs:
         return peak * position / warmup_epochs

@@ -28,7 +28,7 @@ from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.files import atomic_write, write_json_atomic
 from asr.inference.evaluation import evaluate
-from asr.training.run import log_to_stderr, train_unless_finished
+from asr.training import log_to_stderr, train_unless_finished
 from recipes.an4.train import CONFIG
 
 RECIPE = "recipe"

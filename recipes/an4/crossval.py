@@ -22,7 +22,7 @@ import typer
 from asr.checkpoint.checkpoint import load_checkpoint
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
-from asr.training.run import log_to_stderr, train_unless_finished
+from asr.training import log_to_stderr, train_unless_finished
 from recipes.an4.prepare import person
 from recipes.an4.train import CONFIG
 
@@ -102,8 +102,8 @@ def crossval(
             train_unless_finished(
                 output_dir / f"fold{fold}",
                 CONFIG,
-                train_manifests=[str(data_dir / f"train{fold}.jsonl"), *others],
-                dev_manifest=str(data_dir / f"dev{fold}.jsonl"),
+                train=[str(data_dir / f"train{fold}.jsonl"), *others],
+                dev=str(data_dir / f"dev{fold}.jsonl"),
                 settings=settings or [],
                 seed=fold,
                 threads=threads,

@@ -22,8 +22,7 @@ import asr
 from asr.checkpoint.checkpoint import load_checkpoint
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
-from asr.training import Config
-from asr.training.run import log_to_stderr, train_unless_finished
+from asr.training import Config, log_to_stderr, train_unless_finished
 from recipes.an4.crossval import MANIFESTS
 from recipes.an4.splice import splice
 from recipes.an4.train import CONFIG as AN4

@@ -15,7 +15,7 @@ import asr
 from asr.corpus.manifest import read_manifest
 from asr.files import write_json_atomic
 from asr.inference.evaluation import evaluate
-from asr.training.run import log_to_stderr, train_unless_finished
+from asr.training import log_to_stderr, train_unless_finished
 from recipes.fsdd.train import CONFIG
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -41,8 +41,8 @@ def leave_one_out(
         checkpoint = train_unless_finished(
             output_dir / speaker,
             dataclasses.replace(CONFIG, name=f"fsdd-without-{speaker}"),
-            train_manifests=[str(data / "train.jsonl"), *(also or [])],
-            dev_manifest=str(data / "dev.jsonl"),
+            train=[str(data / "train.jsonl"), *(also or [])],
+            dev=str(data / "dev.jsonl"),
             settings=[*start, *(settings or [])],
             threads=threads,
         )

@@ -35,7 +35,7 @@ from asr.model.layers import Bidirectional, FrameLayerNorm, length_mask
 from asr.model.loss import ctc_loss
 from asr.signal.features import FeatureConfig, FeatureExtractor
 from asr.text.tokens import TokenTable
-from asr.training.memory import settle_memory
+from asr.training.memory import tune_allocators
 
 Step = Callable[[Batch], None]
 
@@ -182,7 +182,7 @@ def serve(side: Side, commands: Connection) -> None:
     options = side.options
     torch.set_num_threads(options.threads // side.ranks if side.ours else options.threads)
     if side.ours and options.keep_memory:
-        settle_memory()
+        tune_allocators()
     batches, tokens = loader_of(options, side.rank, side.ranks)
     if side.ranks > 1:
         address = f"tcp://127.0.0.1:{side.port}"

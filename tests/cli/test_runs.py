@@ -10,7 +10,7 @@ from asr.config import override
 from asr.files import write_json_atomic
 from asr.training import Config
 from tests.support import Command, run_python
-from tests.training.test_record import metrics, start, write_run
+from tests.training_support import metrics, note_start, write_run
 
 WIDE = "1000"
 
@@ -39,7 +39,7 @@ def pair(tmp_path: Path) -> Path:
         metrics(2, 0.1, 0.3, train_seconds=60, dev_seconds=30, skipped=0, audio_seconds=3600),
         config=config,
     )
-    start(done)
+    note_start(done)
     (done / "checkpoint").mkdir()
     figures = {"dev": {"wer": 0.25, "cer": 0.05}, "epochs": 2}
     write_json_atomic(done / "checkpoint" / "metrics.json", figures)
@@ -69,7 +69,7 @@ def test_runs_stand_side_by_side(pair: Path, asr_command: Command) -> None:
             "final WER": "-",
             "final CER": "-",
             "minutes": "0.1",
-            "hours heard": "-",
+            "hours of audio": "-",
             "starts": "-",
             "skipped": "-",
             "parameters": "-",
@@ -88,7 +88,7 @@ def test_runs_stand_side_by_side(pair: Path, asr_command: Command) -> None:
             "final WER": "25.00%",
             "final CER": "5.00%",
             "minutes": "3.0",
-            "hours heard": "2.0",
+            "hours of audio": "2.0",
             "starts": "1",
             "skipped": "3",
             "parameters": "1,234,567",
@@ -147,13 +147,13 @@ def test_broken_runs_are_listed_and_the_others_shown(pair: Path, asr_command: Co
     assert [row["run"] for row in table(done.stdout)] == ["group/going", "done"]
     torn, empty, nowhere = done.stderr.splitlines()
     assert torn.startswith(f"error: {pair / 'torn' / 'config.json'}: not JSON")
-    assert empty.startswith(f"error: {pair / 'empty'}: no run in it")
+    assert empty.startswith(f"error: {pair / 'empty'}: no run here")
     assert nowhere.startswith(f"error: {pair / 'nowhere'}: cannot list (No such file")
     assert len(json.loads((pair / "runs.json").read_text())["broken"]) == 3
 
 
 def test_no_run_at_all_is_an_error(tmp_path: Path, asr_command: Command) -> None:
-    assert asr_command("runs", tmp_path).error.startswith(f"{tmp_path}: no run in it")
+    assert asr_command("runs", tmp_path).error.startswith(f"{tmp_path}: no run here")
 
 
 def test_nothing_to_draw_is_said(tmp_path: Path, asr_command: Command) -> None:
@@ -161,7 +161,8 @@ def test_nothing_to_draw_is_said(tmp_path: Path, asr_command: Command) -> None:
 
     assert done.code == 1
     assert (
-        done.stderr == f"error: {tmp_path / 'c.svg'}: not drawn, for no run has finished an epoch\n"
+        done.stderr
+        == f"error: {tmp_path / 'c.svg'}: not written, because no run has finished an epoch yet\n"
     )
     assert table(done.stdout)[0]["epochs"].startswith("0/")
 

@@ -11,9 +11,10 @@ from asr.checkpoint.checkpoint import load_checkpoint
 from asr.config import override
 from asr.errors import ConfigError, ManifestError
 from asr.training import Config, OptimConfig, loop, selection
-from asr.training.objective import Outcome, outcome
-from asr.training.run import run_training
-from asr.training.setup import Run
+from asr.training.launch import run_training
+from asr.training.objective import StepOutput, compute_loss
+from asr.training.options import TrainingOptions
+from asr.training.run import Run
 from asr.training.state import load_state
 from tests.training_support import (
     CPU,
@@ -41,12 +42,12 @@ def test_each_epoch_takes_its_frames(
 ) -> None:
     ratios: list[float] = []
 
-    def watched(config: Config, network: torch.nn.Module, batch: Any) -> Outcome:
-        found = outcome(config, network, batch)
+    def watched(config: Config, network: torch.nn.Module, batch: Any) -> StepOutput:
+        found = compute_loss(config, network, batch)
         ratios.append(float(batch.feature_lengths.sum() / found.lengths.sum()))
         return found
 
-    monkeypatch.setattr(loop, "outcome", watched)
+    monkeypatch.setattr(loop, "compute_loss", watched)
     loop.train(coarse, tmp_path / "run", CPU)
     assert [round(ratio) for ratio in ratios] == [4] * 4 + [2] * 8
     checkpoint = load_checkpoint(tmp_path / "run" / "checkpoint")
@@ -143,11 +144,11 @@ def test_a_coarse_checkpoint_can_be_gone_on_from(
     coarse: Config, whole: Path, tmp_path: Path
 ) -> None:
     """Its own subsampling, taken over first, has no coarser frames; what is said after it has."""
-    run_training(
+    options = TrainingOptions(
         tmp_path / "run",
-        base=coarse,
-        settings=["encoder.subsampling=2", "optim.epochs=2"],
+        settings=("encoder.subsampling=2", "optim.epochs=2"),
         init_from=whole / "checkpoint",
     )
+    run_training(options, coarse)
     learnt = load_checkpoint(tmp_path / "run" / "checkpoint").config
     assert learnt["encoder"]["subsampling"] == 2

@@ -23,8 +23,15 @@ from torch._C._distributed_c10d import HashStore
 from asr.checkpoint.checkpoint import load_checkpoint
 from asr.errors import AsrError, ConfigError
 from asr.training import Config, distributed, loop, setup
-from asr.training.distributed import Group, count_start, joined, local_device, lost_connection
-from asr.training.run import run_training
+from asr.training.distributed import (
+    Group,
+    count_start,
+    local_device,
+    lost_connection,
+    process_group,
+)
+from asr.training.launch import run_training
+from asr.training.options import TrainingOptions
 from tests.support import REPOSITORY
 from tests.training_support import (
     CPU,
@@ -162,9 +169,9 @@ def test_a_killed_process_ends_the_run_which_one_alone_finishes(
     step = steps_of(folder)[0]
     assert 3 <= step < 12 * 4
     with caplog.at_level(logging.INFO):
-        run_training(folder, settings=["optim.epochs=3"], resume=True)
+        run_training(TrainingOptions(folder, settings=("optim.epochs=3",), resume=True))
     assert load_checkpoint(folder / "checkpoint").metrics["epochs"] >= 3
-    assert "resuming on 1 processes, before on 2: the batches stay the same" in caplog.text
+    assert "resuming on 1 processes, previously 2: the batches stay the same" in caplog.text
     starts = [json.loads(line) for line in (folder / "starts.jsonl").read_text().splitlines()]
     assert [(s["world_size"], s["resumed_step"]) for s in starts] == [(2, None), (1, step)]
 
@@ -244,7 +251,7 @@ def test_ctrl_c_saves_the_state_of_all(
     launcher.send_signal(number)
     status, errors = ended(launcher)
     assert status != 0
-    assert "--resume goes on from there" in errors
+    assert "continue with --resume" in errors
     assert (folder / "checkpoint").exists() is False
     status, errors = ended(torchrun(config, folder, "--resume"))
     assert status == 0, errors
@@ -281,7 +288,7 @@ def test_a_loss_of_one_process_that_is_not_finite_stops_or_is_skipped(
     more = ("--resume", "--set", "optim.non_finite=skip")
     status, errors = ended(torchrun(config, folder, *more))
     assert status == 0, errors
-    assert errors.count("left out: the loss is not finite for train-003") == 3
+    assert errors.count("skipped: the loss is not finite for train-003") == 3
     assert [metrics["skipped"] for metrics in history_of(folder)] == [1.0] * 3
     alone = tmp_path / "alone"
     loop.train(optim(config, non_finite="skip"), alone, CPU)
@@ -294,13 +301,13 @@ def test_a_loss_of_one_process_that_is_not_finite_stops_or_is_skipped(
 
 def test_one_process_alone_is_a_group() -> None:
     group = Group()
-    assert group.writes
+    assert group.is_main
     assert group.sum([1.0, 2.5], CPU) == [1.0, 2.5]
     assert group.gather("mine") == ["mine"]
-    assert group.from_first({"a": 1}) == {"a": 1}
+    assert group.broadcast({"a": 1}) == {"a": 1}
     model = torch.nn.Linear(2, 2)
-    group.share(model)
-    assert group.parallel(model) is model
+    group.broadcast_weights(model)
+    assert group.data_parallel(model) is model
 
 
 @contextmanager
@@ -311,7 +318,7 @@ def alone_in_gloo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Group]:
         monkeypatch.setenv(name, value)
     store = HashStore()
     monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(store, 0, 1)]))
-    with joined(CPU) as group:
+    with process_group(CPU) as group:
         yield group
 
 
@@ -321,12 +328,12 @@ def test_a_group_works_through_gloo(monkeypatch: pytest.MonkeyPatch) -> None:
         group = Group(0, 2)
         assert group.sum([1.0, 2.5], CPU) == [1.0, 2.5]
         assert group.gather("mine") == ["mine", None]
-        assert group.from_first({"a": 1}) == {"a": 1}
+        assert group.broadcast({"a": 1}) == {"a": 1}
         model = torch.nn.Linear(2, 2)
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        group.share(model)
+        group.broadcast_weights(model)
         assert same(dict(model.state_dict()), before)
-        assert isinstance(group.parallel(model), torch.nn.parallel.DistributedDataParallel)
+        assert isinstance(group.data_parallel(model), torch.nn.parallel.DistributedDataParallel)
     assert not dist.is_initialized()
 
 
@@ -342,8 +349,8 @@ def test_processes_that_start_anew_do_not_take_the_dead_for_their_fellows() -> N
 def test_processes_that_do_not_come_are_not_awaited_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(distributed, "_PATIENCE", timedelta(seconds=0.05))
-    with pytest.raises(AsrError, match="2 of 3 processes have not come within"):
+    monkeypatch.setattr(distributed, "_TIMEOUT", timedelta(seconds=0.05))
+    with pytest.raises(AsrError, match="2 of the 3 processes have not started within"):
         count_start(HashStore(), 0, 3)
 
 

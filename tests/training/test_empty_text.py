@@ -287,8 +287,8 @@ def test_silence_is_to_be_asked_for_and_is_counted(
     outcome = asr_command(*arguments, "--set", "data.empty_text=nothing")
     assert outcome.code == 0, outcome.stderr
     assert (
-        "2 of the utterances to learn from (0.00 h), and 1 of those to validate on, say nothing"
-        in (outcome.stderr)
+        "2 training utterances (0.00 h) and 1 validation utterances have an empty transcript"
+        in outcome.stderr
     )
 
 

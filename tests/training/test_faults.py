@@ -25,9 +25,10 @@ from asr.corpus.sampler import UtteranceKey
 from asr.errors import AsrError, AudioError
 from asr.files import write_json_atomic
 from asr.training import Config, DataConfig, loop
-from asr.training.run import run_training
-from asr.training.setup import Run
-from asr.training.state import STATES, _read_state
+from asr.training.launch import run_training
+from asr.training.optimizer import update
+from asr.training.options import TrainingOptions
+from asr.training.state import STATES, read_state
 from tests.support import Command, run_python
 from tests.training_support import (
     CPU,
@@ -136,14 +137,14 @@ def test_a_recording_that_vanishes_is_named_and_the_run_goes_on_once_it_is_back(
     assert steps_of(folder)[0] >= 5
     assert not (folder / "checkpoint").exists()
     away.rename(recording)
-    run_training(folder, resume=True)
+    run_training(TrainingOptions(folder, resume=True))
     assert same(state_of(folder)["model"], state_of(whole)["model"])
 
 
 def test_a_worker_that_is_killed_within_a_step_is_said_and_the_state_kept(
     micro: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, update = UtteranceDataset.__getitems__, loop.update
+    read = UtteranceDataset.__getitems__
     of_others = set(multiprocessing.active_children())
     reads: list[int] = []
     updates: list[float] = []
@@ -154,8 +155,8 @@ def test_a_worker_that_is_killed_within_a_step_is_said_and_the_state_kept(
             time.sleep(600)
         return read(self, keys)
 
-    def update_and_kill(run: Run, objective: torch.Tensor) -> float:
-        norm = update(run, objective)
+    def update_and_kill(*arguments: Any) -> float:
+        norm = update(*arguments)
         updates.append(norm)
         if len(updates) == 6:  # the weights have changed, and are not yet counted as changed
             (worker,) = set(multiprocessing.active_children()) - of_others
@@ -280,7 +281,7 @@ def test_a_loss_that_is_not_finite_names_the_utterance(micro: Config, tmp_path: 
     config, folder = edited(micro, tmp_path, liar(3, 60.0)), tmp_path / "run"
     with pytest.raises(AsrError, match=r"the loss is not finite for train-003; .*peak_rate"):
         loop.train(config, folder, CPU)
-    run_training(folder, settings=["optim.non_finite=skip"], resume=True)
+    run_training(TrainingOptions(folder, settings=("optim.non_finite=skip",), resume=True))
     assert [metrics["skipped"] for metrics in history_of(folder)] == [1, 1, 1]
 
 
@@ -311,7 +312,7 @@ def test_a_gradient_that_is_not_finite_names_the_batch_and_keeps_the_state_befor
         with pytest.raises(AsrError, match=r"the gradient is not finite for train-\d+, train-\d+"):
             loop.train(micro, folder, CPU)
     assert steps_of(folder)[0] == 6
-    run_training(folder, resume=True)  # this time it is finite
+    run_training(TrainingOptions(folder, resume=True))  # this time it is finite
     assert_same_run(folder, whole)
 
 
@@ -322,9 +323,9 @@ def test_a_skipped_batch_is_counted_and_named_and_skipped_again_on_resuming(
     with caplog.at_level(logging.INFO):
         loop.train(config, tmp_path / "whole", CPU)
     assert (
-        len(re.findall(r"batch \d of epoch \d left out: the loss .* train-003\n", caplog.text)) == 3
+        len(re.findall(r"batch \d of epoch \d skipped: the loss .* train-003\n", caplog.text)) == 3
     )
-    assert caplog.text.count(", 1 batches left out") == 3
+    assert caplog.text.count(", 1 batches skipped") == 3
     metrics = history_of(tmp_path / "whole")
     assert [m["skipped"] for m in metrics] == [1, 1, 1]
     assert all(math.isfinite(value) for m in metrics for value in m.values())
@@ -346,7 +347,7 @@ def test_a_skipped_batch_leaves_the_weights_as_they_were(
         not_a_number(patch, 3)
         loop.train(config, tmp_path / "run", CPU)
     states = tmp_path / "run" / STATES
-    before, after = (_read_state(states / f"step-{step:09d}.pt") for step in (2, 3))
+    before, after = (read_state(states / f"step-{step:09d}.pt") for step in (2, 3))
     assert same(before["model"], after["model"])
     assert same(before["optimizer"]["state"], after["optimizer"]["state"])
 
@@ -357,10 +358,10 @@ def test_when_all_batches_are_skipped_the_run_says_so_and_can_take_the_epoch_aga
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         not_a_number(patch)
-        with pytest.raises(AsrError, match="epoch 1: all 4 batches were left out") as error:
+        with pytest.raises(AsrError, match="epoch 1: all 4 batches were skipped") as error:
             loop.train(optim(micro, non_finite="skip"), folder, CPU)
     assert "optim.peak_rate" in str(error.value)
-    run_training(folder, resume=True)
+    run_training(TrainingOptions(folder, resume=True))
     seconds = [[m["audio_seconds"] for m in history_of(run)] for run in (folder, whole)]
     assert seconds[0] == seconds[1]
 
@@ -373,7 +374,7 @@ def test_a_corpus_smaller_than_a_batch_is_one_step_an_epoch(
 ) -> None:
     with caplog.at_level(logging.INFO):
         loop.train(optim(micro, batch_seconds=500.0, epochs=2), tmp_path / "run", CPU)
-    assert "all of it fits one batch of 500 s: an epoch is one step" in caplog.text
+    assert "all training data fits one batch of 500 s: an epoch is one step" in caplog.text
     assert [metrics["step"] for metrics in history_of(tmp_path / "run")] == [1, 2]
 
 
@@ -383,7 +384,7 @@ def test_utterances_longer_than_a_batch_make_their_own_and_are_said(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         loop.train(optim(micro, batch_seconds=seconds, epochs=1), tmp_path / "run", CPU)
-    warning = f"{alone} utterances are longer than optim.batch_seconds={seconds:g}: each makes"
+    warning = f"{alone} utterances are longer than optim.batch_seconds={seconds:g}: each is"
     assert warning in caplog.text
     (metrics,) = history_of(tmp_path / "run")
     assert metrics["audio_seconds"] == pytest.approx(sum_of_seconds(micro), rel=0.1)

@@ -1,13 +1,9 @@
-"""The largest batch: the search over machines made up here, memory limits, and real trials."""
+"""The search for the largest batch: on simulated machines, and with real trials."""
 
 import dataclasses
-import io
-import json
 import logging
 import math
-import resource
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,20 +12,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.config import from_dict, to_dict
 from asr.corpus.manifest import Corpus
 from asr.corpus.sampler import DurationBatchSampler
 from asr.errors import AsrError, ConfigError
 from asr.model.acoustic import EncoderConfig
 from asr.signal.augment import AugmentConfig
-from asr.signal.features import FeatureConfig, FeatureExtractor
-from asr.training import Config, DataConfig, OptimConfig, find_batch, memory, trial
+from asr.signal.features import FeatureConfig
+from asr.training import Config, DataConfig, OptimConfig, find_batch
+from asr.training.batch_trial import Measurement, Request, Shape
 from asr.training.find_batch import SAFE_SHARE, Findings, Trial, affordable, render, search
-from asr.training.trial import Lengths, Measured, Request, Shape, random_batch, run_trial
 from recipes.tones.prepare import prepare
-from tests.support import run_python
 
 CPU = torch.device("cpu")
+
+
 GB = 10**9
 
 
@@ -189,101 +185,6 @@ def test_a_batch_measured_to_take_too_much_is_closed_in_on() -> None:
     assert "70%" in reason
 
 
-def tree(root: Path, files: dict[str, str]) -> Path:
-    """Files under a folder."""
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text + "\n", encoding="utf-8")
-    return root
-
-
-MEMINFO = {"proc/meminfo": "MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable:    8000 kB"}
-V2 = "sys/fs/cgroup/"
-V1 = "sys/fs/cgroup/memory/"
-UNLIMITED = "9223372036854771712"
-
-
-@pytest.mark.parametrize(
-    ("files", "free"),
-    [
-        ({}, 8_192_000),
-        ({"proc/self/cgroup": "0::/a/b", V2 + "a/b/memory.max": "max"}, 8_192_000),
-        ({"proc/self/cgroup": "0::/a/b", V2 + "a/b/memory.max": "5000"}, 5000),
-        (
-            {
-                "proc/self/cgroup": "0::/a/b",
-                V2 + "a/b/memory.max": "max",
-                V2 + "a/b/memory.current": "1",
-                V2 + "a/memory.max": "5000",
-                V2 + "a/memory.current": "2000",
-                V2 + "a/memory.stat": "anon 1500\ninactive_file 400\nactive_file 50",
-            },
-            3400,
-        ),
-        ({V2 + "memory.max": "7000", V2 + "memory.current": "6500"}, 500),
-        ({"proc/self/cgroup": "0::/", V2 + "memory.max": "9", V2 + "memory.current": "20"}, 0),
-        ({V2 + "memory.max": "7000", V2 + "memory.high": "6000"}, 6000),
-        (
-            {
-                "proc/self/cgroup": "8:pids:/\n4:cpu,memory:/docker/x\n0::/",
-                V1 + "docker/x/memory.limit_in_bytes": "10000",
-                V1 + "docker/x/memory.usage_in_bytes": "4000",
-                V1 + "docker/x/memory.stat": "inactive_file 1\ntotal_inactive_file 1000",
-                V1 + "memory.limit_in_bytes": UNLIMITED,
-                V1 + "memory.usage_in_bytes": "123",
-            },
-            7000,
-        ),
-        # Inside a container the path is the host's, and what is mounted is its own cgroup.
-        ({"proc/self/cgroup": "4:memory:/gone", V1 + "memory.limit_in_bytes": "3000"}, 3000),
-    ],
-)
-def test_free_memory_honours_cgroups(tmp_path: Path, files: dict[str, str], free: int) -> None:
-    assert memory.free_memory(tree(tmp_path, MEMINFO | files)) == free
-
-
-def test_free_memory_without_proc_is_the_machine(tmp_path: Path) -> None:
-    assert memory.free_memory(tmp_path) > 64 * 2**20
-    assert memory.free_memory(tree(tmp_path, {"proc/meminfo": "MemTotal: 5 kB"})) > 64 * 2**20
-
-
-def test_memory_of_this_process() -> None:
-    peak = memory.peak_bytes(CPU)
-
-    assert 50e6 < peak < 50e9
-    assert memory.available_bytes(CPU) >= peak
-
-
-def test_memory_of_a_gpu_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (7, 80))
-    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 5)
-    gpu = torch.device("cuda")
-
-    assert (memory.available_bytes(gpu), memory.peak_bytes(gpu)) == (7, 5)
-
-
-@pytest.mark.parametrize(("hard", "limit"), [(resource.RLIM_INFINITY, 100), (200, 100), (50, 50)])
-def test_limit_stays_below_the_one_that_is_set(
-    monkeypatch: pytest.MonkeyPatch, hard: int, limit: int
-) -> None:
-    calls: list[tuple[int, tuple[int, int]]] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (60, hard))
-    monkeypatch.setattr(resource, "setrlimit", lambda *call: calls.append(call))
-
-    memory.limit_memory(100)
-
-    assert calls == [(resource.RLIMIT_DATA, (limit, hard))]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds to the limit")
-def test_limited_memory_fails_and_does_not_kill() -> None:
-    code = "from asr.training.memory import limit_memory\nlimit_memory(2**30)\nbytearray(2**31)"
-
-    done = run_python("-c", code)
-
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "MemoryError")
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few utterances of tones."""
@@ -304,17 +205,6 @@ def config(corpus: Path) -> Config:
     )
 
 
-def requested(config: Config, utterances: int = 2, frames: int = 50) -> Request:
-    shape = Shape((frames,) * utterances, (5,) * utterances)
-    return Request(config, 4, "cpu", 1, shape, shape, Shape((30,), (3,)))
-
-
-def test_request_survives_json(config: Config) -> None:
-    request = requested(config)
-
-    assert from_dict(Request, json.loads(json.dumps(to_dict(request)))) == request
-
-
 durations = st.lists(st.floats(0.2, 20), min_size=1, max_size=60)
 
 
@@ -332,123 +222,6 @@ def test_no_batch_of_an_epoch_is_fuller(seconds: list[float], utterances: int, e
         assert padded <= utterances * longest * (1 + 1e-9)
 
 
-def test_lengths_are_those_of_the_features(corpus: Path, config: Config) -> None:
-    paths = [corpus / "train.jsonl", corpus / "dev.jsonl"]
-    lengths = Lengths.of([Corpus.open([path]) for path in paths], speed=0.8)
-    features = dataclasses.replace(config.features, stack=3)
-
-    shape = lengths.shape(slice(0, 3), features)
-
-    corpus_of_both = Corpus.open(paths)
-    order = sorted(range(3), key=lambda i: -corpus_of_both.durations[i])
-    extractor = FeatureExtractor(features)
-    for i, frames, labels in zip(order, shape.frames, shape.labels, strict=True):
-        samples = math.ceil(corpus_of_both.durations[i] / 0.8 * 8000)
-        assert frames == len(extractor(torch.zeros(samples)))
-        assert labels == corpus_of_both.min_frames[i]
-
-
-def test_batches_of_lengths() -> None:
-    lengths = Lengths((6.0, 5.0, 1.0, 1.0, 1.0), (1, 1, 1, 1, 1))
-
-    assert lengths.batch(17.9) == slice(0, 2)
-    assert lengths.batch(0.1 * 3 * 60) == slice(0, 3)  # 18.000000000000004
-    assert lengths.batch(5.0) == slice(0, 1)
-    assert lengths.middle() == 1
-    assert lengths.batch(11.0, lengths.middle()) == slice(1, 3)
-    assert Lengths((), ()).batch(5.0) == slice(0, 0)
-    assert Lengths((), ()).shape(slice(0, 0), FeatureConfig()) == Shape((), ())
-
-
-def test_random_batch_has_the_shape_asked_for() -> None:
-    batch = random_batch(Shape((7, 5), (3, 4)), num_features=6, num_tokens=4, views=2)
-
-    assert batch.features.shape == (4, 7, 6)
-    assert batch.feature_lengths.tolist() == [7, 5, 7, 5]
-    assert batch.target_lengths.tolist() == [3, 4, 3, 4]
-    assert batch.targets.tolist() == [[1, 2, 3, 1]] * 4
-    assert random_batch(Shape((7,), (3,)), 6, 2).targets.tolist() == [[1, 1, 1]]
-
-
-def test_trial_measures(config: Config) -> None:
-    measured = trial.measure(requested(config), CPU)
-
-    assert measured.step_seconds > 0
-    assert measured.available_bytes > 0
-    assert measured.peak_bytes >= memory.peak_bytes(CPU)  # and a worker's
-    no_workers = dataclasses.replace(config.optim, workers=0, consistency=0.0)
-    plain = dataclasses.replace(
-        requested(dataclasses.replace(config, optim=no_workers)), dev=Shape((), ())
-    )
-    assert trial.measure(plain, CPU).peak_bytes <= memory.peak_bytes(CPU)
-
-
-def test_slow_steps_are_timed_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[float] = []
-
-    def slow(*_: object) -> float:
-        steps.append(11.0)
-        return 11.0
-
-    monkeypatch.setattr(trial, "train_step", slow)
-
-    assert trial.measure(requested(config), CPU).step_seconds == 11.0
-    assert len(steps) == 3
-
-
-def test_program_reads_and_writes_json(
-    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    limits: list[int] = []
-    monkeypatch.setattr(trial, "limit_memory", limits.append)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(to_dict(requested(config)))))
-
-    trial.main()
-
-    assert from_dict(Measured, json.loads(capsys.readouterr().out)).step_seconds > 0
-    assert limits[0] > 50e6
-
-
-def pretend_python(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Have trials run by a shell script."""
-    python = folder / "python"
-    python.write_text(f"#!/bin/sh\n{program}\n", encoding="utf-8")
-    python.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(python))
-
-
-def test_trial_beyond_a_memory_limit_fails_and_says_so(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pretend_python(tmp_path, monkeypatch, f'ulimit -v 3000000\nexec "{sys.executable}" "$@"')
-
-    found = run_trial(requested(config, 100, 1_000_000), 60)  # 6.4 GB of features
-
-    assert isinstance(found, str)
-    assert "allocate" in found
-
-
-@pytest.mark.parametrize(
-    ("program", "failure"),
-    [
-        ("kill -9 $$", "its process was killed, as the system does when memory runs out"),
-        ("exit 3", "its process ended with 3"),
-        ("echo a >&2; echo torch.OutOfMemoryError: no >&2; exit 1", "torch.OutOfMemoryError: no"),
-    ],
-)
-def test_trial_that_dies_is_a_failed_one(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, failure: str
-) -> None:
-    pretend_python(tmp_path, monkeypatch, f"cat >/dev/null\n{program}")
-
-    assert run_trial(requested(config), 60) == failure
-
-
-def test_trial_without_time(config: Config) -> None:
-    with pytest.raises(subprocess.TimeoutExpired):
-        run_trial(requested(config), -1.0)
-
-
 def test_find_batch_for_real(config: Config, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "asr.training")
     one = dataclasses.replace(config.data, train=(config.data.dev,))
@@ -459,7 +232,7 @@ def test_find_batch_for_real(config: Config, caplog: pytest.LogCaptureFixture) -
     assert only.batch_seconds == pytest.approx(Corpus.open(one.train)[0].duration / 0.8)
     assert 100e6 < only.fixed_bytes <= only.peak_bytes < 10e9
     assert only.throughput > 0
-    assert findings.reason == "it holds all the training data already"
+    assert findings.reason == "it already holds all the training data"
     assert findings.memory_seconds is None
     assert "s, 1 utterance: " in caplog.messages[0]
 
@@ -477,11 +250,11 @@ def test_larger_batches_take_more_memory_for_real(config: Config, tmp_path: Path
     assert render(findings).count(" GB  ") == len(findings.trials)
 
 
-def fake(monkeypatch: pytest.MonkeyPatch, *outcomes: Measured | str | None) -> list[Request]:
+def fake(monkeypatch: pytest.MonkeyPatch, *outcomes: Measurement | str | None) -> list[Request]:
     """Trials end as told, in order, the last for ever; None: out of time."""
     requests: list[Request] = []
 
-    def answer(request: Request, seconds: float) -> Measured | str:
+    def answer(request: Request, seconds: float) -> Measurement | str:
         requests.append(request)
         outcome = outcomes[min(len(requests), len(outcomes)) - 1]
         if outcome is None:
@@ -495,7 +268,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, *outcomes: Measured | str | None) -> l
 def test_trials_are_of_the_longest_utterances(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests = fake(monkeypatch, Measured(GB, GB, 9 * GB, 1.0))
+    requests = fake(monkeypatch, Measurement(GB, GB, 9 * GB, 1.0))
 
     find_batch.find_batch(config, CPU, threads=3)
 
@@ -511,7 +284,7 @@ def test_trials_are_of_the_longest_utterances(
 def test_without_validation_data_none_is_tried(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests = fake(monkeypatch, Measured(GB, GB, 9 * GB, 1.0))
+    requests = fake(monkeypatch, Measurement(GB, GB, 9 * GB, 1.0))
     data = dataclasses.replace(config.data, dev="")
 
     find_batch.find_batch(dataclasses.replace(config, data=data), CPU)
@@ -527,16 +300,16 @@ def test_no_training_data(config: Config) -> None:
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (Measured(8 * GB, GB, 9 * GB, 1.0), "it takes 8.00 GB, more than 70% of the 9.00 GB"),
+        (Measurement(8 * GB, GB, 9 * GB, 1.0), "it takes 8.00 GB, more than 70% of the 9.00 GB"),
         ("out of memory", "out of memory"),
-        (None, r"time was up \(60 s a trial, 180 s in all\)"),
+        (None, r"the time limit was reached \(60 s a trial, 180 s in all\)"),
     ],
 )
 def test_longest_utterance_that_does_not_fit_is_named(
     config: Config,
     corpus: Path,
     monkeypatch: pytest.MonkeyPatch,
-    outcome: Measured | str | None,
+    outcome: Measurement | str | None,
     said: str,
 ) -> None:
     fake(monkeypatch, outcome)
@@ -553,12 +326,12 @@ def test_longest_utterance_that_does_not_fit_is_named(
 def test_time_that_is_up_leaves_what_memory_would_allow(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake(monkeypatch, Measured(GB, GB, 9 * GB, 1.0), None)
+    fake(monkeypatch, Measurement(GB, GB, 9 * GB, 1.0), None)
 
     findings = find_batch.find_batch(config, CPU)
 
     assert findings.memory_seconds == pytest.approx(2 * findings.trials[0].batch_seconds)
-    assert "No larger one: time was up (60 s a trial" in render(findings)
+    assert "Why no larger one: the time limit was reached (60 s a trial" in render(findings)
 
 
 def test_report() -> None:
@@ -578,14 +351,14 @@ def test_report() -> None:
         "         41.7           6      8.00 GB                     120  (more than is safe)",
         "         55.6           8  failed: killed",
         "",
-        "Safe is 70% of the 10.00 GB available: 7.00 GB.",
-        "Largest batch tried that is safe: 27.8 s. No larger one: killed.",
-        "Memory alone would allow about 30 s, by the line through the trials; that was not tried.",
-        "Smallest that is as fast as any, within 5 %: 13.9 s.",
-        "Set `--set optim.batch_seconds=13.9`, or less: learning may want smaller batches, hence "
-        "more steps an epoch, than memory and speed allow.",
-        "Of several processes (torchrun) each takes its share of a batch: on as many machines or "
-        "GPUs like this one, multiply the seconds by their number.",
+        "Safe limit: 70% of the 10.00 GB available, that is 7.00 GB.",
+        "Largest safe batch tried: 27.8 s. Why no larger one: killed.",
+        "Memory alone would allow about 30 s, extrapolated from the trials; that was not tried.",
+        "Smallest batch that is as fast as any, within 5 %: 13.9 s.",
+        "Use `--set optim.batch_seconds=13.9` or less: smaller batches, hence more steps an epoch, "
+        "may train a better model.",
+        "With several processes (torchrun) each takes its share of a batch: on several GPUs or "
+        "machines like this one, multiply the seconds by their number.",
     ]
     assert "alone" not in render(Findings(trials, "killed", 20.0))
     assert "alone" not in render(Findings(trials, "killed", None))

@@ -12,8 +12,10 @@ import pytest
 from asr.checkpoint.checkpoint import load_checkpoint
 from asr.errors import AsrError, CheckpointError, ManifestError
 from asr.training import Config, loop
-from asr.training.run import read_config, run_training
-from asr.training.state import load_state, save_state
+from asr.training.interrupts import Interrupted
+from asr.training.launch import read_config, run_training
+from asr.training.options import TrainingOptions
+from asr.training.state import load_state, write_state
 from tests.training_support import (
     CPU,
     after_step,
@@ -34,7 +36,7 @@ def stopped_run(
     """Stop a run within its second epoch; its state."""
     with monkeypatch.context() as patch:
         after_step(patch, step, press_ctrl_c)
-        with pytest.raises(loop.Interrupted):
+        with pytest.raises(Interrupted):
             loop.train(config, folder, CPU)
     return load_state(folder)
 
@@ -52,19 +54,19 @@ def test_changed_manifests_are_refused_by_name_unless_accepted(
     before = stopped_run(config, folder, monkeypatch)
     text = Path(manifest).read_text()
     edited(micro, tmp_path, lambda entries: entries.pop(), split)
-    with pytest.raises(ManifestError, match="not the data that this run has learnt from") as error:
-        run_training(folder, resume=True)
+    with pytest.raises(ManifestError, match="not the data that this run was trained on") as error:
+        run_training(TrainingOptions(folder, resume=True))
     assert str(error.value).startswith(f"{manifest}: ")
     assert "--accept_changed_data" in str(error.value)
     assert same(load_state(folder), before)
     with caplog.at_level(logging.INFO):
-        run_training(folder, resume=True, accept_changed_data=True)
-    assert "going on with it, as asked" in caplog.text
-    assert "epoch 2 begins anew: its batches are others now" in caplog.text
+        run_training(TrainingOptions(folder, resume=True, accept_changed_data=True))
+    assert "continuing with it, as requested" in caplog.text
+    assert "epoch 2 starts over: its batches have changed" in caplog.text
     assert load_checkpoint(folder / "checkpoint").metrics["epochs"] == 3
     Path(manifest).write_text(text)
     with pytest.raises(ManifestError, match="not the data"):
-        run_training(folder, resume=True)
+        run_training(TrainingOptions(folder, resume=True))
 
 
 def test_manifests_may_move_as_long_as_they_are_the_same(
@@ -73,10 +75,8 @@ def test_manifests_may_move_as_long_as_they_are_the_same(
     folder, corpus = tmp_path / "run", Path(micro.data.train[0]).parent
     stopped_run(micro, folder, monkeypatch)
     moved = Path(shutil.copytree(corpus, tmp_path / "moved"))
-    run_training(
-        folder, train_manifests=[str(moved / "train.jsonl")], dev_manifest=str(moved / "dev.jsonl"),
-        resume=True,
-    )  # fmt: skip
+    train, dev = (str(moved / f"{split}.jsonl") for split in ("train", "dev"))
+    run_training(TrainingOptions(folder, train=(train,), dev=dev, resume=True))
     found, expected = state_of(folder), state_of(whole)
     assert same(found["model"], expected["model"])
 
@@ -85,10 +85,10 @@ def test_another_number_of_processes_is_said(
     whole: Path, broken: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = load_state(broken)
-    save_state(broken, 6, state | {"world_size": 4}, 3)
+    write_state(broken, 6, state | {"world_size": 4}, 3)
     with caplog.at_level(logging.INFO):
-        run_training(broken, resume=True)
-    assert "resuming on 1 processes, before on 4: the batches stay the same" in caplog.text
+        run_training(TrainingOptions(broken, resume=True))
+    assert "resuming on 1 processes, previously 4: the batches stay the same" in caplog.text
     assert "resuming at epoch 2, batch 2" in caplog.text
     assert_same_run(broken, whole)
 
@@ -98,28 +98,32 @@ def test_a_setting_that_there_was_not_when_the_run_began_is_as_it_was(
 ) -> None:
     state = load_state(broken)
     del state["config"]["encoder"]["early_predictions"], state["config"]["optim"]["early_weight"]
-    save_state(broken, 6, state, 3)
-    run_training(broken, resume=True)
+    write_state(broken, 6, state, 3)
+    run_training(TrainingOptions(broken, resume=True))
     assert_same_run(broken, whole)
 
 
 @pytest.mark.parametrize(
     ("setting", "said", "anew"),
     [
-        ("optim.peak_rate=0.001", "resuming with optim.peak_rate = 0.001, before 0.002", False),
-        ("augment.gain_db=3.0", "resuming with augment.gain_db = 3.0, before 6.0", False),
-        ("optim.batch_seconds=9.0", "resuming with optim.batch_seconds = 9.0, before 7.0", True),
-        ("augment.speeds=[1.0]", "resuming with augment.speeds = [1.0], before ", True),
-        ("seed=4", "resuming with seed = 4, before 0", True),
+        ("optim.peak_rate=0.001", "resuming with optim.peak_rate = 0.001, previously 0.002", False),
+        ("augment.gain_db=3.0", "resuming with augment.gain_db = 3.0, previously 6.0", False),
+        (
+            "optim.batch_seconds=9.0",
+            "resuming with optim.batch_seconds = 9.0, previously 7.0",
+            True,
+        ),
+        ("augment.speeds=[1.0]", "resuming with augment.speeds = [1.0], previously ", True),
+        ("seed=4", "resuming with seed = 4, previously 0", True),
     ],
 )
 def test_changed_settings_are_said(
     broken: Path, caplog: pytest.LogCaptureFixture, setting: str, said: str, anew: bool
 ) -> None:
     with caplog.at_level(logging.INFO):
-        run_training(broken, settings=[setting], resume=True)
+        run_training(TrainingOptions(broken, settings=(setting,), resume=True))
     assert said in caplog.text
-    assert ("epoch 2 begins anew" in caplog.text) == anew
+    assert ("epoch 2 starts over" in caplog.text) == anew
 
 
 def test_what_the_recipe_says_otherwise_by_now_is_said_and_not_taken(
@@ -129,16 +133,18 @@ def test_what_the_recipe_says_otherwise_by_now_is_said_and_not_taken(
     optim = dataclasses.replace(micro.optim, peak_rate=0.5, weight_decay=0.25)
     recipe = dataclasses.replace(micro, seed=micro.seed + 1, optim=optim)
     with caplog.at_level(logging.INFO):
-        run_training(
-            tmp_path / "run", base=recipe, settings=["optim.weight_decay=0.125"], resume=True
+        options = TrainingOptions(
+            tmp_path / "run", settings=("optim.weight_decay=0.125",), resume=True
         )
+        run_training(options, recipe)
     kept = [line for line in caplog.messages if line.startswith("keeping")]
     assert kept == [
-        f"keeping seed = {micro.seed} as the run began; its recipe now has {micro.seed + 1}",
-        f"keeping optim.peak_rate = {micro.optim.peak_rate} as the run began; "
-        "its recipe now has 0.5",
+        f"keeping seed = {micro.seed}, which the run was given when it was started; "
+        f"its recipe now has {micro.seed + 1}",
+        f"keeping optim.peak_rate = {micro.optim.peak_rate}, which the run was given when it was "
+        "started; its recipe now has 0.5",
     ]
-    assert f"resuming with optim.weight_decay = 0.125, before {micro.optim.weight_decay}" in (
+    assert f"resuming with optim.weight_decay = 0.125, previously {micro.optim.weight_decay}" in (
         caplog.messages
     )
     assert read_config(tmp_path / "run" / "config.json").optim.peak_rate == micro.optim.peak_rate
@@ -147,18 +153,19 @@ def test_what_the_recipe_says_otherwise_by_now_is_said_and_not_taken(
 def test_resuming_with_another_model_is_refused_and_harms_nothing(
     whole: Path, broken: Path
 ) -> None:
+    settings = ("encoder.hidden=12", "features.num_mels=20")
     with pytest.raises(CheckpointError, match=r"model: features\.num_mels, encoder\.hidden"):
-        run_training(broken, settings=["encoder.hidden=12", "features.num_mels=20"], resume=True)
-    run_training(broken, resume=True)
+        run_training(TrainingOptions(broken, settings=settings, resume=True))
+    run_training(TrainingOptions(broken, resume=True))
     assert_same_run(broken, whole)
 
 
 def test_a_run_that_is_not_told_to_resume_is_left_alone(micro: Config, broken: Path) -> None:
-    with pytest.raises(AsrError, match="a run stands here already; add --resume"):
+    with pytest.raises(AsrError, match="already holds a run; add --resume"):
         loop.train(micro, broken, CPU)
 
 
 def test_every_start_is_noted(broken: Path) -> None:
-    run_training(broken, resume=True)
+    run_training(TrainingOptions(broken, resume=True))
     starts = [json.loads(line) for line in (broken / "starts.jsonl").read_text().splitlines()]
     assert [start["resumed_step"] for start in starts] == [None, 6]

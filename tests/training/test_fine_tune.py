@@ -1,4 +1,4 @@
-"""A run that starts from the weights of a checkpoint."""
+"""Fine-tuning: a run that starts from the weights of a checkpoint."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from asr.checkpoint.checkpoint import load_checkpoint
 from asr.errors import CheckpointError, ConfigError
 from asr.model.acoustic import AcousticModel
 from asr.text.tokens import TokenTable
-from asr.training import Config, loop, setup, start
+from asr.training import Config, fine_tune, loop, setup
 from asr.training.distributed import Group
 from tests.support import Command
 from tests.training_support import CPU, early, edited, optim, same
@@ -58,7 +58,7 @@ def test_tokens_that_both_know_keep_their_weights(
             place = 1 + old_characters.index(character)
             assert torch.equal(weights[name][run.tokens.encode(character)[0]], before[place])
         assert not any(torch.equal(weights[name][new], row) for row in before)
-    assert "has other tokens: 1 are new and start anew" in caplog.text
+    assert "has other tokens: 1 of this run's are new and start from random weights" in caplog.text
 
 
 def test_letters_that_the_data_lacks_are_not_forgotten(
@@ -93,7 +93,7 @@ def test_what_is_fed_back_is_made_anew_for_new_tokens(micro: Config, tmp_path: P
     tokens = TokenTable.from_texts(["~", *bundle.config["tokens"]])
     config = dataclasses.replace(early(micro), init_from=str(checkpoint))
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
-    start.start_from(bundle, config, model, tokens)
+    fine_tune.load_initial_weights(model, tokens, bundle, config)
     known = [0, *(tokens.encode(c)[0] for c in bundle.config["tokens"])]
     assert torch.equal(model.feedback.weight[:, known], bundle.weights["feedback.weight"])
     assert torch.equal(model.feedback.bias, bundle.weights["feedback.bias"])
@@ -115,7 +115,7 @@ def test_the_command_takes_features_and_encoder_from_the_checkpoint(
         "train", "-o", str(tmp_path / "run"), "--resume", "--init_from", str(finished)
     )
     assert again.code != 0
-    assert "--init_from means nothing with --resume" in again.stderr
+    assert "--init_from cannot be combined with --resume" in again.stderr
 
 
 def test_weights_that_are_not_of_the_encoder_are_refused(
@@ -125,8 +125,8 @@ def test_weights_that_are_not_of_the_encoder_are_refused(
     del bundle.weights["output.bias"]
     micro = dataclasses.replace(micro, init_from=str(finished))
     run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
-    with pytest.raises(CheckpointError, match="do not describe one model"):
-        start.start_from(bundle, micro, run.model, run.tokens)
+    with pytest.raises(CheckpointError, match="do not describe the same model"):
+        fine_tune.load_initial_weights(run.model, run.tokens, bundle, micro)
 
 
 def test_a_setting_that_an_older_checkpoint_lacks_is_as_it_was(
@@ -136,7 +136,7 @@ def test_a_setting_that_an_older_checkpoint_lacks_is_as_it_was(
     del bundle.config["encoder"]["early_predictions"]
     micro = dataclasses.replace(micro, init_from=str(finished))
     run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
-    start.start_from(bundle, micro, run.model, run.tokens)
+    fine_tune.load_initial_weights(run.model, run.tokens, bundle, micro)
 
 
 def test_a_checkpoint_of_another_shape_is_refused_by_setting(
@@ -144,16 +144,7 @@ def test_a_checkpoint_of_another_shape_is_refused_by_setting(
 ) -> None:
     encoder = dataclasses.replace(micro.encoder, hidden=9)
     micro = dataclasses.replace(micro, encoder=encoder, init_from=str(finished))
-    with pytest.raises(ConfigError, match=r"it differs from this run in encoder.hidden; set"):
+    with pytest.raises(
+        ConfigError, match=r"the checkpoint differs from this run in encoder.hidden; "
+    ):
         setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
-
-
-def test_validating_on_what_is_trained_on_is_said(
-    micro: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    data = dataclasses.replace(micro.data, dev=micro.data.train[0])
-    with caplog.at_level(logging.WARNING, "asr.training"):
-        setup.prepare(
-            dataclasses.replace(micro, data=data), tmp_path / "run", CPU, Group(), resume=False
-        )
-    assert "12 of the 12 validation recordings are also trained on" in caplog.text

@@ -1,8 +1,8 @@
-"""A few training steps on features of given sizes, to see what memory and time they take.
+"""A few training steps on random features of given sizes, to measure their memory and time.
 
 Each trial runs in a process of its own, `main`: one that takes too much memory may be killed, and
-what one takes is known only of a fresh one. It reads a `Request` from stdin and writes what it
-`Measured` to stdout.
+the peak memory of a process never goes down. It reads a `Request` from stdin and writes a
+`Measurement` to stdout.
 """
 
 import json
@@ -29,12 +29,12 @@ from asr.model.loss import ctc_loss
 from asr.signal.features import FeatureConfig
 from asr.training.config import Config
 from asr.training.memory import available_bytes, limit_memory, peak_bytes
-from asr.training.objective import outcome
-from asr.training.setup import make_optimizer
+from asr.training.objective import compute_loss
+from asr.training.optimizer import make_optimizer, make_scaler, update
 
 _STEPS = 3
 _STEPS_SECONDS = 5.0
-"""No further step is timed after so long."""
+"""No further step is timed once the steps have taken this long."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,22 @@ class Lengths:
 
     @classmethod
     def of(cls, corpora: Sequence[Corpus], speed: float = 1.0) -> "Lengths":
-        """Those of some manifests, played at a speed."""
+        """Those of some manifests, played at `speed`."""
         seconds = np.concatenate([np.empty(0), *(corpus.durations for corpus in corpora)]) / speed
         labels = np.concatenate([np.empty(0, np.int32), *(corpus.min_frames for corpus in corpora)])
         order = np.argsort(-seconds, kind="stable")
         return cls(tuple(seconds[order].tolist()), tuple(labels[order].tolist()))
 
     def batch(self, batch_seconds: float, first: int = 0) -> slice:
-        """The batch that is filled from the `first` utterance on."""
+        """The batch of `batch_seconds` that starts with utterance `first`."""
         if first >= len(self.seconds):
             return slice(0, 0)
-        # What it holds exactly, rounding must not leave out.
+        # The tolerance keeps rounding errors from leaving out an utterance that just fits.
         count = math.floor(batch_seconds / self.seconds[first] + 1e-6)
         return slice(first, first + max(1, count))
 
     def middle(self) -> int:
-        """The first of the shorter utterances that have half of the time."""
+        """The utterance at which half of the total time is reached, counted from the longest."""
         return int(np.searchsorted(np.cumsum(self.seconds), sum(self.seconds) / 2))
 
     def shape(self, batch: slice, features: FeatureConfig) -> Shape:
@@ -92,33 +92,33 @@ class Request:
     device: str
     threads: int
     fullest: Shape
-    """The batch whose memory counts."""
+    """The batch whose memory is measured."""
     typical: Shape
-    """The batch whose time counts."""
+    """The batch whose time is measured."""
     dev: Shape
-    """What is validated on, without gradients; may be empty."""
+    """The validation batch, run without gradients; may be empty."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What came out; memory as in `asr.training.find_batch.Trial`."""
+class Measurement:
+    """The result of a trial; memory as in `asr.training.find_batch.Trial`."""
 
     peak_bytes: int
     fixed_bytes: int
     available_bytes: int
     step_seconds: float
-    """Of the fastest step: what else the machine does makes others slower."""
+    """Of the fastest step: other programs on the machine make steps slower, never faster."""
 
 
-def run_trial(request: Request, seconds: float) -> Measured | str:
-    """What the steps take, or why they failed.
+def run_trial(request: Request, seconds: float) -> Measurement | str:
+    """Run a trial in a process of its own: its measurement, or why it failed.
 
-    Raises subprocess.TimeoutExpired when they take longer than `seconds`.
+    Raises subprocess.TimeoutExpired when it takes longer than `seconds`.
     """
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
-        [sys.executable, "-c", "from asr.training.trial import main; main()"],
+        [sys.executable, "-c", "from asr.training.batch_trial import main; main()"],
         input=json.dumps(to_dict(request)),
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
@@ -127,15 +127,19 @@ def run_trial(request: Request, seconds: float) -> Measured | str:
         check=False,
     )
     if done.returncode == 0:
-        return from_dict(Measured, json.loads(done.stdout), "trial")
+        return from_dict(Measurement, json.loads(done.stdout), "trial")
     if done.returncode == -signal.SIGKILL:
         return "its process was killed, as the system does when memory runs out"
-    said = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
-    return said[-1][:100]
+    lines = done.stderr.strip().splitlines() or [f"its process exited with {done.returncode}"]
+    return lines[-1][:100]
 
 
 def main() -> None:
-    """Measure what stdin asks for; memory that is not there is an error, not a killed process."""
+    """Run the trial that stdin describes.
+
+    On CPU, memory is limited first, so that too large an allocation is an error and does not get
+    the process, or another one, killed.
+    """
     request = from_dict(Request, json.load(sys.stdin), "trial")
     device = torch_device(request.device)
     if device.type == "cpu":
@@ -145,59 +149,61 @@ def main() -> None:
     print(json.dumps(to_dict(measure(request, device))))
 
 
-def measure(request: Request, device: torch.device) -> Measured:
+def measure(request: Request, device: torch.device) -> Measurement:
     """Train on the fullest batch twice, time the typical one, and validate."""
     config = request.config
     available, started = available_bytes(device), peak_bytes(device)
     num_features = config.features.num_features
     model = AcousticModel(config.encoder, num_features, request.num_tokens).to(device)
-    optimizer = make_optimizer(config, model)
+    optimizer, scaler = make_optimizer(config, model), make_scaler(config, device)
     views = config.optim.views
     fullest = random_batch(request.fullest, num_features, request.num_tokens, views)
     typical = random_batch(request.typical, num_features, request.num_tokens, views)
-    for _ in range(2):  # the optimizer's moments take their memory at the end of the first
-        train_step(model, optimizer, fullest, config, device)
-    times = [train_step(model, optimizer, typical, config, device)]
+
+    def time_step(batch: Batch) -> float:
+        return timed_step(config, model, optimizer, scaler, batch, device)
+
+    for _ in range(2):  # the optimizer allocates its moments at the end of the first step
+        time_step(fullest)
+    times = [time_step(typical)]
     while len(times) < _STEPS and sum(times) < _STEPS_SECONDS:
-        times.append(train_step(model, optimizer, typical, config, device))
+        times.append(time_step(typical))
     if request.dev.frames:
         dev = random_batch(request.dev, num_features, request.num_tokens).to(device)
         with torch.no_grad():
             log_probs, lengths = model.eval()(dev.features, dev.feature_lengths)
             ctc_loss(log_probs, lengths, dev.targets, dev.target_lengths)
-    # A worker holds at most what any process does that has loaded torch, and its batches.
+    # A worker holds at most what any process holds that has imported torch, and its batches.
     workers = config.optim.workers if device.type == "cpu" else 0
     weights = sum(parameter.nbytes for parameter in model.parameters())
-    return Measured(
-        peak_bytes(device) + workers * (started + PREFETCH_FACTOR * fullest.features.nbytes),
-        (1 + workers) * started + 4 * weights,  # their gradients and two moments of each
-        available,
-        min(times),
+    return Measurement(
+        peak_bytes=peak_bytes(device)
+        + workers * (started + PREFETCH_FACTOR * fullest.features.nbytes),
+        fixed_bytes=(1 + workers) * started + 4 * weights,  # with gradients and two moments of each
+        available_bytes=available,
+        step_seconds=min(times),
     )
 
 
-def train_step(
+def timed_step(
+    config: Config,
     model: AcousticModel,
     optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
     batch: Batch,
-    config: Config,
     device: torch.device,
 ) -> float:
-    """One update of the weights, as in training; returns the seconds it took."""
+    """A training step as in `asr.training.loop`; returns the seconds that it took."""
     started = time.perf_counter()
-    batch = batch.to(device)
-    cost = outcome(config, IntermediateOutputs(model), batch).cost
-    optimizer.zero_grad(set_to_none=True)
-    cost.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
-    optimizer.step()
+    output = compute_loss(config, IntermediateOutputs(model), batch.to(device))
+    update(model, optimizer, scaler, output.loss, config.optim.clip_norm)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - started
 
 
 def random_batch(shape: Shape, num_features: int, num_tokens: int, views: int = 1) -> Batch:
-    """A batch of that shape, `views` times over, with neighbouring labels that differ."""
+    """A batch of that shape, `views` times over, in whose targets no label follows itself."""
     frames, labels = torch.tensor(shape.frames * views), torch.tensor(shape.labels * views)
     cycle = 1 + torch.arange(int(labels.max())) % (num_tokens - 1)
     return Batch(

@@ -1,5 +1,10 @@
-"""A run's folder read back, and what tells several runs apart."""
+"""A run's folder read back: its metrics and settings, and how the settings of several runs differ.
 
+`config.json` holds the settings, `metrics.jsonl` a line of metrics for each finished epoch,
+`starts.jsonl` a line for each start (`asr.training.run_log`), `checkpoint/` the result.
+"""
+
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +16,23 @@ from asr.config import to_dict
 from asr.errors import AsrError
 from asr.files import read_committed
 from asr.training.config import Config
-from asr.training.record import MAX_BYTES, STARTS, read_lines
 
-HISTORY = "metrics.jsonl"
+HISTORY, STARTS = "metrics.jsonl", "starts.jsonl"
+MAX_BYTES = 2**30
+"""A longer file was not written by a run."""
 
 
 @dataclass(frozen=True)
-class RunStory:
-    """A run as its folder tells it; rates are fractions, losses nats an utterance."""
+class RunSummary:
+    """A run as its folder describes it; rates are fractions, losses nats per utterance."""
 
     folder: Path
     config: dict[str, Any]
-    """As written by the version that trained: keys may be missing or unknown today."""
+    """As written by the version that trained: keys may be missing, or unknown to this version."""
     history: tuple[dict[str, float], ...]
     """The metrics of each epoch."""
     starts: tuple[dict[str, Any], ...]
-    """What `record_start` noted; none for a run of an older version."""
+    """What `record_start` wrote; empty for a run of an older version."""
     checkpoint: dict[str, Any] | None
     """Metrics of the checkpoint, once there is one."""
     parameters: int | None
@@ -38,19 +44,19 @@ class RunStory:
 
     @property
     def epochs(self) -> int:
-        """How many are done."""
+        """Finished epochs."""
         return int(self.last["epoch"]) if self.last else 0
 
     @property
     def planned_epochs(self) -> int | None:
-        """How many are wanted, if the settings say so."""
+        """The epochs that the settings ask for, if they say."""
         optim = self.config.get("optim")
         epochs = optim.get("epochs") if isinstance(optim, dict) else None
         return epochs if isinstance(epochs, int) else None
 
     @property
     def finished(self) -> bool:
-        """Whether the checkpoint stands, and knows of every epoch that was trained."""
+        """Whether there is a checkpoint that includes every epoch trained so far."""
         return (
             self.checkpoint is not None
             and self.checkpoint.get("epochs", self.epochs) == self.epochs
@@ -73,19 +79,19 @@ class RunStory:
 
     @property
     def minutes(self) -> float:
-        """Of training and validation, over all starts."""
+        """Time spent on training and validation, over all starts."""
         spent = (self.total(name) or 0 for name in ("train_seconds", "dev_seconds"))
         return sum(spent) / 60
 
     @property
     def hours_of_audio(self) -> float | None:
-        """Speech learnt from, each epoch counted, where it was noted."""
+        """Audio trained on, each epoch counted; None for runs that did not record it."""
         seconds = self.total("audio_seconds")
         return None if seconds is None else seconds / 3600
 
     @property
     def skipped(self) -> float | None:
-        """Batches left out for a loss that is not finite, where that was noted."""
+        """Batches skipped for a loss that was not finite; None for runs that did not record it."""
         return self.total("skipped")
 
     def total(self, name: str) -> float | None:
@@ -95,48 +101,52 @@ class RunStory:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run was begun in this folder."""
-    begun = (folder / name for name in (HISTORY, STARTS))
-    return any(map(Path.is_file, begun)) or all(
+    """Whether a run was started in this folder."""
+    written = (folder / name for name in (HISTORY, STARTS))
+    return any(map(Path.is_file, written)) or all(
         (folder / name).is_file() for name in (CONFIG, "train.log")
     )
 
 
-def read_run(folder: Path) -> RunStory:
-    """Read a run's folder, whether it is under way, was cut short or is done.
+def read_run(folder: Path) -> RunSummary:
+    """Read a run's folder, whether the run is in progress, was interrupted or has finished.
 
-    A last line that was cut short is left out. Raises AsrError if the folder holds no run, or a
-    file in it is not what a run writes.
+    An incomplete last line is ignored. Raises AsrError if the folder holds no run, or a file in it
+    is not as a run writes it.
     """
     settings = _read_object(folder, CONFIG)
     if settings is None or not is_run(folder):
         raise AsrError(
-            f"{folder}: expected the folder of a run (config.json, and metrics.jsonl once an epoch "
-            "is done), found none; name what `asr train --output_dir` was given"
+            f"{folder}: expected the folder of a run (with config.json, and metrics.jsonl once an "
+            "epoch is done), found none; give the folder that `asr train --output_dir` was given"
         )
-    history = []
-    for number, entry in enumerate(_strict_lines(folder / HISTORY), start=1):
-        metrics = {
-            name: value
-            for name, value in entry.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
-        if "epoch" not in metrics:
-            raise AsrError(
-                f"{folder / HISTORY}, line {number}: expected the metrics of an epoch, found "
-                f"{entry!r:.80}; remove that line"
-            )
-        history.append(metrics)
     described = _read_object(folder / "checkpoint", CONFIG) or {}
     weights = described.get("weights")
-    return RunStory(
+    return RunSummary(
         folder=folder,
         config=settings,
-        history=tuple(history),
+        history=tuple(_read_history(folder / HISTORY)),
         starts=tuple(_strict_lines(folder / STARTS)),
         checkpoint=_read_object(folder / "checkpoint", METRICS),
         parameters=weights.get("parameters") if isinstance(weights, dict) else None,
     )
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    history = []
+    for number, line in enumerate(_strict_lines(path), start=1):
+        metrics = {
+            name: value
+            for name, value in line.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        if "epoch" not in metrics:
+            raise AsrError(
+                f"{path}, line {number}: expected the metrics of an epoch, found {line!r:.80}; "
+                "remove that line"
+            )
+        history.append(metrics)
+    return history
 
 
 def _read_object(folder: Path, name: str) -> dict[str, Any] | None:
@@ -145,13 +155,32 @@ def _read_object(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def _strict_lines(path: Path) -> list[dict[str, Any]]:
-    entries, unreadable = read_lines(path)
-    if unreadable:
+    objects, invalid = read_lines(path)
+    if invalid:
         raise AsrError(
-            f"{path}, line {unreadable[0]}: expected a JSON object; the file was damaged: mend or "
+            f"{path}, line {invalid[0]}: expected a JSON object; the file is damaged: repair or "
             "remove the line"
         )
-    return entries
+    return objects
+
+
+def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The JSON objects of a file, one per line, and the numbers of the lines that are not objects.
+
+    A missing file has none. An incomplete last line, as a crash leaves it, is ignored.
+    """
+    lines = (read_committed(path.parent, path.name, MAX_BYTES) or b"").split(b"\n")
+    objects, invalid = [], []
+    for number, line in enumerate(lines, start=1):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict):
+            objects.append(value)
+        elif number < len(lines):
+            invalid.append(number)
+    return objects, invalid
 
 
 def find_runs(folder: Path, depth: int = 2) -> Iterator[Path]:
@@ -174,13 +203,12 @@ def find_runs(folder: Path, depth: int = 2) -> Iterator[Path]:
 
 
 def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """The settings, as `section.key`, in which runs differ; the value of each, None if it has none.
+    """The settings in which runs differ, as `section.key`: the value of each run, None if missing.
 
-    A run of an older version, written without a setting, counts as having today's default: what
-    nobody has changed is no difference.
+    For a setting that an older version did not write, a run counts as having today's default.
     """
-    defaults = _flat(to_dict(Config()))
-    flat = [_flat(config) for config in configs]
+    defaults = flat_settings(to_dict(Config()))
+    flat = [flat_settings(config) for config in configs]
     differing = {}
     for key in dict.fromkeys(key for config in flat for key in config):
         effective = [config.get(key, defaults.get(key)) for config in flat]
@@ -189,11 +217,12 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[A
     return differing
 
 
-def _flat(config: Mapping[str, Any], parents: str = "") -> dict[str, Any]:
+def flat_settings(config: Mapping[str, Any], parents: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names, `section.key`."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{parents}{key}.")
+            flat |= flat_settings(value, f"{parents}{key}.")
         else:
             flat[parents + key] = value
     return flat

@@ -1,0 +1,95 @@
+"""Fine-tuning: a run that starts from the weights of a checkpoint, for other speech or letters."""
+
+import dataclasses
+import logging
+from collections.abc import Collection
+
+import torch
+
+from asr.checkpoint.checkpoint import Checkpoint
+from asr.config import differences, from_dict, to_dict
+from asr.errors import CheckpointError, ConfigError
+from asr.model.acoustic import AcousticModel, EncoderConfig
+from asr.signal.features import FeatureConfig
+from asr.text.tokens import BLANK, TokenTable
+from asr.training.config import Config
+
+_TOKEN_AXES = {"output.weight": 0, "output.bias": 0, "feedback.weight": 1}
+"""The axis along which a weight of the model has an entry for each token."""
+_FREE = ("encoder.dropout", "encoder.subsampling")
+"""Settings that no weight's shape depends on. Weights trained at 25 frames a second also serve at
+50, and the epochs at 25 cost half as much."""
+
+_log = logging.getLogger("asr.training")
+
+
+def match_checkpoint(config: Config, checkpoint: Checkpoint, path: str) -> Config:
+    """The settings with the features and encoder of the checkpoint at `path`, to start from it.
+
+    Raises ConfigError if the checkpoint's own settings are invalid.
+    """
+    return dataclasses.replace(
+        config,
+        init_from=path,
+        features=from_dict(FeatureConfig, checkpoint.config["features"], f"{path}: features"),
+        encoder=from_dict(EncoderConfig, checkpoint.config["encoder"], f"{path}: encoder"),
+    )
+
+
+def choose_tokens(characters: Collection[str], checkpoint: Checkpoint | None) -> TokenTable:
+    """The checkpoint's tokens if they can spell the data, else the characters of the data.
+
+    A few recordings may lack a letter that the checkpoint was trained on and should keep.
+    """
+    if checkpoint is not None and set(characters) <= set(checkpoint.config["tokens"]):
+        return TokenTable(tuple(checkpoint.config["tokens"]))
+    return TokenTable.from_texts(characters)
+
+
+def load_initial_weights(
+    model: AcousticModel, tokens: TokenTable, checkpoint: Checkpoint, config: Config
+) -> None:
+    """Load the weights of a checkpoint; tokens that it lacks keep their random initial weights.
+
+    Raises ConfigError if its features or encoder are not those of this run, CheckpointError if its
+    weights do not fit its encoder.
+    """
+    path = config.init_from
+    matching = match_checkpoint(config, checkpoint, path)
+    changed = differences(to_dict(config), to_dict(matching))
+    differing = [name for name in changed if name not in _FREE]
+    if differing:
+        raise ConfigError(
+            f"init_from={path}: the checkpoint differs from this run in {', '.join(differing)}; "
+            f"use its settings (`asr describe {path}` shows them), or start with --init_from, "
+            "which takes them over"
+        )
+    try:
+        model.load_state_dict(_weights_for(tokens, checkpoint, model, path))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"init_from={path}: config.json and model.safetensors do not describe the same model"
+        ) from error
+
+
+def _weights_for(
+    tokens: TokenTable, checkpoint: Checkpoint, model: AcousticModel, path: str
+) -> dict[str, torch.Tensor]:
+    """The checkpoint's weights, those of each token moved to its place in another token table."""
+    weights = dict(checkpoint.weights)
+    old = TokenTable(tuple(checkpoint.config["tokens"]))
+    if old == tokens:
+        return weights
+    shared = [c for c in tokens.characters if not old.unknown(c)]
+    new_places = torch.tensor([BLANK, *tokens.encode("".join(shared))])
+    old_places = torch.tensor([BLANK, *old.encode("".join(shared))])
+    initial = model.state_dict()
+    for name, axis in _TOKEN_AXES.items():
+        if name in weights:
+            trained = weights[name].index_select(axis, old_places)
+            weights[name] = initial[name].index_copy(axis, new_places, trained)
+    _log.info(
+        "%s has other tokens: %d of this run's are new and start from random weights",
+        *(path, len(tokens) - 1 - len(shared)),
+    )
+    return weights

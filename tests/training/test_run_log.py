@@ -1,0 +1,125 @@
+"""The log of a run: messages to stderr and to a file, and every start with its machine."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.config import to_dict
+from asr.training import (
+    Config,
+    run_log,
+)
+from asr.training.run_folder import (
+    STARTS,
+)
+from asr.training.run_log import log_file, record_start
+from tests.training_support import (
+    note_start,
+)
+
+
+def starts(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / STARTS).read_text().splitlines()]
+
+
+def test_a_start_tells_what_ran_on_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "asr", "train", "a b.json"])
+    for name, value in (
+        ("OMP_NUM_THREADS", "1"),
+        ("CUDA_VISIBLE_DEVICES", "0,1"),
+        ("TORCH_HUB_TOKEN", "hush"),
+        ("MY_PASSWORD", "hush"),
+        ("HOMPAGE", "hush"),
+    ):
+        monkeypatch.setenv(name, value)
+    note_start(tmp_path)
+    note_start(tmp_path, resumed_step=120)
+
+    first, second = starts(tmp_path)
+    assert (first["resumed_step"], second["resumed_step"]) == (None, 120)
+    assert first["command"] == "python -m asr train 'a b.json'"
+    assert first["manifest_sha256"] == {"train.jsonl": "ab12"}
+    assert (first["world_size"], first["device"]) == (2, "cpu")
+    assert first["threads"] == torch.get_num_threads()
+    assert first["processors"] == os.cpu_count()
+    assert first["config"] == to_dict(Config(name="tiny"))
+    packages = first["packages"]
+    assert isinstance(packages, dict)
+    assert packages["torch"] == torch.__version__
+    assert {"python", "numpy", "soundfile", "torchaudio"} <= packages.keys()
+    environment = first["environment"]
+    assert isinstance(environment, dict)
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert environment["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert "hush" not in (tmp_path / STARTS).read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="no /proc/cpuinfo to compare with")
+def test_processor_and_memory_are_those_that_the_system_names(tmp_path: Path) -> None:
+    note_start(tmp_path)
+
+    entry = starts(tmp_path)[0]
+    assert str(entry["processor"]) in Path("/proc/cpuinfo").read_text()
+    kibibytes = int(Path("/proc/meminfo").read_text().split()[1])
+    assert isinstance(entry["memory_bytes"], int)
+    assert entry["memory_bytes"] == pytest.approx(kibibytes * 1024, rel=0.01)
+
+
+def test_a_system_that_tells_little_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError
+
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(run_log, "package_versions", dict)  # it reads files as well
+    note_start(tmp_path)
+    monkeypatch.undo()
+
+    entry = starts(tmp_path)[0]
+    assert entry["memory_bytes"] is None
+    assert entry["processor"] != ""
+
+
+def test_graphics_cards_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda place: f"card {place}")
+    record_start(tmp_path, Config(), {}, torch.device("cuda:1"), 1, None)
+
+    entry = starts(tmp_path)[0]
+    assert (entry["device"], entry["devices"]) == ("cuda:1", ["card 0", "card 1"])
+    assert {"cuda", "cudnn"} <= entry.keys()
+
+
+@given(cut=st.integers(min_value=1))
+def test_a_start_follows_a_line_cut_short_anywhere(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    whole = b'{"resumed_step": null}\n', '{"resumed_step": 7, "command": "é"}\n'.encode()
+    kept = cut % len(whole[1])
+    (folder / STARTS).write_bytes(whole[0] + whole[1][:kept])
+    note_start(folder, resumed_step=9)
+
+    steps = [entry["resumed_step"] for entry in starts(folder)]
+    assert steps == ([None, 7, 9] if kept == len(whole[1]) - 1 else [None, 9])
+
+
+def test_only_the_first_process_keeps_a_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setattr(logging.getLogger("asr"), "level", logging.NOTSET)
+        with log_file(tmp_path / rank):
+            logging.getLogger("asr.training").error("heard")
+    assert "heard" in (tmp_path / "0" / "train.log").read_text()
+    assert not (tmp_path / "1").exists()
