@@ -22,7 +22,7 @@ from tests.training_support import (
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread, as sums in another order differ in their last bits; and no pictures."""
+    """One thread, because sums in another order differ in their last bits; and no curves drawn."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     without_pictures(monkeypatch)
@@ -37,7 +37,7 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(scope="session")
 def whole(micro: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing interrupted."""
+    """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
         without_pictures(patch)
@@ -47,7 +47,7 @@ def whole(micro: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def killed(micro: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that saved every step and was killed in its second epoch; three states are kept."""
+    """A run that saved every step and was killed in its second epoch, with three states kept."""
     folder = tmp_path_factory.mktemp("killed") / "run"
     with pytest.MonkeyPatch.context() as patch:
         without_pictures(patch)
@@ -60,5 +60,5 @@ def killed(micro: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def broken(killed: Path, tmp_path: Path) -> Path:
-    """A copy of that run to be broken."""
+    """A copy of the killed run, to be damaged."""
     return Path(shutil.copytree(killed, tmp_path / "run"))

@@ -1,4 +1,4 @@
-"""What tests of training share: a run as small as can be, its end at will, its state to compare."""
+"""What the tests of training share: a tiny run, ways to interrupt it, and its state to compare."""
 
 import dataclasses
 import json
@@ -30,19 +30,19 @@ from tests.support import REPOSITORY
 
 CPU = torch.device("cpu")
 STEPS = 12
-"""Of a run of `micro`: three epochs of four batches."""
+"""Steps of a run of `micro`: three epochs of four batches."""
 
 Change = Callable[[list[dict[str, Any]]], object]
 """Alters the entries of a manifest."""
 
 
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture an epoch would take most of the time."""
+    """Drawing the curves after each epoch would take most of the time."""
     monkeypatch.setattr(loop, "draw_curves", lambda history, path: None)
 
 
 def micro_config(corpus: Path) -> Config:
-    """A model as small as can be on a dozen tones, with every source of randomness switched on."""
+    """A tiny model on a dozen utterances of tones, with every source of randomness switched on."""
     prepare(corpus, seed=0, counts={"train": 12, "dev": 3})
     return Config(
         name="micro",
@@ -72,7 +72,7 @@ def without_dropout(config: Config) -> Config:
 
 
 def early(config: Config) -> Config:
-    """With a second layer that is told what the first predicts."""
+    """With a second layer, which receives the early prediction of the first."""
     encoder = dataclasses.replace(config.encoder, layers=2, early_predictions=(1,))
     return dataclasses.replace(config, encoder=encoder)
 
@@ -91,15 +91,15 @@ def edited(config: Config, folder: Path, change: Change, split: str = "train") -
 
 
 def liar(place: int, seconds: float) -> Change:
-    """An utterance said to be that long, with a text that its audio has no frames for."""
+    """Give an utterance a false duration, and a text too long for its audio."""
     return lambda entries: entries[place].update(duration=seconds, text="ABCDEFGHI" * 40)
 
 
-# --- Ends
+# --- Interruptions
 
 
 class Killed(BaseException):
-    """An end that the program cannot catch."""
+    """Stands for a kill: nothing in the program catches it."""
 
 
 def kill() -> None:
@@ -111,7 +111,7 @@ def press_ctrl_c() -> None:
 
 
 def after_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], object]) -> None:
-    """Do something once a step is done; a stop that is asked for so comes after the next."""
+    """Do something when a step is done; a stop requested this way takes effect after the next."""
     step = loop.train_step
 
     def watched(run: Run, progress: Progress, *rest: Any) -> bool:
@@ -142,7 +142,7 @@ main()
 
 
 def train_arguments(config: Config, folder: Path) -> list[str]:
-    """What follows `asr train` for a run of these settings."""
+    """The arguments of `asr train` for a run with these settings."""
     settings = folder.with_suffix(".json")
     write_json_atomic(settings, to_dict(config))
     return ["--config", str(settings), "--output_dir", str(folder), "--threads", "1"]
@@ -151,7 +151,7 @@ def train_arguments(config: Config, folder: Path) -> list[str]:
 def stopped_process(
     config: Config, folder: Path, number: signal.Signals
 ) -> subprocess.CompletedProcess[str]:
-    """`asr train` in a process of its own whose group gets a signal after its sixth step."""
+    """Run `asr train` in a process whose process group gets a signal after its sixth step."""
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER, *train_arguments(config, folder)],
         cwd=REPOSITORY,
@@ -172,7 +172,7 @@ def stopped_process(
 
 
 def state_of(folder: Path) -> dict[str, Any]:
-    """All that a run would go on from, but for the times that it took."""
+    """The newest state of a run, without the times that it took."""
     state = load_state(folder)
     for metrics in state["progress"]["history"]:
         del metrics["train_seconds"], metrics["dev_seconds"]
@@ -181,12 +181,12 @@ def state_of(folder: Path) -> dict[str, Any]:
 
 
 def steps_of(folder: Path) -> list[int]:
-    """The steps whose states are kept, newest first."""
+    """The steps of the saved states, newest first."""
     return [int(path.stem.removeprefix("step-")) for path in state_files(folder)]
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal to the last bit, tensors within containers included."""
+    """Whether two values are bit-identical, tensors in containers included."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
@@ -195,7 +195,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def outcome_of(folder: Path) -> dict[str, Any]:
-    """All that a finished run has learnt, and that depends on nothing else."""
+    """Everything that a finished run has learnt: its state, weights and metrics."""
     state, bundle = state_of(folder), load_checkpoint(folder / "checkpoint")
     del state["config"]  # how often it was saved may differ
     chosen = {"chosen": bundle.metrics["weights"], "dev": bundle.metrics["dev"]}
@@ -203,7 +203,7 @@ def outcome_of(folder: Path) -> dict[str, Any]:
 
 
 def assert_same_run(folder: Path, whole: Path) -> None:
-    """Two finished runs have learnt the same to the last bit."""
+    """Assert that what two finished runs have learnt is bit-identical."""
     found, expected = outcome_of(folder), outcome_of(whole)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -216,11 +216,11 @@ def history_of(folder: Path) -> list[dict[str, float]]:
 
 
 def scalars(folder: Path, name: str) -> list[ScalarEvent]:
-    """What TensorBoard shows of a run under that name.
+    """The TensorBoard scalars of a run under that name.
 
-    It reads a run's files in the order of their names: the second of the start, the process, and a
-    count without leading zeros. Only a test starts ten times in a second, and would have the tenth
-    read before the ninth.
+    TensorBoard reads the files of a run in the order of their names: the second of the start, the
+    process, and a count without leading zeros. Only a test starts ten runs in a second, whose tenth
+    file would then be read before the ninth.
     """
     for path in list((folder / "tensorboard").iterdir()):
         start, count = path.name.rsplit(".", 1)

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from asr.training.curves import draw_comparison, draw_curves
-from tests.training_support import (
-    metrics,
-)
+from tests.training_support import metrics
 
 
 def lines_drawn(picture: Path) -> int:

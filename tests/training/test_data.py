@@ -7,16 +7,9 @@ from pathlib import Path
 import pytest
 
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.training import (
-    Config,
-    setup,
-)
+from asr.training import Config, setup
 from asr.training.distributed import Group
-from tests.training_support import (
-    CPU,
-    Change,
-    edited,
-)
+from tests.training_support import CPU, Change, edited
 
 pytest_plugins = ["tests.training_fixtures"]
 pytestmark = pytest.mark.usefixtures("quick")

@@ -10,11 +10,7 @@ from asr.files import write_json_atomic
 from asr.training import Config, launch
 from asr.training.launch import train_unless_finished
 from tests.support import Command
-from tests.training_support import (
-    after_step,
-    assert_same_run,
-    press_ctrl_c,
-)
+from tests.training_support import after_step, assert_same_run, press_ctrl_c
 
 pytest_plugins = ["tests.training_fixtures"]
 pytestmark = pytest.mark.usefixtures("quick")

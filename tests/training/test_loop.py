@@ -15,14 +15,7 @@ from asr.config import to_dict
 from asr.corpus.manifest import read_manifest
 from asr.training import Config, loop, selection
 from asr.training.run import Progress, Run
-from tests.training_support import (
-    CPU,
-    STEPS,
-    assert_same_run,
-    optim,
-    same,
-    state_of,
-)
+from tests.training_support import CPU, STEPS, assert_same_run, optim, same, state_of
 
 pytest_plugins = ["tests.training_fixtures"]
 pytestmark = pytest.mark.usefixtures("quick")

@@ -12,13 +12,7 @@ from asr.model.loss import consistency_loss, ctc_loss
 from asr.training import Config, loop, setup
 from asr.training.distributed import Group
 from asr.training.objective import compute_loss
-from tests.training_support import (
-    CPU,
-    early,
-    optim,
-    state_of,
-    without_dropout,
-)
+from tests.training_support import CPU, early, optim, state_of, without_dropout
 
 pytest_plugins = ["tests.training_fixtures"]
 pytestmark = pytest.mark.usefixtures("quick")

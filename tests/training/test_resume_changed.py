@@ -169,3 +169,24 @@ def test_every_start_is_noted(broken: Path) -> None:
     run_training(TrainingOptions(broken, resume=True))
     starts = [json.loads(line) for line in (broken / "starts.jsonl").read_text().splitlines()]
     assert [start["resumed_step"] for start in starts] == [None, 6]
+
+
+def test_a_setting_changed_when_the_run_was_resumed_is_not_an_edit_of_the_recipe(
+    micro: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    stopped_run(micro, folder, monkeypatch)
+    with monkeypatch.context() as patch:
+        after_step(patch, 6, press_ctrl_c)
+        changed = ("optim.weight_decay=0.125", "optim.peak_rate=0.003")
+        with pytest.raises(SystemExit):
+            run_training(TrainingOptions(folder, settings=changed, resume=True), micro)
+    edited_recipe = dataclasses.replace(
+        micro, optim=dataclasses.replace(micro.optim, peak_rate=0.5)
+    )
+    with caplog.at_level(logging.INFO):
+        run_training(TrainingOptions(folder, resume=True), edited_recipe)
+    assert [line for line in caplog.messages if line.startswith("keeping")] == [
+        "keeping optim.peak_rate = 0.003, which the run was given when it was resumed; "
+        "its recipe now has 0.5"
+    ]

@@ -1,5 +1,6 @@
 """The log of a run: messages to stderr and to a file, and every start with its machine."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -12,17 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.config import to_dict
-from asr.training import (
-    Config,
-    run_log,
-)
-from asr.training.run_folder import (
-    STARTS,
-)
+from asr.files import write_json_atomic
+from asr.signal import audio_file
+from asr.training import Config, run_log
+from asr.training.launch import run_training
+from asr.training.options import TrainingOptions
+from asr.training.run_folder import STARTS
 from asr.training.run_log import log_file, record_start
-from tests.training_support import (
-    note_start,
-)
+from tests.training_support import note_start, optim
+
+pytest_plugins = ["tests.training_fixtures"]
 
 
 def starts(folder: Path) -> list[dict[str, object]]:
@@ -123,3 +123,35 @@ def test_only_the_first_process_keeps_a_log(
             logging.getLogger("asr.training").error("heard")
     assert "heard" in (tmp_path / "0" / "train.log").read_text()
     assert not (tmp_path / "1").exists()
+
+
+def test_a_message_about_audio_is_logged_once_by_all_processes_that_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    audio = logging.getLogger("asr.audio")
+    with caplog.at_level(logging.INFO), log_file(tmp_path):
+        for rate in (8000, 8000, 44100):
+            audio.info("audio at %d Hz is resampled", rate)
+        if (child := os.fork()) == 0:
+            audio.info("audio at %d Hz is resampled", 8000)
+            audio.info("audio at %d Hz is resampled", 22050)
+            os._exit(0)
+        os.waitpid(child, 0)
+        audio.info("audio at %d Hz is resampled", 22050)
+    lines = (tmp_path / "train.log").read_text().splitlines()
+    rates = [line.split(" at ")[1].split()[0] for line in lines]
+    assert rates == ["8000", "44100", "22050"]
+    audio.info("audio at %d Hz is resampled", 8000)  # of another run
+    assert caplog.messages.count("audio at 8000 Hz is resampled") == 1
+
+
+def test_readers_of_every_epoch_say_once_that_audio_is_resampled(
+    micro: Config, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audio_file.log_once.cache_clear()
+    features = dataclasses.replace(micro.features, sample_rate=7000, high_hz=3400.0)
+    config = optim(dataclasses.replace(micro, features=features), epochs=2, workers=2)
+    write_json_atomic(tmp_path / "settings.json", to_dict(config))
+    run_training(TrainingOptions(tmp_path / "run", config=tmp_path / "settings.json"))
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("audio at 8000 Hz is resampled to 7000 Hz") == 1

@@ -13,12 +13,7 @@ from asr.training import Config, loop, selection
 from asr.training.launch import run_training
 from asr.training.options import TrainingOptions
 from asr.training.run import Progress, Run
-from tests.training_support import (
-    CPU,
-    flipped,
-    optim,
-    state_of,
-)
+from tests.training_support import CPU, flipped, optim, state_of
 
 pytest_plugins = ["tests.training_fixtures"]
 pytestmark = pytest.mark.usefixtures("quick")
