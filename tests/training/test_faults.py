@@ -169,9 +169,9 @@ def test_a_worker_that_is_killed_within_a_step_is_said_and_the_state_kept(
     with monkeypatch.context() as patch:
         patch.setattr(UtteranceDataset, "__getitems__", read_or_hang)
         patch.setattr(loop, "update", update_and_kill)
-        with pytest.raises(AsrError, match="a process that reads recordings has died") as error:
+        with pytest.raises(AsrError, match="a data loading process died") as error:
             loop.train(optim(micro, workers=1), folder, CPU)
-    assert "go on with --resume" in str(error.value)
+    assert "continue with --resume" in str(error.value)
     assert "\n" not in str(error.value)
     assert steps_of(folder)[0] == 6
     loop.train(micro, folder, CPU, resume=True)

@@ -177,7 +177,7 @@ def test_a_setting_changed_when_the_run_was_resumed_is_not_an_edit_of_the_recipe
     folder = tmp_path / "run"
     stopped_run(micro, folder, monkeypatch)
     with monkeypatch.context() as patch:
-        after_step(patch, 6, press_ctrl_c)
+        after_step(patch, 8, press_ctrl_c)
         changed = ("optim.weight_decay=0.125", "optim.peak_rate=0.003")
         with pytest.raises(SystemExit):
             run_training(TrainingOptions(folder, settings=changed, resume=True), micro)

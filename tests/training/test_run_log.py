@@ -146,12 +146,13 @@ def test_a_message_about_audio_is_logged_once_by_all_processes_that_read(
 
 
 def test_readers_of_every_epoch_say_once_that_audio_is_resampled(
-    micro: Config, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    micro: Config, quick: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     audio_file.log_once.cache_clear()
     features = dataclasses.replace(micro.features, sample_rate=7000, high_hz=3400.0)
     config = optim(dataclasses.replace(micro, features=features), epochs=2, workers=2)
     write_json_atomic(tmp_path / "settings.json", to_dict(config))
-    run_training(TrainingOptions(tmp_path / "run", config=tmp_path / "settings.json"))
+    with caplog.at_level(logging.INFO):
+        run_training(TrainingOptions(tmp_path / "run", config=tmp_path / "settings.json"))
     log = (tmp_path / "run" / "train.log").read_text()
     assert log.count("audio at 8000 Hz is resampled to 7000 Hz") == 1
