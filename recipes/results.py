@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 import asr
-from asr.cli.decoding import DecodingOptions
 from asr.corpus.manifest import read_manifest
 from asr.decode.decoder import Decoder
 from asr.errors import AsrError
@@ -27,22 +26,17 @@ TESTS = {
     "Free Spoken Digit Dataset, official test": Path("data/fsdd/test.jsonl"),
     "sample recordings, synthesised": SAMPLES / "manifest.jsonl",
 }
+GREEDY = Decoder()
 MARKS = ("<!-- made by python -m recipes.results -->\n", "<!-- end -->\n")
-
-
-def own_search(checkpoint: Path) -> DecodingOptions:
-    """The search with the language model in a checkpoint's folder; greedy if there is none."""
-    model = checkpoint / "lm.arpa.gz"
-    return DecodingOptions(lm=model) if model.exists() else DecodingOptions()
 
 
 def rows(checkpoint: Path, tests: dict[str, Path]) -> list[str]:
     """Markdown lines of a checkpoint, one a test: WER and CER by greedy search, WER with its LM."""
     recognizer = asr.load(checkpoint)
-    own = own_search(checkpoint)
-    decoders: list[Decoder | None] = [None]
+    decoders = [GREEDY]
+    own = recognizer.prepare()
     if own.lm:
-        decoders.append(own.decoder(recognizer))
+        decoders.append(own.decoder)
     lines = []
     for name, manifest in tests.items():
         utterances = read_manifest(manifest)

@@ -48,10 +48,26 @@ class Outcome:
     stderr: str
 
     @property
+    def messages(self) -> str:
+        """What stderr says apart from the line that names the search in use."""
+        lines = self.stderr.splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("decoding "))
+
+    @property
     def error(self) -> str:
         """The one line of an error of the user's: nothing else on stderr, nothing on stdout."""
-        assert (self.code, self.stdout) == (1, ""), self
-        lines = self.stderr.splitlines()
+        assert self.code == 1, self
+        return self._message()
+
+    @property
+    def usage_error(self) -> str:
+        """The one line about an option's value."""
+        assert self.code == 2, self
+        return self._message()
+
+    def _message(self) -> str:
+        assert self.stdout == "", self
+        lines = self.messages.splitlines()
         assert len(lines) == 1, self.stderr
         assert lines[0].startswith("error: "), self.stderr
         return lines[0].removeprefix("error: ")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from asr.cli.decoding_options import BeamSize, LanguageModel
 from asr.cli.options import Checkpoint, Device, Raw, Threads, load_recognizer, parse_raw
 from asr.errors import AsrError, ManifestError, TextError
 from asr.files import json_text, make_folder, write_text_atomic
@@ -80,6 +81,8 @@ def align(
             help="Below this, transcript and recording do not belong together; 0 takes any.",
         ),
     ] = MINIMUM_MATCH,
+    lm: LanguageModel = "auto",
+    beam_size: BeamSize = None,
     raw: Raw = None,
     device: Device = "cpu",
     threads: Threads = 0,
@@ -87,9 +90,11 @@ def align(
     """Print, or write with -o, when each word of a known transcript is said.
 
     `match` says how well transcript and recording fit, from 0 to 1: how likely the transcript is
-    beside what the model would rather have heard, for each character. Where it is below
-    --min_match the times are written all the same, but a warning is given and the exit code is 1,
-    as for a recording that cannot be aligned; neither stops the others.
+    beside the likeliest one, per character. Where it is below --min_match the times are written all
+    the same, but there is a warning and the exit code is 1, as for a recording that cannot be
+    aligned; neither stops the others. The confidence of a word is that of `asr transcribe`: it
+    takes the hypotheses of a search into account, by default with the checkpoint's own language
+    model.
     """
     if (transcript is None) != (audio.suffix.lower() == ".jsonl"):
         raise typer.BadParameter(
@@ -106,10 +111,13 @@ def align(
     if output_dir:
         make_folder(output_dir)
     recognizer = load_recognizer(checkpoint, device, threads)
+    decoder = recognizer.prepare(lm=lm, beam_size=beam_size).decoder
     failures = []
     for task in tasks:
         try:
-            aligned = align_recording(recognizer, task.recording, task.text, raw_format)
+            aligned = align_recording(
+                recognizer, task.recording, task.text, raw_format, decoder=decoder
+            )
             rendered = render(task, aligned, output_format)
             if output_dir:
                 write_text_atomic(output_dir / f"{task.name}{_SUFFIXES[output_format]}", rendered)

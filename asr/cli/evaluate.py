@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
-from asr.cli.decoding import DecodingOptions, takes_decoding_options
+from asr.cli.decoding_options import takes_decoding_options
 from asr.cli.options import (
     Checkpoint,
     Device,
@@ -23,6 +23,7 @@ from asr.inference.writers import transcript_json
 if TYPE_CHECKING:
     from asr.decode.decoder import Decoder
     from asr.inference.evaluation import Evaluation
+    from asr.inference.options import DecodingKeywords
     from asr.scoring.wer import Score
 
 
@@ -45,7 +46,8 @@ def evaluate(
     word_timestamps: WordTimestamps = False,
     device: Device = "cpu",
     threads: Threads = 0,
-    decoding: DecodingOptions = DecodingOptions(),  # noqa: B008  # it is frozen
+    *,
+    decoding: "DecodingKeywords",
 ) -> None:
     """Transcribe every utterance of MANIFEST and score it: WER, CER, sentence errors.
 
@@ -62,7 +64,8 @@ def evaluate(
             check_folder(output)
     utterances = read_manifest(manifest, require_audio=False)
     recognizer = load_recognizer(checkpoint, device, threads)
-    decoder = decoding.decoder(recognizer)
+    prepared = recognizer.prepare(**decoding)
+    decoder = prepared.decoder
     with tqdm(total=len(utterances), unit="utterance", disable=None, leave=False) as progress:
         result = run(
             recognizer,
@@ -75,7 +78,7 @@ def evaluate(
     score = result.score if any(utterance.text for utterance in utterances) else None
     figures = report_json(score, result.real_time_factor, result.nonspeech)
     figures |= _more_figures(result, score, decoder, word_timestamps)
-    settings = decoding.report(decoder)
+    settings = prepared.settings()
     typer.echo(render_report(result.aligned, score, result.real_time_factor, worst))
     typer.echo("\n" + "\n".join(_footer(figures, result, decoder, in_one_line(settings))))
     if json_file:

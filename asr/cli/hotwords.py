@@ -1,53 +1,51 @@
-"""Hot words as a command line, or a file that it names, says them."""
+"""Hot words on a command line: `WORD:BOOST,PHRASE OF WORDS,@FILE`."""
 
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from asr.errors import AsrError, ConfigError, TextError
-from asr.text.tokens import TokenTable
+from asr.errors import AsrError, ConfigError
 
 HOTWORD_BOOST = 5.0
-"""Of a hot word that is given without one."""
+"""Of a hot word that is given without one; as in `asr.inference.options`, which imports torch."""
 
 
-def parse_hotwords(entries: list[str], table: TokenTable) -> dict[str, float]:
+def parse_hotwords(entries: Sequence[str]) -> dict[str, float]:
     """Phrases and boosts of `WORD:BOOST,PHRASE OF WORDS,@FILE` entries.
 
     Raises ConfigError, naming the entry or the line of a file, on a part without a word, a boost
-    that is no number or too large, a phrase that comes twice and a file without words, TextError
-    on a phrase that the table cannot spell, and AsrError if a file cannot be read.
+    that is not a finite number, a phrase that comes twice and a file without words, and AsrError if
+    a file cannot be read.
     """
-    from asr.language.hotwords import spell_hotword
-
     boosts: dict[str, float] = {}
     for entry in entries:
         for where, part in _parts(entry):
-            phrase, boost = _hotword(part, where)
+            phrase, boost = _parse_part(part, where)
             if phrase in boosts:
                 raise ConfigError(f"{where}: the hot word {phrase!r} comes twice; keep one of them")
-            try:
-                spell_hotword(phrase, boost, table)
-            except (ConfigError, TextError) as error:
-                raise type(error)(f"{where}: {error}") from error
             boosts[phrase] = boost
     return boosts
 
 
-def _parts(entry: str) -> list[tuple[str, str]]:
-    """What an entry lists, each with where it stands."""
+def _parts(entry: str) -> Iterator[tuple[str, str]]:
+    """The parts of an entry, each with the place to name in messages."""
     if not entry.startswith("@"):
-        return [(f"--hotwords {entry!r}", part) for part in entry.split(",")]
+        yield from ((f"--hotwords {entry!r}", part) for part in entry.split(","))
+        return
     path = Path(entry[1:])
-    lines = enumerate(_lines(path), start=1)
-    parts = [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
+    parts = [
+        (f"--hotwords {path}, line {number}", line)
+        for number, line in enumerate(_lines(path), start=1)
+        if line.strip()
+    ]
     if not parts:
         raise ConfigError(
-            f"{path}: expected at least one hot word, one WORD:BOOST a line, found none"
+            f"--hotwords {path}: expected at least one hot word, one WORD:BOOST a line, found none"
         )
-    return parts
+    yield from parts
 
 
-def _hotword(text: str, where: str) -> tuple[str, float]:
+def _parse_part(text: str, where: str) -> tuple[str, float]:
     phrase, colon, number = text.rpartition(":")
     if not colon:
         phrase, number = text, str(HOTWORD_BOOST)

@@ -1,7 +1,7 @@
 """The `asr` command: one verb a file, each thin: parse, call, print.
 
 Results go to stdout, messages to stderr. Exit code 0: all done; 1: some input failed, the rest is
-done; 2: wrong usage; 130: interrupted.
+done; 2: wrong usage, such as an option's value; 130: interrupted.
 """
 
 import logging
@@ -22,7 +22,7 @@ from asr.cli.shard import shard
 from asr.cli.train import train
 from asr.cli.transcribe import transcribe
 from asr.cli.tune import tune
-from asr.errors import AsrError
+from asr.errors import AsrError, ConfigError
 from asr.version import DISTRIBUTION, source_commit
 
 app = typer.Typer(
@@ -31,7 +31,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("-", "_"),  # --beam-size is --beam_size
+    },
 )
 
 
@@ -58,10 +61,24 @@ app.add_typer(import_, name="import")
 
 
 def main() -> None:
-    """Run a verb; an error of the user's is one message, not a traceback."""
+    """Run a verb; a user's error is one message, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         app()
+    except ConfigError as error:
+        typer.echo(f"error: {_with_flag(str(error))}", err=True)
+        sys.exit(2)
     except AsrError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
+
+
+def _with_flag(message: str) -> str:
+    """A message about a setting, with the setting's name as it stands on the command line."""
+    name, colon, _ = message.partition(":")
+    commands, names = [typer.main.get_command(app)], set()
+    while commands:
+        command = commands.pop()
+        names |= {parameter.name for parameter in command.params}
+        commands += getattr(command, "commands", {}).values()
+    return f"--{message}" if colon and name in names else message

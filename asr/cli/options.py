@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 Checkpoint = Annotated[
     Path,
-    typer.Argument(metavar="CHECKPOINT", help="Folder of a trained model.", show_default=False),
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="Folder of a trained model, or the name of a shipped one.",
+        show_default=False,
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")]
 Threads = Annotated[

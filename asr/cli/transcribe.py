@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.decoding import DecodingOptions, takes_decoding_options
+from asr.cli.decoding_options import takes_decoding_options
 from asr.cli.options import (
     Checkpoint,
     Device,
@@ -20,6 +20,9 @@ from asr.cli.options import (
 from asr.errors import AsrError
 from asr.files import make_folder, write_text_atomic
 from asr.inference.writers import OutputFormat, render
+
+if TYPE_CHECKING:
+    from asr.inference.options import DecodingKeywords
 
 _log = logging.getLogger("asr.transcribe")
 
@@ -41,7 +44,8 @@ def transcribe(
     raw: Raw = None,
     device: Device = "cpu",
     threads: Threads = 0,
-    decoding: DecodingOptions = DecodingOptions(),  # noqa: B008  # it is frozen
+    *,
+    decoding: "DecodingKeywords",
 ) -> None:
     """Print, or write with -o, what is said in each recording.
 
@@ -63,7 +67,7 @@ def transcribe(
         make_folder(output_dir)
     outputs = output_files(paths, output_dir, kinds) if output_dir else {}
     recognizer = load_recognizer(checkpoint, device, threads)
-    decoder = decoding.decoder(recognizer)
+    decoder = recognizer.prepare(**decoding).decoder
     failures = []
     for path in paths:
         try:

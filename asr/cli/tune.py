@@ -118,7 +118,7 @@ def _take_over(checkpoint: Path, other: Path, lm: Path | None, dry_run: bool) ->
     """Keep what was tuned for another checkpoint and its language model, if any, for this one's."""
     from asr.checkpoint.checkpoint import load_checkpoint
     from asr.decode.decoder import all_tuned_settings
-    from asr.errors import ConfigError
+    from asr.errors import CheckpointError
     from asr.files import sha256_of
 
     load_checkpoint(checkpoint)
@@ -129,7 +129,7 @@ def _take_over(checkpoint: Path, other: Path, lm: Path | None, dry_run: bool) ->
     ]
     kind = "with a language model" if lm else "without a language model"
     if len(found) != 1:
-        raise ConfigError(
+        raise CheckpointError(
             f"{other}: expected one choice of `asr tune` {kind} to take over, found {len(found)}; "
             f"tune that checkpoint {kind} first"
         )

@@ -70,8 +70,12 @@ def log_odds(confidences: ArrayLike) -> Floats:
 def word_confidences(
     log_probs: Tensor, alignment: Alignment, hypotheses: Sequence[Hypothesis], table: TokenTable
 ) -> Floats:
-    """(W,) the raw confidence of each word of the first hypothesis, aligned with `(T, C)`."""
-    if not table.decode(alignment.tokens):
+    """(W,) the raw confidence of each word of an alignment with the emissions `(T, C)`.
+
+    What is aligned is the first of the hypotheses, or a transcript that is known otherwise.
+    """
+    text = table.decode(alignment.tokens)
+    if not text:
         return np.zeros(0)
     emissions = log_probs.double().numpy()
     peaks = [
@@ -81,7 +85,7 @@ def word_confidences(
         )
     ]
     weakest = [min(peaks[i] for i in word) for word in word_spans(alignment.tokens, table)]
-    confidences: Floats = np.sqrt(np.exp(weakest) * _agreement(hypotheses, table))
+    confidences: Floats = np.sqrt(np.exp(weakest) * _agreement(text, hypotheses, table))
     return np.clip(confidences, 0.0, 1.0)
 
 
@@ -92,15 +96,19 @@ def word_spans(tokens: Sequence[int], table: TokenTable) -> list[range]:
     return [range(before + 1, end) for before, end in bounds if end - before > 1]
 
 
-def _agreement(hypotheses: Sequence[Hypothesis], table: TokenTable) -> Floats:
-    """(W,) the share of the hypotheses that have each word of the first one."""
+def _agreement(text: str, hypotheses: Sequence[Hypothesis], table: TokenTable) -> Floats:
+    """(W,) the share of the hypotheses, weighted by their probability, that have each word of text.
+
+    Where there is no hypothesis none has it.
+    """
+    agreed = np.zeros(len(text.split()))
+    if not hypotheses:
+        return agreed
     scores = np.array([hypothesis.log_score for hypothesis in hypotheses])
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()
-    best = table.decode(hypotheses[0].tokens)
-    agreed = np.full(len(best.split()), shares[0])
-    for hypothesis, share in zip(hypotheses[1:], shares[1:], strict=True):
-        for chunk in jiwer.process_words(best, table.decode(hypothesis.tokens)).alignments[0]:
+    for hypothesis, share in zip(hypotheses, shares, strict=True):
+        for chunk in jiwer.process_words(text, table.decode(hypothesis.tokens)).alignments[0]:
             if chunk.type == "equal":
                 agreed[chunk.ref_start_idx : chunk.ref_end_idx] += share
     return agreed

@@ -64,9 +64,16 @@ def tuned_settings(
     A language model is recognised by the file that was tuned with or by the checkpoint's copy of
     it. Raises ConfigError on a record that is malformed, AsrError if a file cannot be read.
     """
+    candidates = [
+        settings
+        for settings in all_tuned_settings(metrics)
+        if (settings.constraint_sha256 is None) == (constraint is None)
+    ]
+    if not candidates:
+        return None
     lm_sha256 = sha256_of(lm) if lm else None
     constraint_sha256 = sha256_of(constraint) if constraint else None
-    for settings in all_tuned_settings(metrics):
+    for settings in candidates:
         if settings.constraint_sha256 == constraint_sha256 and (
             lm_sha256 == settings.lm_sha256
             or (lm is not None and lm_sha256 == settings.lm_source_sha256)

@@ -1,16 +1,20 @@
-"""A recording and its known transcript brought together: when each word is said, and whether."""
+"""Forced alignment of a recording with its known transcript: when each word is said, how surely."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from torch import Tensor
 
 from asr.corpus.manifest import Utterance
 from asr.corpus.recordings import read_utterance
 from asr.decode.align import viterbi_align
-from asr.decode.timing import FrameClock, frame_clock, match, time_words
+from asr.decode.confidence import VOTERS, word_confidences
+from asr.decode.decoder import Decoder
+from asr.decode.timing import FrameClock, match, time_words
 from asr.errors import TextError
-from asr.inference.recognizer import Recognizer
+from asr.inference.options import DecodingKeywords
+from asr.inference.recognizer import Recognizer, with_confidences
 from asr.signal import audio
 from asr.text.timed import TimedWord
 from asr.text.tokens import TokenTable
@@ -18,7 +22,7 @@ from asr.text.tokens import TokenTable
 
 @dataclass(frozen=True)
 class AlignedRecording:
-    """What is said in a recording, and when."""
+    """A known transcript with the times of its words."""
 
     text: str
     words: tuple[TimedWord, ...]
@@ -34,43 +38,66 @@ def align_recording(
     recording: str | Path | Utterance,
     text: str,
     raw: audio.RawFormat | None = None,
+    *,
+    decoder: Decoder | None = None,
+    **options: Unpack[DecodingKeywords],
 ) -> AlignedRecording:
     """Align an audio file of any length, or an utterance of a manifest, with its transcript.
 
-    Times count from the beginning of the utterance. White space parts words, however much of it.
-    `raw` describes a headerless file. Raises AudioError on a recording that cannot be read, and
-    TextError, naming the file, on a transcript that is empty, that the token table cannot spell, or
-    that is longer than the audio allows.
+    Times count from the beginning of the utterance. Any amount of white space separates words. The
+    confidence of a word is how surely it was said, judged as in `Recognizer.transcribe`: by the
+    emissions, and by the hypotheses that the decoder finds (`decoder`, or the decoding options, by
+    default with the checkpoint's own language model). `raw` describes a headerless file.
+
+    Raises AudioError on a recording that cannot be read, and TextError, naming the file, on a
+    transcript that is empty, that the token table cannot spell, or that is longer than the audio
+    allows.
     """
     path = recording.audio_filepath if isinstance(recording, Utterance) else recording
     if isinstance(recording, Utterance) and raw is None:
         waveform, _ = read_utterance(recording, recognizer.sample_rate)
     else:
         waveform, _ = audio.read(path, recognizer.sample_rate, raw)
-    clock = frame_clock(recognizer.extractor.config, recognizer.model.config)
+    decoder = decoder or recognizer.prepare(**options).decoder
     duration_seconds = len(waveform) / recognizer.sample_rate
     try:
         return align_emissions(
-            recognizer.log_probs(waveform), recognizer.tokens, text, clock, duration_seconds
+            recognizer.log_probs(waveform),
+            recognizer.tokens,
+            text,
+            recognizer.clock,
+            duration_seconds,
+            decoder,
         )
     except TextError as error:
         raise TextError(f"{path}: {error}") from error
 
 
 def align_emissions(
-    log_probs: Tensor, table: TokenTable, text: str, clock: FrameClock, duration_seconds: float
+    log_probs: Tensor,
+    table: TokenTable,
+    text: str,
+    clock: FrameClock,
+    duration_seconds: float,
+    decoder: Decoder | None = None,
 ) -> AlignedRecording:
     """Align emissions `(T, C)` at the times of `clock` with a transcript.
 
-    Raises TextError as `align_recording` does.
+    Without a decoder the confidence of a word is its own `match`. Raises TextError as
+    `align_recording` does.
     """
     text = " ".join(text.split())
     if not text:
         raise TextError("the transcript is empty; expected the words that are said")
     alignment = viterbi_align(log_probs, table.encode(text))
+    words = time_words(alignment, table, clock, duration_seconds)
+    if decoder is not None:
+        hypotheses = decoder(log_probs, at_least=VOTERS)
+        confidences = word_confidences(log_probs, alignment, hypotheses, table)
+        words = with_confidences(words, decoder.calibration.apply(confidences))
     return AlignedRecording(
         text=text,
-        words=tuple(time_words(alignment, table, clock, duration_seconds)),
+        words=tuple(words),
         duration_seconds=duration_seconds,
         log_score=alignment.log_score,
         match=match(alignment.log_ratios, len(alignment.tokens)),

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Unpack
 
 import torch
 
@@ -12,12 +13,14 @@ from asr.corpus.manifest import Utterance
 from asr.corpus.recordings import read_utterance
 from asr.decode.decoder import Decoder
 from asr.errors import AudioError
-from asr.inference.recognizer import Recognizer, Transcript
+from asr.inference.options import DecodingKeywords
+from asr.inference.recognizer import Recognizer
+from asr.inference.transcript import Transcript
 from asr.scoring.calibration import correct_words
 from asr.scoring.nonspeech import NonSpeech, nonspeech
 from asr.scoring.wer import AlignedUtterance, Score, align, summarise, word_errors
 
-_log = logging.getLogger("asr.inference.evaluation")
+_log = logging.getLogger("asr.inference")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Evaluation:
     failures: dict[str, str]
     """Id and reason of each utterance whose audio could not be read; scored as all deleted."""
     speakers: Mapping[str, str] | None
-    """Of each utterance whom the bootstrap takes it with; None where it draws utterances."""
+    """The speaker of each utterance if the bootstrap draws speakers; None: it draws utterances."""
 
     @cached_property
     def score(self) -> Score:
@@ -80,26 +83,26 @@ class Evaluation:
 def evaluate(
     recognizer: Recognizer,
     utterances: Sequence[Utterance],
-    beam_size: int = 1,
+    *,
     by_speaker: bool = False,
     advance: Callable[[], object] = lambda: None,
-    decoder: Decoder | None = None,
     word_timestamps: bool = False,
+    decoder: Decoder | None = None,
+    **options: Unpack[DecodingKeywords],
 ) -> Evaluation:
     """Transcribe and score every utterance, one at a time; `advance` is called after each.
 
     A second of silence goes first, so that what is done once only, such as compiling the search,
     is not part of the real-time factor.
 
-    `beam_size`, `decoder` and `word_timestamps` are as in `Recognizer.transcribe`.
+    `word_timestamps`, `decoder` and the decoding options are as in `Recognizer.transcribe`.
     """
     transcripts: dict[str, Transcript] = {}
     failures: dict[str, str] = {}
-    worked = heard = 0.0
+    processing_seconds = audio_seconds = 0.0
     transcribe = partial(
         recognizer.transcribe,
-        beam_size=beam_size,
-        decoder=decoder,
+        decoder=decoder or recognizer.prepare(**options).decoder,
         word_timestamps=word_timestamps,
     )
     transcribe(torch.zeros(recognizer.sample_rate), recognizer.sample_rate)
@@ -113,8 +116,8 @@ def evaluate(
             failures[utterance.id] = str(error)
         else:
             transcripts[utterance.id] = transcript
-            worked += time.perf_counter() - started
-            heard += transcript.duration_seconds
+            processing_seconds += time.perf_counter() - started
+            audio_seconds += transcript.duration_seconds
         advance()
     hypotheses = {key: transcript.text for key, transcript in transcripts.items()}
     aligned = align({u.id: u.text for u in utterances}, hypotheses, missing_as_empty=True)
@@ -122,7 +125,7 @@ def evaluate(
     return Evaluation(
         aligned=aligned,
         transcripts=transcripts,
-        real_time_factor=worked / heard if heard else 0.0,
+        real_time_factor=processing_seconds / audio_seconds if audio_seconds else 0.0,
         failures=failures,
         speakers=speakers,
     )

@@ -8,9 +8,8 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -20,12 +19,13 @@ from torch import Tensor
 from asr.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from asr.config import from_dict
 from asr.decode.align import Alignment, viterbi_align
-from asr.decode.beam import SearchConfig
 from asr.decode.confidence import VOTERS, mean_log_ratio, word_confidences
 from asr.decode.decoder import Decoder
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.timing import frame_clock, time_words
 from asr.errors import AudioError, CheckpointError, ConfigError
+from asr.inference.options import Decoding, DecodingKeywords, DecodingOptions, prepare_decoding
+from asr.inference.transcript import Alternative, Transcript
 from asr.model.acoustic import AcousticModel, EncoderConfig
 from asr.model.device import torch_device
 from asr.signal import audio
@@ -34,50 +34,16 @@ from asr.signal.resampling import resample_stream
 from asr.text.timed import TimedWord
 from asr.text.tokens import TokenTable
 
-_log = logging.getLogger("asr.inference.recognizer")
+_log = logging.getLogger("asr.inference")
 
 WINDOW_SECONDS = 40.0
 """Recordings longer than this are encoded in windows, so that memory does not grow with them."""
 CONTEXT_SECONDS = 5.0
-"""What a window hears beyond each of its ends."""
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """One of the best hypotheses."""
-
-    text: str
-    log_score: float
-    log_language: float
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """What was said in a recording."""
-
-    text: str
-    duration_seconds: float
-    log_score: float
-    """Natural log-probability of the best path (greedy) or of the token sequence (beam), and with
-    it what the language knowledge adds; -inf where no hypothesis was possible."""
-    processing_seconds: float
-    log_language: float = 0.0
-    """The part of `log_score` that is language knowledge."""
-    nbest: tuple[Alternative, ...] = ()
-    """The best hypotheses, distinct texts, best first: as many as the decoder was to return,
-    if the beam has them."""
-    words: tuple[TimedWord, ...] = ()
-    """The words of `text` with times and confidences, if asked for; without overlap."""
-    log_ratio: float | None = None
-    """With a lexicon or grammar: how much less likely, a frame, the best of what it allows is than
-    the likeliest path (`mean_log_ratio`), 0 or less."""
-    rejected: bool = False
-    """What was said is nothing that the decoder allows, or `log_ratio` says so: the text is empty.
-    """
+"""Audio that a window overlaps its neighbours by, at each of its ends."""
 
 
 class Recognizer:
-    """Features, acoustic model, tokens and search of one checkpoint."""
+    """Features, acoustic model, tokens and decoding of one checkpoint."""
 
     def __init__(
         self,
@@ -86,22 +52,32 @@ class Recognizer:
         tokens: TokenTable,
         device: torch.device,
         metrics: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
     ) -> None:
+        """`metrics` and `folder` are the checkpoint's: tuned settings, its language model."""
         self.extractor = extractor.to(device).eval()
         self.model = model.to(device).eval()
         self.tokens = tokens
         self.device = device
-        self.metrics = metrics or {}  # also what was tuned for it: `tuned_settings`
+        self.metrics = metrics or {}
+        self.folder = folder
+        self._prepared: tuple[Any, Decoding] | None = None
         self.clock = frame_clock(extractor.config, model.config)
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str = "cpu") -> "Recognizer":
-        """Read a checkpoint folder. Raises CheckpointError on one that cannot be trusted."""
+        """Read a checkpoint, by its folder or the name of a shipped one.
+
+        Raises CheckpointError on one that is missing, damaged or altered.
+        """
         return cls.from_checkpoint(load_checkpoint(checkpoint), torch_device(device))
 
     @classmethod
     def from_checkpoint(cls, bundle: Checkpoint, device: torch.device) -> "Recognizer":
-        """Build the recogniser that a bundle describes. Raises CheckpointError if it cannot be."""
+        """Build the recogniser of a checkpoint that was read.
+
+        Raises CheckpointError if its settings and weights do not belong together.
+        """
         where = str(bundle.folder or "checkpoint")
         try:
             features = from_dict(FeatureConfig, bundle.config["features"], f"{where}: features")
@@ -113,30 +89,49 @@ class Recognizer:
             raise CheckpointError(
                 f"{where}: config.json and model.safetensors do not describe one model: {error}"
             ) from error
-        return cls(FeatureExtractor(features), model, tokens, device, bundle.metrics)
+        return cls(FeatureExtractor(features), model, tokens, device, bundle.metrics, bundle.folder)
 
     @property
     def sample_rate(self) -> int:
         """Hz; every recording is brought to it."""
         return self.extractor.config.sample_rate
 
+    def prepare(self, **options: Unpack[DecodingKeywords]) -> Decoding:
+        """The decoder that some options make, to be used for many recordings.
+
+        The options are the fields of `DecodingOptions`. The last ones are remembered, so that
+        calling `transcribe` with the same options again reads no file twice, unless a file has
+        changed. Raises ConfigError on options that contradict each other, AsrError on files that
+        cannot be read or do not belong to this checkpoint.
+        """
+        chosen = DecodingOptions(**options)
+        key = (chosen, *map(_stamp, (chosen.lm, chosen.lexicon, chosen.grammar)))
+        if self._prepared is None or self._prepared[0] != key:
+            decoding = prepare_decoding(chosen, self.tokens, self.metrics, self.folder)
+            _log.info("%s", decoding.summary())
+            self._prepared = key, decoding
+        return self._prepared[1]
+
     def transcribe(
         self,
         recording: str | Path | np.ndarray[Any, Any] | Tensor,
         sample_rate: int | None = None,
-        beam_size: int = 1,
+        *,
         raw: audio.RawFormat | None = None,
-        decoder: Decoder | None = None,
         word_timestamps: bool = False,
+        decoder: Decoder | None = None,
+        **options: Unpack[DecodingKeywords],
     ) -> Transcript:
         """Transcribe a file, or samples `(S,)` of floats in [-1, 1] with their sample rate in Hz.
 
-        `beam_size` 1 is greedy search; a `decoder` brings its own and takes its place. `raw`
-        describes a headerless file. Word times and confidences cost an alignment more. Raises
-        AudioError on a file that cannot be read and on samples of another shape or type,
-        ConfigError on a decoder over other tokens.
+        The options say how to decode; they are the fields of `DecodingOptions`, and by default the
+        checkpoint's own language model is used as it was tuned. A `decoder` takes their place.
+        `raw` describes a headerless file. Word times and confidences cost an alignment more.
+        Raises AudioError on a file that cannot be read and on samples of another shape or type,
+        and what `prepare` raises; ConfigError on a decoder over other tokens.
         """
         started = time.perf_counter()
+        decoder = self._decoder(decoder, options)
         if isinstance(recording, (str, Path)):
             if sample_rate is not None:
                 raise AudioError(
@@ -145,12 +140,21 @@ class Recognizer:
             waveform, _ = audio.read(recording, self.sample_rate, raw)
         else:
             waveform = self._checked_samples(recording, sample_rate)
-        decoder = decoder or Decoder(SearchConfig(beam_size=beam_size))
         duration_seconds = len(waveform) / self.sample_rate
         transcript = self._decode(
             self.log_probs(waveform), duration_seconds, decoder, word_timestamps
         )
         return dataclasses.replace(transcript, processing_seconds=time.perf_counter() - started)
+
+    def _decoder(self, decoder: Decoder | None, options: DecodingKeywords) -> Decoder:
+        """A ready decoder, or the one that the options make."""
+        if decoder is None:
+            return self.prepare(**options).decoder
+        if options:
+            raise ConfigError(
+                f"{next(iter(options))}: expected a decoder or decoding options, found both"
+            )
+        return decoder
 
     def _decode(
         self, log_probs: Tensor, duration_seconds: float, decoder: Decoder, word_timestamps: bool
@@ -198,10 +202,7 @@ class Recognizer:
         self, alignment: Alignment, duration_seconds: float, confidences: NDArray[np.float64]
     ) -> tuple[TimedWord, ...]:
         words = time_words(alignment, self.tokens, self.clock, duration_seconds)
-        return tuple(
-            dataclasses.replace(word, confidence=confidence)
-            for word, confidence in zip(words, confidences.tolist(), strict=True)
-        )
+        return tuple(with_confidences(words, confidences))
 
     @torch.inference_mode()
     def log_probs(self, waveform: Tensor) -> Tensor:
@@ -249,3 +250,24 @@ class Recognizer:
         if not bool(torch.isfinite(waveform).all()):
             raise AudioError("samples: found NaN or infinity")
         return torch.cat(list(resample_stream([waveform], sample_rate, self.sample_rate)))
+
+
+def with_confidences(
+    words: Sequence[TimedWord], confidences: NDArray[np.float64]
+) -> list[TimedWord]:
+    """The words with these confidences `(W,)`."""
+    return [
+        dataclasses.replace(word, confidence=confidence)
+        for word, confidence in zip(words, confidences.tolist(), strict=True)
+    ]
+
+
+def _stamp(path: object) -> tuple[int, int] | None:
+    """What changes when a file does: its modification time and size."""
+    if not isinstance(path, Path):
+        return None
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

@@ -15,7 +15,7 @@ from asr.files import json_text
 from asr.text.timed import TimedWord, render_ctm, words_json
 
 if TYPE_CHECKING:
-    from asr.inference.recognizer import Transcript
+    from asr.inference.transcript import Transcript
 
 PAUSE_SECONDS = 1.0
 CAPTION_SECONDS = 7.0
@@ -57,7 +57,6 @@ def render(path: Path, transcript: "Transcript", kind: OutputFormat) -> str:
             "audio_filepath": str(path),
             **transcript_json(transcript),
             "duration": transcript.duration_seconds,
-            "processing_seconds": transcript.processing_seconds,
         }
         return json_text(values, path)
     if kind is OutputFormat.CTM:

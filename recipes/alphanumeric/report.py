@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
-from asr.cli.decoding import DecodingOptions, takes_decoding_options
-from asr.cli.options import load_recognizer
+import asr
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.decoder import Decoder
 from asr.errors import AsrError
@@ -23,7 +23,6 @@ from asr.inference.evaluation import evaluate
 from asr.inference.recognizer import Recognizer
 from asr.scoring.wer import AlignedUtterance, summarise
 from recipes.alphanumeric.prepare import LEVELS_DB, read_ages
-from recipes.results import own_search
 from recipes.synthetic.prepare import SAMPLES
 
 WANTED_RATIOS = {20.0: 1.3, 10.0: 2.0, 0.0: 5.0}
@@ -190,7 +189,6 @@ def shared_rows(tester: Tester, checkpoint: Path) -> list[str]:
     ]
 
 
-@takes_decoding_options
 def report(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     left_out: Annotated[
@@ -200,17 +198,23 @@ def report(
     test_dir: Annotated[Path, typer.Option("--test_dir")] = Path("data/alphanumeric/test"),
     device: Annotated[str, typer.Option("--device")] = "cpu",
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
-    decoding: DecodingOptions = DecodingOptions(),  # noqa: B008  # it is frozen
+    lm: Annotated[
+        str, typer.Option("--lm", help="Beside greedy decoding; by default the checkpoint's own.")
+    ] = "auto",
+    lexicon: Annotated[
+        Path | None, typer.Option("--lexicon", help="The only possible words, beside greedy.")
+    ] = None,
 ) -> None:
     """Print the table of a checkpoint, and of one that was trained without the tested people."""
     models = [(checkpoint, known_rows, [by_noise])]
     if left_out:
         models.append((left_out, left_out_rows, []))
+    if threads:
+        torch.set_num_threads(threads)
     try:
         for path, rows, further in models:
-            recognizer = load_recognizer(path, device, threads)
-            unsaid = decoding == DecodingOptions()
-            decoder = (own_search(path) if unsaid else decoding).decoder(recognizer)
+            recognizer = asr.load(path, device)
+            decoder = recognizer.prepare(lm=lm, lexicon=lexicon).decoder
             tester = Tester(recognizer, test_dir, None if decoder.is_greedy else decoder)
             lines = [*heading(str(path), tester), *rows(tester), *shared_rows(tester, path)]
             typer.echo("\n".join(lines) + "\n")

@@ -22,7 +22,6 @@ import typer
 from torch import Tensor
 
 import asr
-from asr.cli.decoding import DecodingOptions
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.corpus.recordings import read_utterance
 from asr.decode.decoder import Decoder
@@ -185,12 +184,14 @@ def main(
     train: Annotated[
         list[Path], typer.Option("--train", help="Whose words are not new; repeatable.")
     ] = TRAIN,
-    lm: Annotated[Path | None, typer.Option("--lm", help="Search as tuned with it.")] = None,
+    lm: Annotated[
+        str, typer.Option("--lm", help="By default the checkpoint's own; none: greedy search.")
+    ] = "auto",
 ) -> None:
     """Print every error of a checkpoint, and how many there are by kind and cause."""
     try:
         recognizer = asr.load(checkpoint)
-        decoder = DecodingOptions(lm=lm).decoder(recognizer)
+        decoder = recognizer.prepare(lm=lm).decoder
         judge = Judge(recognizer.tokens, decoder.fusion)
         texts = [u.text for path in train for u in read_manifest(path, require_audio=False)]
         vocabulary = frozenset(word for text in texts for word in text.split())

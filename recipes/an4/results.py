@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 
 from asr.checkpoint.checkpoint import load_checkpoint
-from asr.cli.decoding import DecodingOptions
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.inference.evaluation import evaluate
 from asr.inference.recognizer import Recognizer
@@ -34,7 +33,7 @@ def scores(
     recognizer: Recognizer, utterances: Sequence[Utterance], known: set[str], lm: Path | None
 ) -> tuple[Score, Score]:
     """Of all sentences, and of those that are not known."""
-    decoder = DecodingOptions(lm=lm).decoder(recognizer)
+    decoder = recognizer.prepare(lm=lm).decoder
     aligned = evaluate(recognizer, utterances, decoder=decoder).aligned
     pairs = zip(aligned, utterances, strict=True)
     return summarise(aligned), summarise([a for a, u in pairs if u.text not in known])

@@ -19,7 +19,7 @@ import asr
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
 from asr.files import make_folder
-from asr.inference.alignment import align_recording
+from asr.inference.alignment import align_emissions
 from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.timed import TimedWord
@@ -55,8 +55,14 @@ def cut(recognizer: Recognizer, utterance: Utterance, folder: Path) -> Iterator[
     path = utterance.audio_filepath
     unknown = recognizer.tokens.unknown(utterance.text)
     text = "".join(c for c in utterance.text if c not in unknown)
-    aligned = align_recording(recognizer, path, text)
     waveform, rate = audio.read(path, recognizer.sample_rate)
+    aligned = align_emissions(
+        recognizer.log_probs(waveform),
+        recognizer.tokens,
+        text,
+        recognizer.clock,
+        len(waveform) / rate,
+    )
     for index, word in enumerate(aligned.words):
         if word.text not in WORDS or (word.confidence or 0.0) < LEAST_CONFIDENCE:
             continue

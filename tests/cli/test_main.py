@@ -212,7 +212,7 @@ def test_short_and_silent_recordings_are_transcribed(
     outcome = asr_command(
         *("transcribe", tones.checkpoint, tmp_path / "silence.wav", "--beam_size", beam_size)
     )
-    assert (outcome.code, outcome.stderr) == (0, "")
+    assert (outcome.code, outcome.messages) == (0, "")
     assert len(outcome.stdout.splitlines()) == 1
 
 

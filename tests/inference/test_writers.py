@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asr.errors import TextError
-from asr.inference.recognizer import Alternative, Transcript
+from asr.inference.transcript import Alternative, Transcript
 from asr.inference.writers import OutputFormat, captions, render, transcript_json
 from asr.text.timed import TimedWord
 

@@ -4,7 +4,7 @@ import math
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -15,7 +15,6 @@ import torch
 import typer
 
 import asr
-from asr.cli.decoding import DecodingOptions
 from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import ManifestError
@@ -526,12 +525,10 @@ class TestReport:
         checkpoint: Path,
         tests_dir: Path,
         capsys: pytest.CaptureFixture[str],
-        decoding: DecodingOptions,
+        lexicon: Path | None = None,
     ) -> list[dict[str, list[str]]]:
         """The tables, each line by its first cell."""
-        # The command itself: its wrapper takes each option of `DecodingOptions` by name.
-        command: Callable[..., None] = report.report.__wrapped__  # type: ignore[attr-defined]
-        command(checkpoint, checkpoint, tests_dir, decoding=decoding)
+        report.report(checkpoint, checkpoint, tests_dir, lexicon=lexicon)
         blocks = capsys.readouterr().out.strip().split("\n\n")
         tables = [[cells(line) for line in block.splitlines()] for block in blocks]
         for table in tables:
@@ -541,7 +538,7 @@ class TestReport:
     def test_figures_are_those_of_evaluate(
         self, bare: Path, tests_dir: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        known, kinds, left_out = self.run(bare, tests_dir, capsys, DecodingOptions())
+        known, kinds, left_out = self.run(bare, tests_dir, capsys)
         result = evaluate(asr.load(bare), read_manifest(tests_dir / "an4.jsonl"))
         low, high = result.score.wer_interval
         wer = f"{result.score.wer:.2%} ({low:.2%}–{high:.2%})"
@@ -571,7 +568,7 @@ class TestReport:
     ) -> None:
         words = tmp_path / "words.txt"
         words.write_text("ZEBRA\n")
-        known, _, _ = self.run(bare, tests_dir, capsys, DecodingOptions(lexicon=words))
+        known, _, _ = self.run(bare, tests_dir, capsys, lexicon=words)
         title = known[str(bare)]
         assert title[4] == "WER by the other search (95 %)"
         result = known["AN4 test"]
@@ -584,13 +581,11 @@ class TestReport:
         checkpoint = shutil.copytree(bare, tmp_path / "own")
         model = checkpoint / "lm.arpa.gz"
         write_arpa(model, estimate([["ZEBRA"]], 1).table)
-        command: Callable[..., None] = report.report.__wrapped__  # type: ignore[attr-defined]
-        command(checkpoint, None, tests_dir)
+        report.report(checkpoint, None, tests_dir)
         title, _, first, *_ = capsys.readouterr().out.splitlines()
         assert "WER by the other search (95 %)" in title
         recognizer = asr.load(checkpoint)
-        decoder = DecodingOptions(lm=model).decoder(recognizer)
-        score = evaluate(recognizer, read_manifest(tests_dir / "an4.jsonl"), decoder=decoder).score
+        score = evaluate(recognizer, read_manifest(tests_dir / "an4.jsonl"), lm=model).score
         assert cells(first)[5].startswith(f"{score.wer:.2%} (")
 
     def test_a_missing_test_is_said(self, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Decoding options of the commands: what they accept, how they reach the search, what they say."""
 
+import dataclasses
 import inspect
 import json
 import shutil
@@ -7,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
 
 from asr.checkpoint.checkpoint import load_checkpoint, update_metrics
-from asr.cli.decoding import WIDE_BEAM, DecodingOptions
+from asr.cli import hotwords
+from asr.cli.decoding_options import _PARAMETERS
 from asr.cli.evaluate import evaluate
 from asr.cli.hotwords import HOTWORD_BOOST, parse_hotwords
 from asr.cli.transcribe import transcribe
@@ -21,9 +22,10 @@ from asr.decode.decoder import TunedSettings, with_tuned_settings
 from asr.decode.fusion import FusionConfig
 from asr.errors import AsrError, ConfigError
 from asr.files import sha256_of
+from asr.inference import options
+from asr.inference.options import WIDE_BEAM, DecodingOptions
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import estimate
-from asr.text.tokens import TokenTable
 from tests.support import Command, Tones
 
 
@@ -55,7 +57,8 @@ def test_every_format_is_written(
 ) -> None:
     path, text = spoken
     outcome = asr_command("transcribe", tones.checkpoint, path, "-f", "all", "-o", tmp_path)
-    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "")
+    assert (outcome.code, outcome.stdout) == (0, "")
+    assert outcome.stderr == "decoding greedily, without a language model\n"
     written = {file.suffix[1:]: file.read_text() for file in tmp_path.iterdir()}
     assert set(written) == {"txt", "json", "srt", "vtt", "tsv", "ctm"}
     assert written["txt"] == f"{text}\n"
@@ -121,10 +124,6 @@ def test_lexicon_grammar_and_hotwords_reach_the_search(
         (("--grammar", "gone.jsgf"), "gone.jsgf: cannot read the grammar"),
         (("--hotwords", "@gone.txt"), "gone.txt: cannot read the hot words"),
         (("--hotwords", "k:3"), "hot word 'k': expected characters among"),
-        (("--hotwords", "A:much"), "expected a hot word as WORD or WORD:BOOST"),
-        (("--lexicon", "a", "--grammar", "b"), "expected one of them"),
-        (("--beam_size", "4", "--nbest", "5"), "nbest: expected 1 to 4 (the beam size)"),
-        (("--word_bonus", "inf"), "word_bonus: expected a finite number"),
     ],
 )
 def test_what_does_not_fit_is_one_message(
@@ -139,44 +138,76 @@ def test_what_does_not_fit_is_one_message(
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        ("--lm_weight", "0.5"),
-        ("--unknown_penalty", "-1"),
-        ("--closed_vocabulary",),
-        ("--open_vocabulary",),
-        ("--reject_below", "-1"),
-        ("--reject_below", "1"),
-        ("--nbest", "0"),
+        (
+            ("--hotwords", "A:much"),
+            "--hotwords 'A:much': expected a hot word as",
+        ),
+        (("--lexicon", "a", "--grammar", "b"), "--lexicon: expected a lexicon or a grammar"),
+        (("--beam_size", "4", "--nbest", "5"), "--nbest: expected 1 to 4 (the beam size)"),
+        (("--word_bonus", "inf"), "--word_bonus: expected a finite number"),
+        (("--lm_weight", "0.5"), "--lm_weight: has no effect without a language model"),
+        (("--unknown_penalty", "-1"), "--unknown_penalty: has no effect"),
+        (("--unknown_penalty", "1"), "--unknown_penalty: expected 0 or less, found 1"),
+        (("--closed_vocabulary",), "--closed_vocabulary: has no effect"),
+        (("--open_vocabulary",), "--closed_vocabulary: has no effect"),
+        (("--lm", "none", "--lm_weight", "1"), "--lm_weight: has no effect"),
+        (("--lm", "words.arpa", "--beam_size", "1"), "--lm: expected a beam to use words.arpa"),
+        (("--lm", ""), "--lm: expected the path of a file, found ''"),
+        (("--reject_below", "-1"), "--reject_below: has no effect without a grammar or lexicon"),
+        (("--reject_below", "1"), "--reject_below: expected 0 or less"),
+        (("--nbest", "0"), "--nbest: expected at least 1, found 0"),
+        (("--beam_size", "0"), "--beam_size"),
+        (("--device", "abacus"), "abacus"),
     ],
 )
-def test_options_that_mean_nothing_are_wrong_usage(
-    tones: Tones, spoken: tuple[Path, str], asr_command: Command, arguments: tuple[str, ...]
+def test_wrong_values_are_wrong_usage_and_name_the_flag(
+    tones: Tones,
+    spoken: tuple[Path, str],
+    asr_command: Command,
+    arguments: tuple[str, ...],
+    message: str,
 ) -> None:
-    outcome = asr_command("transcribe", tones.checkpoint, spoken[0], *arguments)
-    assert (outcome.code, outcome.stdout) == (2, "")
-    assert "Usage: " in outcome.stderr
+    for verb, subject in (("transcribe", spoken[0]), ("evaluate", tones.test)):
+        outcome = asr_command(verb, tones.checkpoint, subject, *arguments)
+        assert (outcome.code, outcome.stdout) == (2, "")
+        assert message in outcome.stderr
+        assert "Traceback" not in outcome.stderr
 
 
-def test_both_commands_have_the_same_options() -> None:
-    options = inspect.signature(DecodingOptions).parameters
+def test_hyphens_and_underscores_are_the_same(
+    tones: Tones, spoken: tuple[Path, str], asr_command: Command
+) -> None:
+    arguments = ("transcribe", tones.checkpoint, spoken[0])
+    one = asr_command(*arguments, "--output_format", "json", "--word_timestamps")
+    other = asr_command(*arguments, "--output-format", "json", "--word-timestamps")
+    assert one.code == other.code == 0
+    assert one.stdout == other.stdout
+    assert '"words"' in one.stdout
+
+
+def test_both_commands_have_the_fields_of_the_options() -> None:
+    fields = [field.name for field in dataclasses.fields(DecodingOptions)]
+    assert list(_PARAMETERS) == fields == list(options.DecodingKeywords.__annotations__)
+    for field in dataclasses.fields(DecodingOptions):
+        assert _PARAMETERS[field.name].default == field.default
     for command in (transcribe, evaluate):
         found = inspect.signature(command).parameters
-        assert {name: found[name].annotation for name in options} == {
-            name: parameter.annotation for name, parameter in options.items()
+        assert {name: found[name].annotation for name in fields} == {
+            name: parameter.annotation for name, parameter in _PARAMETERS.items()
         }
         assert "decoding" not in found
+    assert hotwords.HOTWORD_BOOST == options.HOTWORD_BOOST
 
 
 # Hot words
-
-LETTERS = TokenTable(tuple(" ABCDEHJKNORWY"))
 
 
 def test_hotwords_as_they_may_be_written(tmp_path: Path) -> None:
     listed = tmp_path / "names.txt"
     listed.write_text("\ufeffNEW  YORK:2.5\r\n\nJOHN\n")
-    assert parse_hotwords(["A:1, B C :-2,D", f"@{listed}"], LETTERS) == {
+    assert parse_hotwords(["A:1, B C :-2,D", f"@{listed}"]) == {
         "A": 1.0,
         "B C": -2.0,
         "D": HOTWORD_BOOST,
@@ -197,17 +228,17 @@ def test_hotwords_as_they_may_be_written(tmp_path: Path) -> None:
 )
 def test_malformed_hotwords_are_refused(entries: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        parse_hotwords(entries, LETTERS)
+        parse_hotwords(entries)
 
 
 def test_malformed_hotword_files_name_the_line(tmp_path: Path) -> None:
     listed = tmp_path / "names.txt"
     listed.write_text("A:1\n\nB:x\n")
     with pytest.raises(ConfigError, match=r"names\.txt, line 3: expected a hot word"):
-        parse_hotwords([f"@{listed}"], LETTERS)
+        parse_hotwords([f"@{listed}"])
     listed.write_bytes(b"\xff\xfe")
     with pytest.raises(AsrError, match="cannot read the hot words"):
-        parse_hotwords([f"@{listed}"], LETTERS)
+        parse_hotwords([f"@{listed}"])
 
 
 # What was tuned
@@ -276,7 +307,7 @@ def test_tuned_settings_are_used_with_their_model(
     figures = tmp_path / "figures.json"
     arguments = ("evaluate", tuned, small, "--json", figures, "--word_timestamps")
     outcome = asr_command(*arguments, "--lm", lm, "--nbest", "2")
-    assert outcome.stderr == f"decoding as tuned for this checkpoint with {lm}\n"
+    assert outcome.stderr == f"decoding with a beam of 7 and {lm}, as tuned\n"
     assert "of calibrated word confidences" in outcome.stdout
     as_tuned = {
         "search": "beam",
@@ -291,7 +322,7 @@ def test_tuned_settings_are_used_with_their_model(
     }
     assert as_tuned.items() <= settings_used(figures).items()
     outcome = asr_command(*arguments, "--lm", lm, "--nbest", "2", "--lm_weight", "0.9")
-    assert outcome.stderr == ""
+    assert outcome.stderr == f"decoding with a beam of 7 and {lm}\n"
     assert "of uncalibrated word confidences" in outcome.stdout
     assert {**as_tuned, "lm_weight": 0.9}.items() <= settings_used(figures).items()
     asr_command(*arguments)
@@ -308,7 +339,8 @@ def test_settings_tuned_without_a_model_are_for_use_without_knowledge(
     update_metrics(checkpoint, with_tuned_settings(metrics, "none", settings))
     figures = tmp_path / "figures.json"
     arguments = ("evaluate", checkpoint, small, "--json", figures)
-    assert "with no model" in asr_command(*arguments).stderr
+    outcome = asr_command(*arguments)
+    assert outcome.stderr == "decoding with a beam of 6, without a language model, as tuned\n"
     assert settings_used(figures)["beam_size"] == 6
     asr_command(*arguments, "--hotwords", "A:1")
     assert settings_used(figures)["beam_size"] == WIDE_BEAM
@@ -325,7 +357,7 @@ def test_a_malformed_record_is_one_message(
     shutil.copytree(tones.checkpoint, checkpoint)
     update_metrics(checkpoint, {"decoding": {"none": {"beam": 4}}})
     error = asr_command("evaluate", checkpoint, small).error
-    assert error.startswith("metrics: decoding.none: unknown key 'beam'")
+    assert error.startswith(f"{checkpoint}: metrics: decoding.none: unknown key 'beam'")
 
 
 def test_describe_shows_what_was_tuned(tuned: Path, lm: Path, asr_command: Command) -> None:
@@ -346,8 +378,3 @@ def test_hypotheses_carry_words_and_alternatives(
         entry = json.loads(line)
         assert [word["word"] for word in entry["words"]] == entry["text"].split()
         assert len(entry["nbest"]) == 2
-
-
-def test_options_without_a_command_line() -> None:
-    with pytest.raises(typer.BadParameter, match="means nothing without --lm"):
-        DecodingOptions(lm_weight=0.5)

@@ -1,0 +1,327 @@
+"""How to decode: the options, their defaults, and the decoder that they make for a checkpoint.
+
+Python and the command line share these. Unless told otherwise a checkpoint decodes with its own
+language model (`lm.arpa.gz` in its folder) and the settings that `asr tune` found for it.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from asr.config import to_dict
+from asr.decode.beam import SearchConfig
+from asr.decode.confidence import Calibration
+from asr.decode.decoder import Decoder, TunedSettings, build_decoder, tuned_settings
+from asr.decode.fusion import FusionConfig
+from asr.errors import AsrError, CheckpointError, ConfigError
+from asr.text.tokens import TokenTable
+
+AUTO = "auto"
+"""`lm`: the checkpoint's own language model, if it has one and nothing speaks against it."""
+NONE = "none"
+"""`lm`: decode without a language model, as None does."""
+WIDE_BEAM = 50
+"""The beam of a search that was not tuned."""
+HOTWORD_BOOST = 5.0
+"""Of a hot word that is given without one."""
+
+_NEEDS_MODEL = ("lm_weight", "unknown_penalty", "closed_vocabulary")
+
+
+class DecodingKeywords(TypedDict, total=False):
+    """The fields of `DecodingOptions`, as keywords of the functions that decode."""
+
+    beam_size: int | None
+    nbest: int
+    lm: str | Path | None
+    lm_weight: float | None
+    word_bonus: float | None
+    unknown_penalty: float | None
+    closed_vocabulary: bool | None
+    hotwords: Mapping[str, float] | Iterable[str] | None
+    lexicon: str | Path | None
+    grammar: str | Path | None
+    reject_below: float | None
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How emissions become text. None: as tuned for the checkpoint, or the default.
+
+    Raises ConfigError, whose message begins with the name of the option, on values that are out of
+    range or that contradict each other.
+    """
+
+    beam_size: int | None = None
+    """Prefixes that the beam search keeps. 1 decodes greedily, without a language model."""
+    nbest: int = 1
+    """Alternatives with distinct texts to return."""
+    lm: str | Path | None = AUTO
+    """An ARPA language model (.gz too), of words, or of characters and <space>; "auto": the
+    checkpoint's own; "none" or None: decode without one."""
+    lm_weight: float | None = None
+    """Of the language model's log-probabilities; 0.5 where nothing was tuned."""
+    word_bonus: float | None = None
+    """Log-score of each word; 0 where nothing was tuned."""
+    unknown_penalty: float | None = None
+    """Log-score of a word that the language model lacks, 0 or less; -10 where nothing was tuned."""
+    closed_vocabulary: bool | None = None
+    """Whether words that the language model lacks are impossible."""
+    hotwords: Mapping[str, float] | Iterable[str] | None = None
+    """Words and phrases to listen for, each with its boost, a log-score; `HOTWORD_BOOST` where only
+    the words are given."""
+    lexicon: str | Path | None = None
+    """A text file of the only possible words, one a line. No language model unless `lm` names one.
+    """
+    grammar: str | Path | None = None
+    """A JSGF grammar of the only possible sentences. No language model unless `lm` names one."""
+    reject_below: float | None = None
+    """With a lexicon or grammar: the text is empty where `Transcript.log_ratio` is lower; 0 or
+    less."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lm", _checked_lm(self.lm))
+        object.__setattr__(self, "hotwords", _boosts(self.hotwords))
+        for name in ("lexicon", "grammar"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _checked_path(name, getattr(self, name)))
+        for name in ("beam_size", "nbest"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ConfigError(f"{name}: expected a whole number, found {value!r}")
+        if self.nbest < 1:
+            raise ConfigError(f"nbest: expected at least 1, found {self.nbest}")
+        _check_numbers(self)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse what contradicts itself: an option that another one leaves without effect."""
+        if self.lexicon and self.grammar:
+            raise ConfigError(
+                f"lexicon: expected a lexicon or a grammar, found {self.lexicon} and "
+                f"{self.grammar}; a grammar states its own words"
+            )
+        if self.beam_size == 1 and isinstance(self.lm, Path):
+            raise ConfigError(
+                f"lm: expected a beam to use {self.lm} with, found beam_size 1; leave one of them "
+                "out, or take a larger beam_size"
+            )
+        if self.reject_below is not None and not self.is_constrained:
+            raise ConfigError("reject_below: has no effect without a grammar or lexicon")
+        if not self.may_use_lm:
+            for name in _NEEDS_MODEL:
+                if getattr(self, name) is not None:
+                    raise ConfigError(f"{name}: has no effect without a language model (lm)")
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether a lexicon or grammar says what is possible."""
+        return self.constraint is not None
+
+    @property
+    def constraint(self) -> Path | None:
+        """The file of the lexicon or grammar."""
+        return self.grammar or self.lexicon  # type: ignore[return-value]  # checked above
+
+    @property
+    def may_use_lm(self) -> bool:
+        """Whether there may be a language model, be it the checkpoint's own."""
+        if self.lm == AUTO:
+            return self.beam_size != 1 and not self.is_constrained
+        return self.lm is not None
+
+
+def _checked_lm(lm: object) -> str | Path | None:
+    if lm is None or lm == NONE:
+        return None
+    return AUTO if lm == AUTO else _checked_path("lm", lm)
+
+
+def _checked_path(name: str, value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ConfigError(f"{name}: expected the path of a file, found {value!r}")
+    return Path(value)
+
+
+def _boosts(hotwords: object) -> Mapping[str, float] | None:
+    """Hot words with their boosts. What a token table can spell is checked where there is one."""
+    if hotwords is None:
+        return None
+    if isinstance(hotwords, str) or not isinstance(hotwords, Iterable):
+        raise ConfigError(
+            f"hotwords: expected words with their boosts, such as {{'HELLO': 4.5}}, or a list of "
+            f"words, found {hotwords!r}"
+        )
+    given = hotwords if isinstance(hotwords, Mapping) else dict.fromkeys(hotwords, HOTWORD_BOOST)
+    for phrase, boost in given.items():
+        if not isinstance(phrase, str) or not phrase.split():
+            raise ConfigError(f"hotwords: expected a word or phrase, found {phrase!r}")
+        if not _is_finite(boost):
+            raise ConfigError(f"hotwords: expected a finite boost of {phrase!r}, found {boost!r}")
+    return {" ".join(phrase.split()): float(boost) for phrase, boost in given.items()} or None
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_numbers(options: DecodingOptions) -> None:
+    for name in ("lm_weight", "word_bonus", "unknown_penalty", "reject_below"):
+        value = getattr(options, name)
+        if value is not None and not _is_finite(value):
+            raise ConfigError(f"{name}: expected a finite number, found {value!r}")
+    if options.lm_weight is not None and options.lm_weight < 0:
+        raise ConfigError(f"lm_weight: expected 0 or more, found {options.lm_weight}")
+    for name in ("unknown_penalty", "reject_below"):
+        value = getattr(options, name)
+        if value is not None and value > 0:
+            raise ConfigError(f"{name}: expected 0 or less, found {value}")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """A decoder made ready for a checkpoint, and what it was made of."""
+
+    options: DecodingOptions
+    decoder: Decoder
+    lm: Path | None
+    """The language model in use."""
+    lm_is_own: bool
+    """Whether it is the checkpoint's."""
+    is_tuned: bool
+    """Whether all settings are those that `asr tune` found."""
+
+    def summary(self) -> str:
+        """Which search and which language model are in use, in one line."""
+        if self.decoder.is_greedy:
+            return "decoding greedily, without a language model"
+        beam = f"decoding with a beam of {self.decoder.search.beam_size}"
+        parts = []
+        if self.lm is not None:
+            parts.append(f"the checkpoint's own {self.lm.name}" if self.lm_is_own else str(self.lm))
+        parts += [str(path) for path in (self.options.grammar, self.options.lexicon) if path]
+        if self.options.hotwords:
+            count = len(list(self.options.hotwords))
+            parts.append("1 hot word" if count == 1 else f"{count} hot words")
+        what = f" and {', '.join(parts)}" if parts else ""
+        without = "" if self.lm else ", without a language model"
+        return f"{beam}{what}{without}{', as tuned' if self.is_tuned else ''}"
+
+    def settings(self) -> dict[str, Any]:
+        """The settings in use, as plain JSON values."""
+        if self.decoder.is_greedy:
+            return {"search": "greedy"}
+        settings: dict[str, Any] = {"search": "beam", **to_dict(self.decoder.search)}
+        if self.decoder.fusion is not None:
+            fusion = self.decoder.fusion.config
+            settings["word_bonus"] = fusion.word_bonus
+            if self.lm is not None:
+                settings |= {
+                    "lm": str(self.lm),
+                    "lm_weight": fusion.lm_weight,
+                    "unknown_penalty": fusion.unknown_log_penalty,
+                    "closed_vocabulary": fusion.closed_vocabulary,
+                }
+        if self.options.hotwords:
+            settings["hotwords"] = self.options.hotwords
+        for name in ("lexicon", "grammar"):
+            path = getattr(self.options, name)
+            settings[name] = str(path) if path else None
+        settings["reject_below"] = self.decoder.reject_below
+        return {name: value for name, value in settings.items() if value is not None}
+
+
+def prepare_decoding(
+    options: DecodingOptions,
+    tokens: TokenTable,
+    metrics: Mapping[str, Any],
+    folder: Path | None = None,
+) -> Decoding:
+    """The decoder that the options make for the checkpoint of `folder`.
+
+    `metrics` are the checkpoint's; without a folder it has no language model of its own. Raises
+    ConfigError on options that contradict each other or that the token table cannot spell,
+    CheckpointError where the checkpoint's own language model is missing, damaged or of other
+    characters, AsrError where another file cannot be read.
+    """
+    own = None
+    if options.lm == AUTO and options.may_use_lm and folder is not None:
+        own = _own_language_model(folder, metrics)
+    lm = own or (options.lm if isinstance(options.lm, Path) else None)
+    if lm is None:
+        for name in _NEEDS_MODEL:
+            if getattr(options, name) is not None:
+                raise ConfigError(
+                    f"{name}: has no effect without a language model, and this checkpoint has "
+                    "none of its own; name one with lm"
+                )
+    tuned = None
+    if options.beam_size != 1:
+        try:
+            tuned = tuned_settings(metrics, lm, options.constraint)
+        except ConfigError as error:
+            raise CheckpointError(f"{folder or 'checkpoint'}: {error}") from error
+    search, fusion = _settings(options, lm, tuned)
+    try:
+        decoder = build_decoder(
+            tokens,
+            search,
+            fusion,
+            lm=lm,
+            lexicon=Path(options.lexicon) if options.lexicon else None,
+            grammar=Path(options.grammar) if options.grammar else None,
+            hotwords=dict(options.hotwords) if isinstance(options.hotwords, Mapping) else None,
+        )
+    except AsrError as error:
+        if own is not None and str(error).startswith(f"{own}"):
+            raise CheckpointError(
+                f"{error}; the checkpoint's language model is of no use to it: replace it by "
+                "`asr tune --lm`, or decode without it (lm none)"
+            ) from error
+        raise
+    is_tuned = tuned is not None and tuned.agrees_with(search, fusion) and not options.hotwords
+    reject_below = options.reject_below
+    if reject_below is None and tuned is not None and options.is_constrained:
+        reject_below = tuned.reject_below
+    decoder = dataclasses.replace(
+        decoder,
+        calibration=tuned.calibration if tuned and is_tuned else Calibration(),
+        reject_below=reject_below,
+    )
+    return Decoding(options, decoder, lm, own is not None, is_tuned)
+
+
+def _own_language_model(folder: Path, metrics: Mapping[str, Any]) -> Path | None:
+    lm = folder / "lm.arpa.gz"
+    return lm if lm.is_file() else None
+
+
+def _settings(
+    options: DecodingOptions, lm: Path | None, tuned: TunedSettings | None
+) -> tuple[SearchConfig, FusionConfig]:
+    """What the options say, and for the rest what was tuned, or failing that the defaults."""
+    if tuned is not None and (lm or options.is_constrained or not options.hotwords):
+        search, fusion = tuned.search, tuned.fusion
+    else:
+        guided = lm or options.is_constrained or options.hotwords or options.word_bonus
+        wide = guided or options.nbest > 1
+        search, fusion = SearchConfig(beam_size=WIDE_BEAM if wide else 1), FusionConfig()
+    given: dict[str, Any] = {
+        "lm_weight": options.lm_weight,
+        "word_bonus": options.word_bonus,
+        "unknown_log_penalty": options.unknown_penalty,
+        "closed_vocabulary": options.closed_vocabulary,
+    }
+    return (
+        dataclasses.replace(
+            search,
+            beam_size=options.beam_size or max(search.beam_size, options.nbest),
+            nbest=options.nbest,
+        ),
+        dataclasses.replace(
+            fusion, **{name: value for name, value in given.items() if value is not None}
+        ),
+    )
