@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from asr.checkpoint.checkpoint import Checkpoint
+from asr.checkpoint.language_model import own_language_model
 from asr.config import to_dict
 from asr.decode.beam import SearchConfig
 from asr.decode.confidence import Calibration
@@ -237,19 +239,18 @@ class Decoding:
 def prepare_decoding(
     options: DecodingOptions,
     tokens: TokenTable,
-    metrics: Mapping[str, Any],
-    folder: Path | None = None,
+    checkpoint: Checkpoint,
 ) -> Decoding:
-    """The decoder that the options make for the checkpoint of `folder`.
+    """The decoder that the options make for a checkpoint, whose weights do not matter here.
 
-    `metrics` are the checkpoint's; without a folder it has no language model of its own. Raises
+    Raises
     ConfigError on options that contradict each other or that the token table cannot spell,
     CheckpointError where the checkpoint's own language model is missing, damaged or of other
     characters, AsrError where another file cannot be read.
     """
     own = None
-    if options.lm == AUTO and options.may_use_lm and folder is not None:
-        own = _own_language_model(folder, metrics)
+    if options.lm == AUTO and options.may_use_lm:
+        own = own_language_model(checkpoint)
     lm = own or (options.lm if isinstance(options.lm, Path) else None)
     if lm is None:
         for name in _NEEDS_MODEL:
@@ -261,9 +262,9 @@ def prepare_decoding(
     tuned = None
     if options.beam_size != 1:
         try:
-            tuned = tuned_settings(metrics, lm, options.constraint)
+            tuned = tuned_settings(checkpoint.metrics, lm, options.constraint)
         except ConfigError as error:
-            raise CheckpointError(f"{folder or 'checkpoint'}: {error}") from error
+            raise CheckpointError(f"{checkpoint.folder or 'checkpoint'}: {error}") from error
     search, fusion = _settings(options, lm, tuned)
     try:
         decoder = build_decoder(
@@ -292,11 +293,6 @@ def prepare_decoding(
         reject_below=reject_below,
     )
     return Decoding(options, decoder, lm, own is not None, is_tuned)
-
-
-def _own_language_model(folder: Path, metrics: Mapping[str, Any]) -> Path | None:
-    lm = folder / "lm.arpa.gz"
-    return lm if lm.is_file() else None
 
 
 def _settings(

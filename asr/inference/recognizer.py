@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -51,16 +51,14 @@ class Recognizer:
         model: AcousticModel,
         tokens: TokenTable,
         device: torch.device,
-        metrics: Mapping[str, Any] | None = None,
-        folder: Path | None = None,
+        checkpoint: Checkpoint,
     ) -> None:
-        """`metrics` and `folder` are the checkpoint's: tuned settings, its language model."""
         self.extractor = extractor.to(device).eval()
         self.model = model.to(device).eval()
         self.tokens = tokens
         self.device = device
-        self.metrics = metrics or {}
-        self.folder = folder
+        # For its tuned settings and language model; its weights are in the model.
+        self.checkpoint = dataclasses.replace(checkpoint, weights={})
         self._prepared: tuple[Any, Decoding] | None = None
         self.clock = frame_clock(extractor.config, model.config)
 
@@ -89,7 +87,7 @@ class Recognizer:
             raise CheckpointError(
                 f"{where}: config.json and model.safetensors do not describe one model: {error}"
             ) from error
-        return cls(FeatureExtractor(features), model, tokens, device, bundle.metrics, bundle.folder)
+        return cls(FeatureExtractor(features), model, tokens, device, bundle)
 
     @property
     def sample_rate(self) -> int:
@@ -107,7 +105,7 @@ class Recognizer:
         chosen = DecodingOptions(**options)
         key = (chosen, *map(_stamp, (chosen.lm, chosen.lexicon, chosen.grammar)))
         if self._prepared is None or self._prepared[0] != key:
-            decoding = prepare_decoding(chosen, self.tokens, self.metrics, self.folder)
+            decoding = prepare_decoding(chosen, self.tokens, self.checkpoint)
             _log.info("%s", decoding.summary())
             self._prepared = key, decoding
         return self._prepared[1]

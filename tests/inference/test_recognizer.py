@@ -146,7 +146,9 @@ def test_silence_has_no_words(recognizer: Recognizer) -> None:
 
 
 def test_metrics_come_with_the_checkpoint(tones: Tones, recognizer: Recognizer) -> None:
-    assert recognizer.metrics == json.loads((tones.checkpoint / "metrics.json").read_text())
+    assert recognizer.checkpoint.metrics == json.loads(
+        (tones.checkpoint / "metrics.json").read_text()
+    )
 
 
 def test_evaluation_judges_confidences_and_alternatives(
