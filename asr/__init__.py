@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __all__ = ["AsrError", "Recognizer", "Transcript", "__version__", "load"]
 
+
 def load(checkpoint: str | Path, device: str = "cpu") -> "Recognizer":
     """The recogniser of a checkpoint: the path of its folder, or the name of a shipped one.
 

@@ -243,10 +243,9 @@ def prepare_decoding(
 ) -> Decoding:
     """The decoder that the options make for a checkpoint, whose weights do not matter here.
 
-    Raises
-    ConfigError on options that contradict each other or that the token table cannot spell,
-    CheckpointError where the checkpoint's own language model is missing, damaged or of other
-    characters, AsrError where another file cannot be read.
+    Raises ConfigError on options that contradict each other, CheckpointError where the checkpoint's
+    own language model is missing, damaged or of other characters, TextError on hot words that the
+    token table cannot spell, AsrError where another file cannot be read.
     """
     own = None
     if options.lm == AUTO and options.may_use_lm:
