@@ -49,9 +49,10 @@ class Outcome:
 
     @property
     def messages(self) -> str:
-        """What stderr says apart from the line that names the search in use."""
+        """What stderr says apart from the lines that name the search in use or its compiling."""
+        usual = ("decoding ", "compiling ")
         lines = self.stderr.splitlines(keepends=True)
-        return "".join(line for line in lines if not line.startswith("decoding "))
+        return "".join(line for line in lines if not line.startswith(usual))
 
     @property
     def error(self) -> str:
