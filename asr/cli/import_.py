@@ -1,4 +1,4 @@
-"""`asr import`: corpora in the layouts of other tools, as manifests."""
+"""`asr import`: converts corpora in the layouts of other tools to manifests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,24 +10,27 @@ if TYPE_CHECKING:
     from asr.corpus.manifest import Utterance
 
 app = typer.Typer(
-    help="Write a manifest of a corpus in another tool's layout.", no_args_is_help=True
+    help="Convert a corpus in another tool's layout to a manifest.", no_args_is_help=True
 )
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="The manifest to write (*.jsonl).")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Manifest to write (*.jsonl).")]
 Root = Annotated[
-    Path, typer.Option("--root", help="The folder that the paths of recordings are relative to.")
+    Path, typer.Option("--root", help="Folder that the paths of recordings are relative to.")
 ]
 
 
 @app.command()
 def kaldi(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="With wav.scp, text, maybe segments, utt2spk.")
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder with wav.scp and text, optionally segments and utt2spk."
+        ),
     ],
     output: Output,
     root: Root = Path(),
 ) -> None:
-    """A Kaldi data folder."""
+    """Import a Kaldi data folder."""
     from asr.corpus.importers import read_kaldi
 
     _write(output, read_kaldi(folder, root), folder)
@@ -36,12 +39,12 @@ def kaldi(
 @app.command()
 def lhotse(
     cuts: Annotated[
-        Path, typer.Argument(metavar="CUTS", help="*.jsonl or *.jsonl.gz of MonoCuts.")
+        Path, typer.Argument(metavar="CUTS", help="File of MonoCuts (*.jsonl or *.jsonl.gz).")
     ],
     output: Output,
     root: Root = Path(),
 ) -> None:
-    """Lhotse's cuts of recordings in files, one supervision each."""
+    """Import Lhotse cuts of recordings in files, with one supervision each."""
     from asr.corpus.lhotse import read_lhotse
 
     _write(output, read_lhotse(cuts, root), cuts)
@@ -49,10 +52,12 @@ def lhotse(
 
 @app.command()
 def librispeech(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With *.trans.txt at any depth.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with *.trans.txt files at any depth.")
+    ],
     output: Output,
 ) -> None:
-    """LibriSpeech, or a part of it."""
+    """Import LibriSpeech, or a part of it."""
     from asr.corpus.importers import read_librispeech
 
     _write(output, read_librispeech(folder), folder)
@@ -60,19 +65,22 @@ def librispeech(
 
 @app.command(name="csv")
 def table(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="*.csv, or *.tsv parted by tabs.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Table: *.csv, or *.tsv with tabs.")],
     output: Output,
-    audio_column: Annotated[str, typer.Option(help="Paths of the recordings.")] = "path",
-    text_column: Annotated[str, typer.Option(help="What is said.")] = "sentence",
+    audio_column: Annotated[
+        str, typer.Option(help="Column with the paths of the recordings.")
+    ] = "path",
+    text_column: Annotated[str, typer.Option(help="Column with the transcripts.")] = "sentence",
     id_column: Annotated[
-        str | None, typer.Option(help="Ids; without it, the paths less their suffixes.")
+        str | None,
+        typer.Option(help="Column with the ids; default: the paths without their suffixes."),
     ] = None,
     speaker_column: Annotated[
-        str | None, typer.Option(help="Speakers, as Common Voice's client_id.")
+        str | None, typer.Option(help="Column with the speakers, such as Common Voice's client_id.")
     ] = None,
     root: Root = Path(),
 ) -> None:
-    """A table with the names of its columns in the first line, such as Common Voice's."""
+    """Import a table with column names in the first line, such as Common Voice's."""
     from asr.corpus.importers import Columns, read_csv
 
     columns = Columns(audio_column, text_column, id_column, speaker_column)

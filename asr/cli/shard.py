@@ -1,4 +1,4 @@
-"""`asr shard`: a corpus packed into tar files."""
+"""`asr shard`: packs a corpus into tar files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,26 +8,29 @@ from tqdm import tqdm
 
 
 def shard(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="JSONL: a path, or a URL.")],
+    manifest: Annotated[
+        str, typer.Argument(metavar="MANIFEST", help="Manifest (JSON lines): a path or a URL.")
+    ],
     output_dir: Annotated[
-        Path, typer.Option("--output_dir", "-o", help="A folder, new or empty, for the shards.")
+        Path, typer.Option("--output_dir", "-o", help="New or empty folder for the shards.")
     ],
     shard_mb: Annotated[
-        int, typer.Option("--shard_mb", min=1, help="Largest size of a shard, in 10⁶ bytes.")
+        int, typer.Option("--shard_mb", min=1, help="Maximum size of a shard, in 10⁶ bytes.")
     ] = 256,
     in_order: Annotated[
         bool,
         typer.Option(
             "--in_order",
-            help="Keep the manifest's order. Otherwise utterances are shuffled, always the same "
-            "way: training draws batches from a few shards at a time, and needs all kinds there.",
+            help="Keep the order of the manifest. By default utterances are shuffled reproducibly, "
+            "because training draws its batches from a few shards at a time, which should be "
+            "representative of the corpus.",
         ),
     ] = False,
 ) -> None:
     """Pack the recordings of MANIFEST into tar files, and write a manifest beside them.
 
-    The folder can be moved or copied as a whole, to a bucket as well: DIR/manifest.jsonl, or its
-    URL, then takes the place of MANIFEST everywhere. The tar files are in webdataset's layout.
+    The folder can be moved or copied as a whole, for example to a bucket. Use its manifest.jsonl,
+    by path or URL, in place of MANIFEST. The tar files have the layout of webdataset.
     """
     import numpy as np
 

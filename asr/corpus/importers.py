@@ -1,6 +1,6 @@
-"""Corpora in the layouts of other tools, read as utterances that a manifest can hold.
+"""Importers: corpora in the layouts of Kaldi, LibriSpeech and CSV tables as utterances.
 
-Lhotse's cuts are read in `asr.corpus.lhotse`.
+Lhotse's cuts are read by `asr.corpus.lhotse`.
 """
 
 import csv
@@ -17,25 +17,25 @@ from asr.signal.audio import SUFFIXES, probe
 _log = logging.getLogger("asr.import")
 
 _MAX_OVERSHOOT_SECONDS = 0.5
-"""How far a segment may end beyond its recording, as in Kaldi's extract-segments."""
+"""How far a segment may end after its recording, as in Kaldi's extract-segments."""
 
 
 def read_kaldi(folder: Path, root: Path) -> list[Utterance]:
     """The utterances of a Kaldi data folder, in the order of its `segments` or `wav.scp`.
 
-    Paths in `wav.scp` are relative to `root`. `text` states the transcripts, `utt2spk`, if there,
-    the speakers. `segments`, if there, says which parts of the recordings are utterances; one that
-    ends up to half a second after its recording ends with it, as in Kaldi, and the log says how
-    many do. Raises ManifestError if a file is missing or malformed, if they do not name the same
-    utterances, and on what a manifest cannot say: recordings made by a command, and channels.
-    Raises AudioError if a recording cannot be read.
+    Paths in `wav.scp` are relative to `root`. `text` has the transcripts, and `utt2spk`, if there
+    is one, the speakers. `segments`, if there is one, defines which parts of the recordings are
+    utterances; one that ends up to half a second after its recording is shortened, as in Kaldi, and
+    a warning states how many were. Raises ManifestError if a file is missing or malformed, if the
+    files do not name the same utterances, and on what a manifest cannot express: recordings
+    produced by a command, and channels. Raises AudioError if a recording cannot be read.
     """
     paths, texts = _read_table(folder / "wav.scp"), _read_table(folder / "text")
     for key, name in paths.items():
         if name.endswith("|"):
             raise ManifestError(
                 f"{folder / 'wav.scp'}: {key}: expected the path of a file, found a command, "
-                f"{name[:80]!r}; run it and name its output"
+                f"{name[:80]!r}; run it, and name its output instead"
             )
     list_name = "segments" if (folder / "segments").exists() else "wav.scp"
     listed = _read_table(folder / list_name)
@@ -49,7 +49,7 @@ def read_kaldi(folder: Path, root: Path) -> list[Utterance]:
         utterances = [
             segments.utterance(k, v, texts[k], speakers.get(k)) for k, v in listed.items()
         ]
-        segments.say()
+        segments.log_shortened()
         return utterances
     return [
         Utterance(key, root / name, _seconds(root / name), texts[key], speakers.get(key))
@@ -60,16 +60,15 @@ def read_kaldi(folder: Path, root: Path) -> list[Utterance]:
 def read_librispeech(folder: Path) -> list[Utterance]:
     """The utterances below a folder in LibriSpeech's layout, in the order of their ids.
 
-    Beside each `*.trans.txt`, whose lines are an id and what is said, lie the recordings: FLAC as
-    published, or any other audio under the same names. The first part of an id is the speaker.
-    Raises ManifestError if there are none or if they do not match, AudioError if a recording cannot
-    be read.
+    Each line of a `*.trans.txt` is an id and a transcript; the recordings are beside it, as FLAC or
+    any other audio format. The first part of an id is the speaker. Raises ManifestError if there
+    are none or if they do not match, AudioError if a recording cannot be read.
     """
     lists = sorted(folder.rglob("*.trans.txt"))
     if not lists:
         raise ManifestError(
-            f"{folder}: expected *.trans.txt files in it or below, found none; name the folder "
-            "that LibriSpeech was unpacked to, or a part of it"
+            f"{folder}: expected *.trans.txt files in this folder or below, found none; name the "
+            "folder that LibriSpeech was unpacked to, or a subfolder"
         )
     utterances = []
     for path in lists:
@@ -85,21 +84,21 @@ def read_librispeech(folder: Path) -> list[Utterance]:
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns of a table; Common Voice's are `path`, `sentence`, `client_id`."""
+    """Column names of a table; Common Voice's are `path`, `sentence` and `client_id`."""
 
     audio: str
     text: str
     id: str | None = None
-    """None: the audio's path without its suffix."""
+    """None: the audio path without its suffix is the id."""
     speaker: str | None = None
 
 
 def read_csv(path: Path, columns: Columns, root: Path) -> list[Utterance]:
-    """The utterances of a table with a line of names first, in order.
+    """The utterances of a table with a header line, in order.
 
-    Cells are parted by tabs, without quotes, in a `.tsv` file, and by commas otherwise. Audio paths
-    are relative to `root`. Raises ManifestError, with the line, on a table that cannot be read,
-    lacks a column or has a line of more or fewer cells; AudioError if a recording cannot be read.
+    A `.tsv` file has tabs between its cells and no quotes, any other file commas. Audio paths are
+    relative to `root`. Raises ManifestError, with the line, on a table that cannot be read, lacks a
+    column or has a line with more or fewer cells; AudioError if a recording cannot be read.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -115,66 +114,67 @@ def read_csv(path: Path, columns: Columns, root: Path) -> list[Utterance]:
             return [_row(path, rows.line_num, row, columns, root) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ManifestError(
-            f"{path}: cannot read it ({error}); expected a UTF-8 table with the names of its "
-            "columns in the first line"
+            f"{path}: cannot read it ({error}); expected a UTF-8 table with the column names "
+            "in the first line"
         ) from error
 
 
 def check_ids(utterances: Iterable[Utterance], where: Path) -> None:
-    """Raises ManifestError if there are none, or two have one id."""
+    """Raises ManifestError if there are no utterances, or if two have the same id."""
     seen: set[str] = set()
     for utterance in utterances:
         if utterance.id in seen:
             raise ManifestError(
-                f"{where}: expected an id of its own for each utterance, found {utterance.id!r} "
-                "twice; mend the list or choose another column"
+                f"{where}: expected unique ids, found {utterance.id!r} twice; correct the list, or "
+                "choose another column"
             )
         seen.add(utterance.id)
     if not seen:
-        raise ManifestError(f"{where}: expected utterances, found none")
+        raise ManifestError(f"{where}: expected at least one utterance, found none")
 
 
 class _Segments:
-    """Parts of recordings, by the lines of a Kaldi `segments` file."""
+    """Segments of recordings, from the lines of a Kaldi `segments` file."""
 
     def __init__(self, path: Path, recordings: Mapping[str, str], root: Path) -> None:
         self.path, self.recordings, self.root = path, recordings, root
-        self.cut, self.longest_cut = 0, 0.0
+        self.num_shortened, self.max_cut_seconds = 0, 0.0
 
     def utterance(self, key: str, line: str, text: str, speaker: str | None) -> Utterance:
-        """The part that a line `recording start end` names; an end of -1 is the recording's."""
+        """The segment of a line `recording start end`; an end of -1 is that of the recording."""
         fields = line.split()
         try:
             recording, start, end = fields[0], *map(float, fields[1:])
         except ValueError:
             expected = "a recording, a start and an end in seconds, and no channel"
-            raise self._wrong(key, expected, line[:80]) from None
+            raise self._error(key, expected, line[:80]) from None
         if recording not in self.recordings:
-            raise self._wrong(key, "a recording of wav.scp", recording)
+            raise self._error(key, "a recording of wav.scp", recording)
         path = self.root / self.recordings[recording]
         whole = _seconds(path)
         end = whole if end == -1 else end
         if not 0 <= start < end <= whole + _MAX_OVERSHOOT_SECONDS or start >= whole:
-            raise self._wrong(key, f"a part of {whole:.3f} s", f"{start} s to {end} s")
+            raise self._error(key, f"a segment within {whole:.3f} s", f"{start} s to {end} s")
         if end > whole:
-            self.cut, self.longest_cut = self.cut + 1, max(self.longest_cut, end - whole)
+            self.num_shortened += 1
+            self.max_cut_seconds = max(self.max_cut_seconds, end - whole)
             end = whole
         return Utterance(key, path, end - start, text, speaker, offset=start)
 
-    def say(self) -> None:
-        """Tell how many segments were shortened."""
-        if self.cut:
+    def log_shortened(self) -> None:
+        """Warn if segments were shortened."""
+        if self.num_shortened:
             _log.warning(
-                "%s: %d segments end after their recordings, by %.3f s at most; they end with them",
+                "%s: %d segments end after their recordings, by %.3f s at most; shortened them",
                 self.path,
-                self.cut,
-                self.longest_cut,
+                self.num_shortened,
+                self.max_cut_seconds,
             )
 
-    def _wrong(self, key: str, expected: str, found: str) -> ManifestError:
+    def _error(self, key: str, expected: str, found: str) -> ManifestError:
         return ManifestError(
-            f"{self.path}: {key}: expected {expected}, found {found}; mend the line or leave the "
-            "utterance out"
+            f"{self.path}: {key}: expected {expected}, found {found}; correct the line, or leave "
+            "the utterance out"
         )
 
 
@@ -188,7 +188,7 @@ def _check_columns(path: Path, wanted: Sequence[str], found: Sequence[str]) -> N
     if missing:
         raise ManifestError(
             f"{path}: expected the column {missing[0]!r}, found {', '.join(found)[:200] or 'none'};"
-            " name the columns by options"
+            " specify the column names"
         )
 
 
@@ -198,7 +198,7 @@ def _row(
     if None in row or None in row.values():
         raise ManifestError(
             f"{path}, line {line}: expected as many cells as in the first line, found "
-            f"{'more' if None in row else 'fewer'}; mend the line"
+            f"{'more' if None in row else 'fewer'}; correct the line"
         )
     name = str(row[columns.audio])
     recording = root / name
@@ -212,12 +212,12 @@ def _row(
 
 
 def _read_table(path: Path) -> dict[str, str]:
-    """Each line a key, white space, and the rest."""
+    """A file whose lines are a key, white space, and a value."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
-            f"{path}: cannot read it ({error}); expected UTF-8 text with a key and a value a line"
+            f"{path}: cannot read it ({error}); expected UTF-8 text with a key and a value per line"
         ) from error
     table: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
@@ -229,7 +229,9 @@ def _read_table(path: Path) -> dict[str, str]:
                 f"{path}, line {number}: expected a key and a value, found {line[:80]!r}"
             )
         if key in table:
-            raise ManifestError(f"{path}, line {number}: a second line of the key {key!r}")
+            raise ManifestError(
+                f"{path}, line {number}: expected each key once, found {key!r} again"
+            )
         table[key] = value[0].strip()
     return table
 
@@ -240,6 +242,6 @@ def _check_names(
     odd = sorted(set(names) ^ set(others))
     if odd:
         raise ManifestError(
-            f"{folder}: expected the same utterances in {lists[0]} and {lists[1]}; {len(odd)} stand"
-            f" in one of them alone (first {odd[0]})"
+            f"{folder}: expected the same utterances in {lists[0]} and {lists[1]}; found "
+            f"{len(odd)} in only one of them (first {odd[0]})"
         )

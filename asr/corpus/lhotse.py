@@ -1,6 +1,7 @@
-"""Lhotse's cut manifests (JSON lines, plain or gzipped) read as utterances; version 1.33 wrote the
-ones that the tests hold. Lhotse itself is not needed: a cut that a manifest cannot say, such as one
-whose audio a command makes, is refused rather than run.
+"""Imports Lhotse's cut manifests (JSON lines, plain or gzipped; tested with version 1.33).
+
+Lhotse itself is not needed. A cut that a manifest cannot express, such as one whose audio is the
+output of a command, is refused; no command is run.
 """
 
 import gzip
@@ -16,15 +17,15 @@ from asr.errors import ManifestError
 from asr.signal.audio import AudioInfo, probe
 
 _TOLERANCE_SECONDS = 0.001
-"""Lhotse rounds times."""
+"""Lhotse rounds times to fractions of a millisecond."""
 
 
 def read_lhotse(path: Path, root: Path) -> list[Utterance]:
     """The utterances of a file of cuts, in order; paths of recordings are relative to `root`.
 
-    Each cut is a MonoCut of an unaltered recording in a file of one channel, with one supervision,
-    which has the text and lies within the cut; custom fields and features are passed over. Raises
-    ManifestError, with the line, on any other; AudioError if a recording cannot be read.
+    Each cut must be a MonoCut of an unmodified recording in a file with one channel, with one
+    supervision that has a text and lies within the cut; custom fields and features are ignored.
+    Raises ManifestError, with the line, on any other cut; AudioError if a recording cannot be read.
     """
     return [_Cut(cut, f"{path}, line {number}").utterance(root) for number, cut in _cuts(path)]
 
@@ -37,32 +38,32 @@ def _cuts(path: Path) -> Iterator[tuple[int, Any]]:
                     yield number, json.loads(line)
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise ManifestError(
-            f"{path}: cannot read it ({error}); expected a file of cuts by Lhotse, one JSON object "
-            "a line (*.jsonl or *.jsonl.gz)"
+            f"{path}: cannot read it ({error}); expected a file of Lhotse cuts, one JSON object "
+            "per line (*.jsonl or *.jsonl.gz)"
         ) from error
 
 
 class _Cut:
-    """One cut, taken apart strictly."""
+    """One cut, whose fields are checked as they are read."""
 
     def __init__(self, cut: Any, where: str) -> None:
         self.cut, self.where = cut, where
 
     def utterance(self, root: Path) -> Utterance:
-        """Raises ManifestError on what a manifest cannot say."""
+        """The utterance. Raises ManifestError on what a manifest cannot express."""
         self._expect(self.cut, "type", "MonoCut", "mixed, padded and multi-channel cuts")
         start, duration = (self._number(self.cut, key) for key in ("start", "duration"))
         supervision = self._one(self.cut, "supervisions")
         within = self._number(supervision, "start"), self._number(supervision, "duration")
         if within[0] < -_TOLERANCE_SECONDS or sum(within) > duration + _TOLERANCE_SECONDS:
-            raise self._wrong(
+            raise self._error(
                 f"a supervision within the {duration} s of the cut",
-                f"one from {within[0]} s to {sum(within)} s, so more is in its text than is heard",
+                f"one from {within[0]} s to {sum(within)} s: its text has more than the audio",
             )
         info = self._recording(root)
         whole = start == 0 and abs(duration - info.duration_seconds) <= _TOLERANCE_SECONDS
         if start + duration > info.duration_seconds + _TOLERANCE_SECONDS:
-            raise self._wrong(
+            raise self._error(
                 f"a cut of the {info.duration_seconds:.3f} s of {info.path}",
                 f"{start} s to {start + duration} s",
             )
@@ -82,25 +83,25 @@ class _Cut:
     def _recording(self, root: Path) -> AudioInfo:
         recording = self._field(self.cut, "recording", dict)
         if recording.get("transforms"):
-            raise self._wrong("an unaltered recording", f"{recording['transforms']!r}"[:100])
+            raise self._error("an unmodified recording", f"{recording['transforms']!r}"[:100])
         source = self._one(recording, "sources")
         self._expect(source, "type", "file", "commands, URLs and audio in memory")
         self._expect(source, "channels", [0], "several channels")
         info = _probe(root / self._text(source, "source"))
         if info.channels != 1:
-            raise self._wrong("a recording of one channel", f"{info.channels} in {info.path}")
+            raise self._error("a recording of one channel", f"{info.channels} in {info.path}")
         return info
 
     def _one(self, parent: Mapping[str, Any], key: str) -> dict[str, Any]:
         items = self._field(parent, key, list)
         if len(items) != 1 or not isinstance(items[0], dict):
-            raise self._wrong(f"one object in {key!r}", f"{len(items)} items")
+            raise self._error(f"one object in {key!r}", f"{len(items)} items")
         return dict(items[0])
 
     def _expect(self, parent: Any, key: str, value: object, others: str) -> None:
         found = parent.get(key) if isinstance(parent, dict) else parent
         if found != value:
-            raise self._wrong(f"{key!r} to be {value!r}", f"{found!r}"[:80], others)
+            raise self._error(f"{key!r} to be {value!r}", f"{found!r}"[:80], others)
 
     def _text(self, parent: Mapping[str, Any], key: str) -> str:
         return str(self._field(parent, key, str))
@@ -108,18 +109,18 @@ class _Cut:
     def _number(self, parent: Mapping[str, Any], key: str) -> float:
         value = parent.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(f"a number of seconds in {key!r}", f"{value!r}"[:80])
+            raise self._error(f"a number of seconds in {key!r}", f"{value!r}"[:80])
         return float(value)
 
     def _field(self, parent: Mapping[str, Any], key: str, kind: type) -> Any:
         value = parent.get(key)
         if not isinstance(value, kind):
-            raise self._wrong(f"{key!r} with a {kind.__name__}", f"{value!r}"[:80])
+            raise self._error(f"{key!r} with a {kind.__name__}", f"{value!r}"[:80])
         return value
 
-    def _wrong(self, expected: str, found: str, others: str = "") -> ManifestError:
+    def _error(self, expected: str, found: str, others: str = "") -> ManifestError:
         return ManifestError(
-            f"{self.where}: expected {expected}, found {found}; a manifest cannot say "
+            f"{self.where}: expected {expected}, found {found}; a manifest cannot express "
             f"{others or 'that'}: leave the cut out, or save it as a file of its own with Lhotse"
         )
 

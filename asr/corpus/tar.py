@@ -1,8 +1,8 @@
-"""What a shard is: a tar file that `shards.json`, beside the manifest, describes.
+"""The format of shards: tar files of recordings, described by `shards.json` beside the manifest.
 
-The layout is that of webdataset: `NAME.flac`, the recording, followed by `NAME.json`, its entry.
-`shards.json` states of each shard its bytes, their SHA-256, and a digest of the list of members, so
-that a file that is not the one written is refused however it came about.
+The layout is that of webdataset: `NAME.flac`, the recording, followed by `NAME.json`, its record.
+`shards.json` states the size of each shard, its SHA-256, and a digest of the list of its members,
+so that any file that is not the one written is refused.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ from asr.errors import AsrError, AudioError, ManifestError
 from asr.files import write_json_atomic
 
 MANIFEST_FILE, INDEX_FILE = "manifest.jsonl", "shards.json"
-"""What `asr shard` writes beside the shards."""
+"""The files that `asr shard` writes beside the shards."""
 _VERSION = 1
-_REMEDY = "get it again, or make the shards anew with `asr shard`"
+_REMEDY = "copy it again, or create the shards again with `asr shard`"
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class Shard:
     sha256: str
     members: int
     listing: str
-    """SHA-256 of names, places and sizes of the members, as `Listing` computes it."""
+    """SHA-256 of the names, positions and sizes of the members, as `MemberDigest` computes it."""
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is to be fetched before it can be read."""
+        """Whether it must be downloaded before it can be read."""
         return is_url(self.location)
 
 
 @dataclass(frozen=True)
 class Member:
-    """Where in a shard a recording lies."""
+    """Position of a recording in a shard."""
 
     shard: Shard
     name: str
@@ -53,29 +53,29 @@ class Member:
 
 
 def is_url(location: str) -> bool:
-    """Whether a location is a URL for fsspec rather than a path."""
+    """Whether a location is a URL rather than a path."""
     return "://" in location
 
 
-class Listing:
-    """The digest of the members of a shard in order, and their number."""
+class MemberDigest:
+    """A digest of the list of members of a shard, in order, and their number."""
 
     def __init__(self) -> None:
         self.count = 0
         self._hash = hashlib.sha256()
 
     def add(self, name: str, start_byte: int, num_bytes: int) -> None:
-        """Take in a member: its name, and where its bytes lie in the tar file."""
+        """Add a member: its name, and the position and number of its bytes in the tar file."""
         self.count += 1
         self._hash.update(f"{name}\t{start_byte}\t{num_bytes}\n".encode())
 
-    def digest(self) -> str:
-        """In hexadecimal."""
+    def hexdigest(self) -> str:
+        """SHA-256 in hexadecimal."""
         return self._hash.hexdigest()
 
 
 def write_index(folder: Path, shards: Iterable[Shard]) -> None:
-    """Write `shards.json`; the locations of the shards are names in `folder`."""
+    """Write `shards.json`; the locations of the shards are file names in `folder`."""
     described = {
         shard.location: {
             "num_bytes": shard.num_bytes,
@@ -94,13 +94,13 @@ def read_index(text: str, where: str) -> dict[str, Shard]:
         content = json.loads(text)
         if content["version"] != _VERSION:
             raise ManifestError(
-                f"{where}: expected version {_VERSION}, found {content['version']!r}; use the asr "
-                "that wrote it, or make the shards anew"
+                f"{where}: expected version {_VERSION}, found {content['version']!r}; use the "
+                "version of asr that wrote it, or create the shards again with `asr shard`"
             )
         return {str(name): _shard(str(name), fields) for name, fields in content["shards"].items()}
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise ManifestError(
-            f"{where}: expected what `asr shard` writes, found something else "
+            f"{where}: expected an index written by `asr shard`, found something else "
             f"({type(error).__name__}: {error}); {_REMEDY}"
         ) from error
 
@@ -112,18 +112,19 @@ def _shard(name: str, fields: Any) -> Shard:
         raise TypeError(f"{name}: num_bytes and members must be integers")
     for digest in (sha256, listing):
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-            raise ValueError(f"{name}: {digest[:80]!r} is no SHA-256")
+            raise ValueError(f"{name}: {digest[:80]!r} is not a SHA-256")
     return Shard(name, num_bytes, sha256, members, listing)
 
 
 def check_members(file: BinaryIO, shard: Shard, expected_names: Callable[[], Set[str]]) -> None:
-    """Hold the members of an open shard against what was written.
+    """Check that the members of an open shard are those that were written.
 
-    `known` gives the names that the manifest has, to tell which one is foreign. Raises AudioError
-    on a file that is no tar or breaks off, on links and devices, on absolute and `..` names, and on
-    members that were not written there.
+    `expected_names` returns the names in the manifest, to find out which members are foreign; it is
+    called only if something is wrong. Raises AudioError on a file that is not a tar file or is
+    truncated, on links and devices, on absolute and `..` names, and on other members than those
+    written.
     """
-    listing, names = Listing(), []
+    listing, names = MemberDigest(), []
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             for info in archive:
@@ -137,9 +138,9 @@ def check_members(file: BinaryIO, shard: Shard, expected_names: Callable[[], Set
                 names.append(info.name)
     except (tarfile.TarError, OSError, ValueError) as error:
         raise shard_error(shard, "a whole tar file", f"damage ({error})") from error
-    if (listing.count, listing.digest()) == (shard.members, shard.listing):
+    if (listing.count, listing.hexdigest()) == (shard.members, shard.listing):
         return
-    expected, stems = f"the {shard.members} members that {INDEX_FILE} tells of", set[str]()
+    expected, stems = f"the {shard.members} members listed in {INDEX_FILE}", set[str]()
     with suppress(AsrError):
         stems = {name.partition(".")[0] for name in expected_names()}
     foreign = [name for name in names if stems and name.partition(".")[0] not in stems]
@@ -147,13 +148,13 @@ def check_members(file: BinaryIO, shard: Shard, expected_names: Callable[[], Set
         raise shard_error(
             shard, expected, f"{len(foreign)} foreign ones, first {foreign[0][:80]!r}"
         )
-    raise shard_error(shard, expected, f"{listing.count} of other names, places or sizes")
+    raise shard_error(shard, expected, f"{listing.count} with other names, positions or sizes")
 
 
 def member_bytes(file: BinaryIO, member: Member) -> bytes:
     """The content of a member of an open shard.
 
-    Raises AudioError if its header does not stand before it, or tells of another name or size.
+    Raises AudioError unless it is preceded by a tar header with its name and size.
     """
     expected = f"{member.name} of {member.num_bytes} bytes at byte {member.start_byte}"
     end = member.shard.num_bytes - member.num_bytes
@@ -163,7 +164,7 @@ def member_bytes(file: BinaryIO, member: Member) -> bytes:
     try:
         info = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
     except tarfile.TarError as error:
-        raise shard_error(member.shard, expected, f"no member there ({error})") from error
+        raise shard_error(member.shard, expected, f"no tar header there ({error})") from error
     if not info.isreg() or (info.name, info.size) != (member.name, member.num_bytes):
         found = f"{info.name[:80]} of {info.size} bytes"
         raise shard_error(member.shard, expected, found)
@@ -171,5 +172,5 @@ def member_bytes(file: BinaryIO, member: Member) -> bytes:
 
 
 def shard_error(shard: Shard, expected: str, found: str) -> AudioError:
-    """The one form of messages on shards."""
+    """The form of all error messages about shards."""
     return AudioError(f"{shard.location}: expected {expected}, found {found}; {_REMEDY}")

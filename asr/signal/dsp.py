@@ -1,9 +1,9 @@
-"""Signal processing borrowed from torchaudio: the one file that imports it.
+"""Signal processing with torchaudio; the only module that imports it.
 
 torchaudio's compiled extension is linked to CUDA and to one torch release. Where it does not load
 (a CPU-only torch, another CUDA), the import of the whole package fails, although everything used
-here is plain Python over torch. In that case a stand-in takes the extension's place and the import
-is tried again; what truly needs the extension then says so when called.
+here is plain Python on top of torch. In that case the extension is replaced by a stub and the
+import is tried again; functions that really need the extension then raise when called.
 """
 
 import functools
@@ -20,7 +20,7 @@ _log = logging.getLogger("asr.dsp")
 
 
 def import_torchaudio() -> tuple[types.ModuleType, bool]:
-    """The torchaudio package, and whether its compiled extension is in use."""
+    """Import torchaudio; returns the package, and whether its compiled extension is in use."""
     try:
         return importlib.import_module("torchaudio"), True
     except (OSError, RuntimeError) as error:
@@ -29,19 +29,19 @@ def import_torchaudio() -> tuple[types.ModuleType, bool]:
         )
     for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
         del sys.modules[name]
-    sys.modules["torchaudio._extension"] = _extension_stand_in()
+    sys.modules["torchaudio._extension"] = _extension_stub()
     return importlib.import_module("torchaudio"), False
 
 
-def _extension_stand_in() -> types.ModuleType:
-    """A module with the names that torchaudio's Python files import from its extension."""
+def _extension_stub() -> types.ModuleType:
+    """A module with the names that torchaudio's Python modules import from its extension."""
 
     def needs_extension(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def refuse(*_: Any, **__: Any) -> NoReturn:
             raise RuntimeError(
                 f"torchaudio's {function.__name__} needs its compiled extension, which does not "
-                "load beside this torch; install the torch build that torchaudio was made for"
+                "load with this torch; install the torch build that torchaudio was made for"
             )
 
         return refuse
@@ -68,14 +68,15 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
 
 
 def fft_size(num_samples: int) -> int:
-    """The next size up whose Fourier transform is quick: large prime factors make it slow."""
+    """The next multiple of 4096: a Fourier transform is slow for sizes with large prime factors."""
     return -(-num_samples // 4096) * 4096
 
 
 def speed(waveform: Tensor, factor: float) -> Tensor:
-    """Play `(..., S)` faster (`factor` > 1) or slower, pitch with it: `(..., S / factor)`.
+    """Play `(..., S)` faster (`factor` > 1) or slower, changing the pitch: `(..., S / factor)`.
 
-    The factor counts in hundredths: a ratio of small numbers needs few filters.
+    The factor is rounded to hundredths, because resampling needs a filter for each phase of the
+    ratio.
     """
     return resample(waveform, round(factor * 100), 100)
 
@@ -83,7 +84,7 @@ def speed(waveform: Tensor, factor: float) -> Tensor:
 def mel_filterbank(
     num_bins: int, num_mels: int, sample_rate: int, low_hz: float, high_hz: float
 ) -> Tensor:
-    """Triangular mel filters `(num_bins, num_mels)` over a real spectrum's bins (HTK scale)."""
+    """Triangular mel filters `(num_bins, num_mels)` for the bins of a real FFT (HTK mel scale)."""
     filters: Tensor = _functional.melscale_fbanks(
         num_bins, low_hz, high_hz, num_mels, sample_rate, norm=None, mel_scale="htk"
     )
@@ -91,12 +92,12 @@ def mel_filterbank(
 
 
 def dct_matrix(num_ceps: int, num_mels: int) -> Tensor:
-    """The orthonormal DCT-II matrix `(num_mels, num_ceps)` that turns log-mels into cepstra."""
+    """The orthonormal DCT-II matrix `(num_mels, num_ceps)` from log-mels to cepstra."""
     matrix: Tensor = _functional.create_dct(num_ceps, num_mels, norm="ortho")
     return matrix
 
 
 def add_noise(waveform: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
-    """Mix noise into `(..., S)` at a signal-to-noise ratio in dB; all `(..., S)` alike."""
+    """Add noise `(..., S)` to a waveform `(..., S)` at a signal-to-noise ratio in dB, `(...)`."""
     mixed: Tensor = _functional.add_noise(waveform, noise, snr_db)
     return mixed

@@ -1,4 +1,4 @@
-"""From waveform to features: the same module in training, transcription and export.
+"""Feature extraction: one module for training, transcription and export.
 
 Shapes: S samples, T frames, F features.
 """
@@ -14,11 +14,12 @@ from asr.errors import ConfigError
 from asr.signal import dsp
 
 _FRAMES_PER_BLOCK = 10_000
+"""Frames whose complex spectrum is in memory at a time: 100 s of audio with the defaults."""
 
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """What the encoder sees of the sound."""
+    """Kind and size of the features that the encoder sees."""
 
     kind: Literal["logmel", "mfcc"] = "logmel"
     sample_rate: int = 16_000
@@ -31,11 +32,11 @@ class FeatureConfig:
     low_hz: float = 20.0
     high_hz: float = 7600.0
     normalise: Literal["utterance", "mean", "level", "none"] = "utterance"
-    """Over the utterance: mean and variance of each feature, its mean only, one mean and one
-    variance of all features together, or not at all. In a recording of a single short word the
-    mean of each feature is the word itself: `level` leaves it in."""
+    """`utterance`: mean and variance of each feature over the utterance; `mean`: its mean only;
+    `level`: one mean and one variance of all features together; `none`. In a recording of a single
+    short word the mean of each feature is part of the word itself, and `level` keeps it."""
     stack: int = 1
-    """Consecutive frames joined into one, which divides the frame rate."""
+    """Consecutive frames concatenated into one, which divides the frame rate."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.low_hz < self.high_hz <= self.sample_rate / 2:
@@ -44,14 +45,20 @@ class FeatureConfig:
                 f"sample rate), found {self.low_hz:g} and {self.high_hz:g}"
             )
         if not 0 < self.hop_seconds <= self.window_seconds:
-            raise ConfigError("features: expected 0 < hop_seconds <= window_seconds")
+            raise ConfigError(
+                "features: expected 0 < hop_seconds <= window_seconds, found "
+                f"{self.hop_seconds:g} and {self.window_seconds:g}"
+            )
         if round(self.hop_seconds * self.sample_rate) < 1:
             raise ConfigError(
-                f"features.hop_seconds: {self.hop_seconds:g} s is less than a sample at "
-                f"{self.sample_rate} Hz"
+                f"features.hop_seconds: expected at least a sample at {self.sample_rate} Hz, found "
+                f"{self.hop_seconds:g} s"
             )
         if self.stack < 1 or not 1 <= self.num_ceps <= self.num_mels:
-            raise ConfigError("features: expected stack >= 1 and 1 <= num_ceps <= num_mels")
+            raise ConfigError(
+                "features: expected stack >= 1 and 1 <= num_ceps <= num_mels, found stack "
+                f"{self.stack}, num_ceps {self.num_ceps} and num_mels {self.num_mels}"
+            )
 
     @property
     def num_features(self) -> int:
@@ -67,9 +74,9 @@ class FeatureConfig:
 class FeatureExtractor(nn.Module):
     """Waveform `(S,)` of floats in [-1, 1] to features `(T, F)`.
 
-    Frames are centred on multiples of the hop with silence beyond both ends, so that any recording,
-    even of one sample, has a frame: T = ceil((1 + S // hop) / stack). The logarithm has a floor of
-    1e-6, about the power of 16-bit rounding noise: digital silence gives finite features.
+    Frames are centred on multiples of the hop, with zeros beyond both ends, so that any recording,
+    even of one sample, has a frame: T = ceil((1 + S // hop) / stack). Energies have a floor of
+    1e-6, about the power of 16-bit quantisation noise, so that digital silence has finite features.
     """
 
     window: Tensor
@@ -99,19 +106,19 @@ class FeatureExtractor(nn.Module):
         return self.stacked(self.frames(waveform))
 
     def frames(self, waveform: Tensor) -> Tensor:
-        """Normalised features before stacking, one row a hop: where SpecAugment masks."""
+        """Normalised features before stacking, one row per hop, as SpecAugment takes them."""
         return self.normalise(self.spectrum(waveform))
 
     def stacked(self, frames: Tensor) -> Tensor:
-        """Join every `stack` frames."""
+        """Concatenate every `stack` frames."""
         return stack_frames(frames, self.config.stack)
 
     def spectrum(self, waveform: Tensor) -> Tensor:
-        """Log-mel energies (nats) or cepstra, one row a hop."""
+        """Log-mel energies (nats) or cepstra, one row per hop."""
         half = self.fft_size // 2
         padded = nn.functional.pad(waveform, (half, half))
         num_frames = 1 + len(waveform) // self.hop
-        # A complex spectrum of an hour takes a gigabyte: frames are reduced to mels in blocks.
+        # The complex spectrum of an hour takes a gigabyte, so frames are reduced to mels in blocks.
         blocks = [
             self._mel_energies(padded, first, min(_FRAMES_PER_BLOCK, num_frames - first))
             for first in range(0, num_frames, _FRAMES_PER_BLOCK)
@@ -133,7 +140,7 @@ class FeatureExtractor(nn.Module):
         return spectrum.abs().square().transpose(0, 1) @ self.filters
 
     def normalise(self, features: Tensor) -> Tensor:
-        """Take out the recording's average colour and loudness (cepstral mean normalisation)."""
+        """Remove the average spectrum and level of the recording (cepstral mean normalisation)."""
         if self.config.normalise == "none":
             return features
         if self.config.normalise == "level":
@@ -141,11 +148,12 @@ class FeatureExtractor(nn.Module):
         features = features - features.mean(dim=0)
         if self.config.normalise == "mean":
             return features
+        # The floor keeps rounding noise in a constant feature from being amplified.
         return features / features.square().mean(dim=0).sqrt().clamp(min=0.1)
 
 
 def stack_frames(features: Tensor, stack: int) -> Tensor:
-    """Join every `stack` frames: `(T, F)` to `(ceil(T / stack), stack * F)`, zeros at the end."""
+    """Concatenate every `stack` frames: `(T, F)` to `(ceil(T / stack), stack * F)`, zero-padded."""
     if stack == 1:
         return features
     missing = -features.shape[0] % stack

@@ -54,13 +54,13 @@ def test_speakers_may_be_unknown(corpus: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("text", "a ONE\n", r"same utterances in wav.scp and text; 1 stand .*first b"),
+        ("text", "a ONE\n", r"same utterances in wav.scp and text; found 1 in .*first b"),
         ("text", "a ONE\nb TWO\nc THREE\n", "first c"),
         ("text", "a ONE\nb\n", "line 2: expected a key and a value"),
-        ("text", "a ONE\nb TWO\na ONE\n", "line 3: a second line of the key 'a'"),
+        ("text", "a ONE\nb TWO\na ONE\n", "line 3: expected each key once, found 'a' again"),
         ("utt2spk", "a ann\n", "wav.scp and utt2spk"),
         ("wav.scp", "a sph2pipe a.sph |\nb wav/b.wav\n", "a: expected the path of a file"),
-        ("segments", "a a 0.0 0.1\n", r"same utterances in segments and text; 1 .*first b"),
+        ("segments", "a a 0.0 0.1\n", r"same utterances in segments and text; found 1 .*first b"),
         (
             "segments",
             "a c 0 1\nb b 0 0.1\n",
@@ -69,14 +69,18 @@ def test_speakers_may_be_unknown(corpus: Path) -> None:
         ("segments", "a a 0 x\nb b 0 0.1\n", "a: expected a recording, a start and an end"),
         ("segments", "a a 0\nb b 0 0.1\n", "a: expected a recording, a start and an end"),
         ("segments", "a a 0 0.05 1\nb b 0 0.1\n", "and no channel, found a 0 0.05 1"),
-        ("segments", "a a 0.04 0.04\nb b 0 0.1\n", r"a part of 0\.050 s, found 0\.04 s to 0\.04 s"),
+        (
+            "segments",
+            "a a 0.04 0.04\nb b 0 0.1\n",
+            r"a segment within 0\.050 s, found 0\.04 s to 0\.04 s",
+        ),
         ("segments", "a a -0.1 0.04\nb b 0 0.1\n", r"found -0\.1 s to"),
         ("segments", "a a 0 0.56\nb b 0 0.1\n", r"found 0\.0 s to 0\.56 s"),
         ("segments", "a a 0.05 0.06\nb b 0 0.1\n", r"found 0\.05 s to"),
         ("segments", "a a nan 0.04\nb b 0 0.1\n", "found nan s to"),
     ],
 )
-def test_a_folder_that_no_manifest_can_say_is_refused(
+def test_folders_that_a_manifest_cannot_express_are_refused(
     corpus: Path, name: str, content: str, message: str
 ) -> None:
     (corpus / "train" / name).write_text(content)
@@ -174,7 +178,7 @@ def test_librispeech_is_read(chapters: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: (f / "84-7-0000.flac").unlink(), "the recordings; 1 stand .*first 84-7-0000"),
+        (lambda f: (f / "84-7-0000.flac").unlink(), "the recordings; found 1 in .*first 84-7-0000"),
         (lambda f: (f / "84-7.trans.txt").write_text("84-7-0000 A\n"), "first 84-7-0001"),
         (lambda f: (f / "84-7.trans.txt").write_text("84-7-0000\n"), "expected a key and a value"),
     ],
@@ -324,9 +328,12 @@ SUPERVISION = CUT["supervisions"][0]
         (changed(supervisions__0__text=None), "expected 'text' with a str, found None"),
         (changed(supervisions__0__speaker=3), "expected 'speaker' with a str, found 3"),
         (changed(supervisions__0__start=-0.01), "expected a supervision within"),
-        (changed(supervisions__0__duration=0.2), "more is in its text than is heard"),
+        (changed(supervisions__0__duration=0.2), "its text has more than the audio"),
         (changed(recording=None), "expected 'recording' with a dict, found None"),
-        (changed(recording__transforms=[{"name": "Speed"}]), "an unaltered recording, found .*Spe"),
+        (
+            changed(recording__transforms=[{"name": "Speed"}]),
+            "an unmodified recording, found .*Spe",
+        ),
         (changed(recording__sources=[]), "expected one object in 'sources', found 0"),
         (changed(recording__sources__0__type="command"), "to be 'file', found 'command'"),
         (changed(recording__sources__0__type="url"), "to be 'file', found 'url'"),
@@ -338,7 +345,9 @@ SUPERVISION = CUT["supervisions"][0]
         (changed(id=7), "expected 'id' with a str, found 7"),
     ],
 )
-def test_cuts_that_no_manifest_can_say_are_refused(corpus: Path, cut: Any, message: str) -> None:
+def test_cuts_that_a_manifest_cannot_express_are_refused(
+    corpus: Path, cut: Any, message: str
+) -> None:
     soundfile.write(corpus / "wav" / "two.wav", torch.zeros(1600, 2).numpy(), 16_000)
     path = cuts(corpus, CUT, cut)
 
@@ -352,7 +361,7 @@ def test_cuts_that_no_manifest_can_say_are_refused(corpus: Path, cut: Any, messa
 )
 def test_files_that_hold_no_cuts_are_refused(corpus: Path, content: bytes) -> None:
     (corpus / "cuts.jsonl.gz").write_bytes(content)
-    with pytest.raises(ManifestError, match=r"cannot read it .*expected a file of cuts"):
+    with pytest.raises(ManifestError, match=r"cannot read it .*expected a file of Lhotse cuts"):
         read_lhotse(corpus / "cuts.jsonl.gz", corpus)
 
 
@@ -381,7 +390,7 @@ def test_repeated_ids_and_empty_lists_are_refused(
 ) -> None:
     output = tmp_path / "out.jsonl"
     twice = asr_command("import", "lhotse", cuts(corpus, CUT, CUT), "--root", corpus, "-o", output)
-    assert "expected an id of its own for each utterance, found 'c1' twice" in twice.error
+    assert "expected unique ids, found 'c1' twice" in twice.error
     none = asr_command("import", "lhotse", cuts(corpus), "--root", corpus, "-o", output)
-    assert "expected utterances, found none" in none.error
+    assert "expected at least one utterance, found none" in none.error
     assert not output.exists()

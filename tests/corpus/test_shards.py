@@ -206,7 +206,7 @@ def test_webdataset_reads_our_shards(source: Path, shards: Path) -> None:
 def test_a_folder_with_other_files_is_refused(source: Path, shards: Path) -> None:
     before = {path: path.read_bytes() for path in shards.iterdir()}
 
-    with pytest.raises(AsrError, match=r"expected an empty folder, found \d files .*manifest"):
+    with pytest.raises(AsrError, match=r"expected an empty folder, found \d files, .*manifest"):
         write_shards(Corpus.open([source]), shards, 10**6)
 
     assert {path: path.read_bytes() for path in shards.iterdir()} == before
@@ -293,9 +293,9 @@ FOUND_IN_USE = [
     (append("hard.flac", tarfile.LNKTYPE), "expected regular files, found a link or device"),
     (append("pipe.flac", tarfile.FIFOTYPE), "expected regular files, found a link or device"),
     (append("null.flac", tarfile.CHRTYPE), "expected regular files, found a link or device"),
-    (longer_member, "of other names, places or sizes"),
+    (longer_member, "with other names, positions or sizes"),
     (no_tar, "expected a whole tar file, found damage"),
-    (torn, r"expected the \d members .*, found 2 of other names"),
+    (torn, r"expected the \d members .*, found 2 with other names"),
 ]
 
 
@@ -310,7 +310,7 @@ def test_shards_that_are_not_those_written_are_refused(
         read_utterance(corpus[0])
 
     assert str(error.value).startswith(f"{shards / 'shard-000000.tar'}: ")
-    assert "make the shards anew" in str(error.value)
+    assert "create the shards again" in str(error.value)
     read_utterance(corpus[len(corpus) - 1])  # others are as good as before
 
 
@@ -406,7 +406,7 @@ def test_lines_that_name_no_member_are_refused(
     ("changes", "message"),
     [
         ({"num_bytes": 100}, "expected plain.wav of 100 bytes at byte 512, found plain.wav of 30"),
-        ({"start_byte": 513}, "found no member there"),
+        ({"start_byte": 513}, "found no tar header there"),
         ({"start_byte": 0}, "bytes at byte 0, found a shard of"),
         ({"audio_filepath": "other.wav"}, "expected other.wav of .*, found plain.wav of"),
         ({"start_byte": 1 << 60}, "found a shard of"),
@@ -426,11 +426,11 @@ def test_members_of_another_name_size_or_place_are_refused(
     [
         (None, "cannot read it .*expected it beside"),
         (b"\xff", "cannot read it"),
-        (b"{", "expected what `asr shard` writes"),
-        (b"[]", "expected what `asr shard` writes"),
+        (b"{", "expected an index written by `asr shard`"),
+        (b"[]", "expected an index written by `asr shard`"),
         (b'{"version": 2, "shards": {}}', "expected version 1, found 2"),
-        (b'{"version": 1}', "expected what `asr shard` writes"),
-        (b'{"version": 1, "shards": []}', "expected what `asr shard` writes"),
+        (b'{"version": 1}', "expected an index written by `asr shard`"),
+        (b'{"version": 1, "shards": []}', "expected an index written by `asr shard`"),
         (b'{"version": 1, "shards": {}}', "found 'shard-000000.tar'"),
         (b'{"version": 1, "shards": {"a": {"num_bytes": "1", "members": 1}}}', "KeyError"),
         (
@@ -441,7 +441,7 @@ def test_members_of_another_name_size_or_place_are_refused(
         (
             b'{"version": 1, "shards": {"a": {"num_bytes": 1, "members": 1, "sha256": "../../x",'
             b' "listing": ""}}}',
-            "is no SHA-256",
+            "is not a SHA-256",
         ),
     ],
 )

@@ -216,7 +216,7 @@ def test_sizes_follow_from_the_configuration() -> None:
         ({"sample_rate": 0}, "half the sample rate"),
         ({"hop_seconds": 0.0}, "0 < hop_seconds"),
         ({"hop_seconds": 0.03}, "hop_seconds <= window_seconds"),
-        ({"hop_seconds": 1e-5}, "less than a sample at 16000 Hz"),
+        ({"hop_seconds": 1e-5}, "expected at least a sample at 16000 Hz"),
         ({"stack": 0}, "stack >= 1"),
         ({"num_ceps": 0}, "1 <= num_ceps"),
         ({"num_ceps": 81}, "num_ceps <= num_mels"),

@@ -1,8 +1,8 @@
-"""What an audio file says about its own length, held against the bytes that are there.
+"""Checks the length that an audio file declares against the bytes that are there.
 
-libsndfile quietly shortens a truncated file to what is left of it, ignores some counts in headers,
-and stops reading an MP3 or Ogg file where its first stream seems to end. Each check here recovers
-the claim from the file itself and refuses the file where audio would be lost without a word.
+libsndfile silently shortens a truncated file to what is left of it, ignores some counts in headers,
+and stops reading an MP3 or Ogg file where its first stream seems to end. Each check here reads the
+declared length from the file itself and refuses the file if audio would be lost silently.
 """
 
 import logging
@@ -19,17 +19,18 @@ from asr.signal.containers import mpeg
 _log = logging.getLogger("asr.audio")
 
 UNKNOWN_FRAMES = 1 << 62
-"""libsndfile's count is above this where a streamed file does not state its length."""
+"""libsndfile's count is above this if a streamed file does not state its length."""
 
 _MAX_FRAMES_PER_BYTE = 8192
-"""FLAC packs 65535 equal samples in 11 bytes, Opus and Vorbis at most 2880 in one; with room."""
+"""FLAC packs 65535 equal samples into 11 bytes, Opus and Vorbis at most 2880 into one."""
 
 _MAX_CHUNKS = 4096
+"""More chunks than any real file has; a damaged file may consist of millions of empty ones."""
 
 
 @dataclass(frozen=True)
 class _Payload:
-    """Uncompressed (or fixed-rate) audio as a header declares it; None bytes: length unknown."""
+    """Uncompressed (or fixed-rate) audio as a header declares it; None: the length is unknown."""
 
     start: int
     declared_bytes: int | None
@@ -38,7 +39,7 @@ class _Payload:
 
 
 def audio_error(path: Path, expected: str, found: str, remedy: str) -> AudioError:
-    """The one form of this package's messages on audio files."""
+    """The form of all error messages about audio files."""
     return AudioError(f"{path}: expected {expected}, found {found}; {remedy}")
 
 
@@ -63,7 +64,7 @@ def check_length(path: Path, file: BinaryIO, container: str, frames: int) -> int
             path,
             f"at most {size * _MAX_FRAMES_PER_BYTE} frames in {size} bytes",
             f"a header that declares {frames}",
-            "the header is damaged; get the file again",
+            "the header is damaged; copy the file again",
         )
     return frames
 
@@ -75,8 +76,8 @@ def _check_payload(path: Path, payload: _Payload | None, size: int) -> None:
     found = available // payload.unit_bytes
     if payload.declared_bytes is None:
         _log.warning(
-            "%s: the header does not state a length (a streamed recording); reading the %d %s "
-            "found, which may not be all",
+            "%s: the header does not state a length (a streamed recording); reading the %d %s that "
+            "are there, which may not be all",
             path,
             found,
             payload.unit,
@@ -88,12 +89,12 @@ def _check_payload(path: Path, payload: _Payload | None, size: int) -> None:
             path,
             f"{expected} {payload.unit} as its header declares",
             f"{found} in the file's {size} bytes",
-            "the file is truncated or its header is damaged; get the file again",
+            "the file is truncated or its header is damaged; copy the file again",
         )
 
 
 def _chunks(file: BinaryIO, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and declared bytes of each chunk of a RIFF or IFF file, header excluded."""
+    """Name, start of the content and declared length of each chunk of a RIFF or IFF file."""
     position = 12
     for _ in range(_MAX_CHUNKS):
         file.seek(position)
@@ -102,7 +103,7 @@ def _chunks(file: BinaryIO, order: str) -> Iterator[tuple[bytes, int, int]]:
             return
         name, length = struct.unpack(order + "4sI", header)
         yield name, position + 8, length
-        position += 8 + length + length % 2
+        position += 8 + length + length % 2  # chunks are padded to an even length
 
 
 def _parse_riff(file: BinaryIO) -> _Payload | None:
@@ -116,8 +117,8 @@ def _parse_riff(file: BinaryIO) -> _Payload | None:
             long_bytes = struct.unpack(order + "8xQ", file.read(16))[0]
         elif name == b"data":
             align = max(1, align)
-            # Writers that cannot seek back leave all ones (ffmpeg), or 0x7FFFF000 in whole
-            # blocks (sox), in place of the length.
+            # Writers that cannot seek back to fill in the length leave all ones (ffmpeg), or
+            # 0x7FFFF000 rounded down to whole blocks (sox).
             streamed = length in (0xFFFFFFFF, 0x7FFFF000 // align * align)
             declared = long_bytes if streamed else length
             unit = "frames" if tag in (1, 3, 6, 7, 0xFFFE) else "compressed blocks"
@@ -179,19 +180,23 @@ _PARSERS = {
 
 
 def _check_ogg(path: Path, file: BinaryIO, size: int) -> None:
-    """The last page (RFC 3533) must be whole, end its stream, and be of the first page's stream."""
+    """The last page (RFC 3533) must be complete, end its stream, and belong to the first stream.
+
+    Reading the last 64 KiB suffices, since no page is longer.
+    """
     largest_page = 27 + 255 + 255 * 255
     first_serial = file.read(18)[14:]
     file.seek(max(0, size - largest_page))
     tail = file.read(largest_page)
     page = tail[max(0, tail.rfind(b"OggS\0")) :]
+    # Byte 26 is the number of segments, whose lengths follow; bit 2 of byte 5 marks the end.
     whole = len(page) >= 27 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
     if not (whole and page[5] & 4):
         raise audio_error(
             path,
             "an Ogg stream with an end-of-stream page",
             f"no end in the file's {size} bytes",
-            "the file is truncated: get it again, or close what is left of it by "
+            "the file is truncated: copy it again, or repair what is left of it by "
             "`ffmpeg -i FILE -c copy NEW`",
         )
     if page[14:18] != first_serial:
@@ -204,25 +209,28 @@ def _check_ogg(path: Path, file: BinaryIO, size: int) -> None:
 
 
 def _check_mpeg(path: Path, file: BinaryIO, frames: int) -> int:
-    """Hold libsndfile's count, from a tag or an estimate, against a walk over all MPEG frames."""
+    """Compare libsndfile's count, from a tag or an estimate, with a count of all MPEG frames.
+
+    An estimate from the bit rate of the first frame is wrong by any factor at variable bit rates.
+    """
     walk = mpeg.walk(file)
     if walk is None:
         return frames
-    # Encoder delay and padding, which a tag lets the decoder cut, take up to four frames.
+    # A tag lets the decoder cut encoder delay and padding, which take up to four frames.
     slack = 4 * walk.samples_per_frame
     if frames < walk.samples - slack:
         raise audio_error(
             path,
             f"{walk.samples} frames of MPEG audio, as counted from start to end",
-            f"a length tag or bit rate that stands for {frames}",
+            f"a length tag or bit rate that implies {frames}",
             "the file was joined from several or lost its tag, and the rest would not be read; "
-            "mend it by `ffmpeg -i FILE -c copy NEW.mp3`",
+            "repair it by `ffmpeg -i FILE -c copy NEW.mp3`",
         )
     if walk.tagged and frames > walk.samples:
         raise audio_error(
             path,
             f"{frames} frames as its length tag declares",
             f"{walk.samples}",
-            "the file is truncated; get it again",
+            "the file is truncated; copy it again",
         )
     return frames if walk.tagged else min(frames, walk.samples)  # an estimate counts tags too

@@ -1,7 +1,7 @@
-"""A walk over the frames of an MPEG-1/2/2.5 audio stream (ISO 11172-3, 13818-3), undecoded.
+"""Counts the frames of an MPEG-1/2/2.5 audio stream (ISO 11172-3, 13818-3) without decoding it.
 
-An MP3 has no header for the whole: its length is known only from a tag that may be missing or
-belong to a part, or by stepping from frame to frame.
+An MP3 file has no header of its own. Its length is known only from a tag, which may be missing or
+belong to a part of the file, or by stepping from frame to frame.
 """
 
 import re
@@ -20,23 +20,24 @@ _KBITS = {  # (MPEG-1?, layer) → bit rates in kbit/s; index 0 is "free format"
     (False, _LAYER_II): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, _LAYER_III): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-_SAME_STREAM = 0xFFFE0C00  # sync word, version, layer and sample rate: what all frames share
+_SAME_STREAM = 0xFFFE0C00  # bits that all frames of a stream share: sync, version, layer, rate
+# 11 ones, and a bit rate that is neither "free" (0) nor invalid (15).
 _HEADER = re.compile(rb"\xff(?=[\xe2-\xff][\x10-\xef])")
 _SEARCH_BYTES = 65536
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Whole frames of a stream: samples in all (a tag's own frame left out), and per frame."""
+    """Complete frames of a stream: samples in total (without the tag's frame) and per frame."""
 
     samples: int
     samples_per_frame: int
     tagged: bool
-    """The first frame is no audio but a Xing or Info tag that states the stream's length."""
+    """Whether the first frame is a Xing or Info tag that states the length, rather than audio."""
 
 
 def walk(file: BinaryIO) -> Walk | None:
-    """Step through a file. None where no frame is found or their sizes are not stated."""
+    """Step through a file, frame by frame. None if no frame with a stated size is found."""
     position = _sync(file, _skip_id3(file), None)
     if position is None:
         return None
@@ -49,15 +50,20 @@ def walk(file: BinaryIO) -> Walk | None:
     while position is not None and position < size:
         word = _word(file, position)
         if (word ^ first) & _SAME_STREAM or not _measure(word)[0]:
+            # Something between frames, such as a tag in a joined file. Decoders resynchronise and
+            # read on, so the rest counts.
             position = _sync(file, position + 1, first)
             continue
         position += _measure(word)[0]
-        count += position <= size
+        count += position <= size  # a frame that is cut off at the end does not count
     return Walk(count * samples_per_frame, samples_per_frame, tagged)
 
 
 def _states_length(frame: bytes) -> bool:
-    """A first frame's Xing or Info tag is followed by flags, bit 0 for a count of frames."""
+    """Whether a first frame has a Xing or Info tag with a number of frames.
+
+    Four bytes of flags follow the name; bit 0 says that the number of frames comes next.
+    """
     tag = re.search(
         rb"(?:Xing|Info)...[\x01\x03\x05\x07\x09\x0b\x0d\x0f](....)", frame[:64], re.DOTALL
     )
@@ -65,7 +71,7 @@ def _states_length(frame: bytes) -> bool:
 
 
 def _measure(word: int) -> tuple[int, int]:
-    """Bytes and samples of the frame with this header; 0 bytes where it is none."""
+    """Length in bytes and in samples of the frame with this header; 0 bytes if it is not valid."""
     version, layer = word >> 19 & 3, word >> 17 & 3
     kbits_index, rate_index = word >> 12 & 15, word >> 10 & 3
     if word >> 21 != 0x7FF or version == 1 or layer == 0 or kbits_index == 15 or rate_index == 3:
@@ -80,31 +86,38 @@ def _measure(word: int) -> tuple[int, int]:
     return samples // 8 * bits_per_second // rate + padding, samples
 
 
-def _sync(file: BinaryIO, position: int, like: int | None) -> int | None:
-    """The next place with a frame header that another one of the same stream follows."""
+def _sync(file: BinaryIO, position: int, reference: int | None) -> int | None:
+    """Position of the next frame header that is followed by another of the same stream.
+
+    Eleven set bits are common in other data as well, so one header alone proves nothing. With
+    `reference`, a header, the frame must be of the same stream as that one.
+    """
     while True:
         file.seek(position)
         data = file.read(_SEARCH_BYTES)
         for candidate in _HEADER.finditer(data):
-            place = position + candidate.start()
-            word = _word(file, place)
+            start = position + candidate.start()
+            word = _word(file, start)
             length = _measure(word)[0]
-            alike = like is None or not (word ^ like) & _SAME_STREAM
-            if length and alike and not (_word(file, place + length) ^ word) & _SAME_STREAM:
-                return place
+            same_stream = reference is None or not (word ^ reference) & _SAME_STREAM
+            if not (length and same_stream):
+                continue
+            if not (_word(file, start + length) ^ word) & _SAME_STREAM:
+                return start
         if len(data) < _SEARCH_BYTES:
             return None
-        position += len(data) - 2  # a header may lie across two pieces
+        position += len(data) - 2  # a header may begin at the end of this piece
 
 
 def _word(file: BinaryIO, position: int) -> int:
+    """The four bytes of a frame header, big-endian; 0, which is no header, at the end."""
     file.seek(position)
     data = file.read(4)
     return int(struct.unpack(">I", data)[0]) if len(data) == 4 else 0
 
 
 def _skip_id3(file: BinaryIO) -> int:
-    """Where an ID3v2 tag at the start of the file ends; its size has seven bits to a byte."""
+    """End of an ID3v2 tag at the start of the file; its size is stored as seven bits per byte."""
     file.seek(0)
     header = file.read(10)
     if len(header) < 10 or header[:3] != b"ID3":
