@@ -1,4 +1,4 @@
-"""`asr score`: error rates of transcripts that were made elsewhere or earlier."""
+"""`asr score`: error rates of existing transcripts."""
 
 import dataclasses
 from pathlib import Path
@@ -12,13 +12,13 @@ from asr.scoring.report import render_comparison, render_report, report_json
 from asr.scoring.transcripts import TranscriptFormat, read_speakers, read_transcripts
 from asr.scoring.wer import align, probability_of_improvement, summarise
 
-_FORMAT_HELP = "By default the suffix tells: .jsonl, .trn, and .txt, .text or none for Kaldi."
+_FORMAT_HELP = "By default by suffix: .jsonl, .trn, and .txt, .text or none for Kaldi."
 _Format = TranscriptFormat | None
 
 
 def score(
     reference: Annotated[Path, typer.Argument(help="Reference transcripts: id and text.")],
-    hypothesis: Annotated[Path, typer.Argument(help="Hypotheses, joined to them by id.")],
+    hypothesis: Annotated[Path, typer.Argument(help="Hypotheses, matched to references by id.")],
     format_reference: Annotated[
         _Format, typer.Option("--format_reference", help=_FORMAT_HELP)
     ] = None,
@@ -26,20 +26,21 @@ def score(
         _Format, typer.Option("--format_hypothesis", help=_FORMAT_HELP)
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="Another system's hypotheses, to compare.")
+        Path | None,
+        typer.Option("--baseline", help="Hypotheses of another system to compare with."),
     ] = None,
     format_baseline: Annotated[
         _Format, typer.Option("--format_baseline", help=_FORMAT_HELP)
     ] = None,
     by_speaker: Annotated[
         bool,
-        typer.Option("--by_speaker", help="Bootstrap whole speakers, as REFERENCE names them."),
+        typer.Option("--by_speaker", help="Resample by speaker, as given in REFERENCE."),
     ] = False,
     missing_as_empty: Annotated[
-        bool, typer.Option("--missing_as_empty", help="No hypothesis counts as all deleted.")
+        bool, typer.Option("--missing_as_empty", help="Count missing hypotheses as all deleted.")
     ] = False,
     worst: Annotated[
-        int, typer.Option("--worst", min=0, help="How many of the worst utterances to show.")
+        int, typer.Option("--worst", min=0, help="Number of worst utterances to show.")
     ] = 5,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the figures to this file.")
@@ -73,6 +74,6 @@ def score(
 def _speakers(path: Path, transcript_format: TranscriptFormat | None) -> dict[str, str]:
     if (transcript_format or path.suffix.lower().removeprefix(".")) != TranscriptFormat.JSONL:
         raise ManifestError(
-            f"{path}: --by_speaker needs references that name speakers; expected JSONL (a manifest)"
+            f"{path}: --by_speaker needs references with speakers; expected JSONL (a manifest)"
         )
     return read_speakers(path)

@@ -1,9 +1,9 @@
-"""Words and phrases that a user expects to hear, boosted as they are spelt.
+"""Hot words: words and phrases that get a boost when the search spells them.
 
-Source: Aho & Corasick, "Efficient string matching", CACM 18 (6), 1975: one automaton follows all
-phrases through a token sequence at once. A phrase earns its boost when it is complete. Until then
-its beginning is credited with the same part of the boost as it has of the tokens; the credit is an
-estimate that goes when the match fails, and never stays in a finished score. Shapes: S states.
+Source: Aho & Corasick, "Efficient string matching", CACM 18 (6), 1975: one automaton matches all
+phrases in a token sequence at once. A phrase earns its boost when it is complete. Until then it has
+a credit in proportion to the tokens matched so far; the credit is an estimate, taken back when the
+match fails, and never part of a finished score. Shapes: S states.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from asr.language.automata.automaton import Automaton, spelling_trie, step
 from asr.text.tokens import TokenTable
 
 LARGEST_BOOST = 1e6
-"""Beyond it what was heard would be lost in rounding."""
+"""Beyond it acoustic scores would be lost in rounding."""
 
 
 class Hotwords(NamedTuple):
@@ -26,23 +26,23 @@ class Hotwords(NamedTuple):
 
     trie: Automaton
     fail: NDArray[np.int32]
-    """(S,) the state of the longest proper suffix that begins a phrase, too; -1 for the root."""
+    """(S,) the state of the longest proper suffix that begins a phrase; -1 for the root."""
     boost: NDArray[np.float64]
-    """(S,) what the phrases earn that are complete on entering a state."""
+    """(S,) the sum of the boosts of phrases that are complete on entering a state."""
     credit: NDArray[np.float64]
-    """(S,) what the phrase begun is credited with meanwhile, 0 or more."""
+    """(S,) the credit of a phrase matched in part, 0 or more."""
     start: int
     """The state of the empty sequence."""
     largest_gain: float
-    """No token adds more than this to boost and credit."""
+    """The most that a single token can add to boost and credit."""
 
 
 def build_hotwords(phrases: Mapping[str, float], table: TokenTable) -> Hotwords:
-    """The automaton of phrases and their boosts (natural logarithms; negative ones deter).
+    """The automaton of phrases and their boosts (natural logarithms; negative ones are penalties).
 
-    A phrase counts each time it occurs as whole words, an utterance's ends counting as spaces, and
-    inside another phrase as well. A table without a space does not know words: there a phrase
-    counts wherever it is spelt. Raises TextError and ConfigError as `spell_hotword` does.
+    A phrase counts each time it occurs as whole words, also inside another phrase; the ends of an
+    utterance count as spaces. With a table without a space it counts wherever its characters occur.
+    Raises TextError and ConfigError as `spell_hotword` does.
     """
     space = table.space
     spellings, boosts = [], []
@@ -54,7 +54,7 @@ def build_hotwords(phrases: Mapping[str, float], table: TokenTable) -> Hotwords:
     own = np.zeros(len(trie.accepting))
     np.add.at(own, ends, boosts)
     credit = _credits(trie, spellings, boosts, progress_from=1 if space >= 0 else 0)
-    fail, boost_at, credit = _link(trie, own, credit)
+    fail, boost_at, credit = _add_failure_links(trie, own, credit)
     start = max(int(step(trie, 0, space)), 0) if space >= 0 else 0
     gain = float(boost_at.max(initial=0.0) + credit.max(initial=0.0))
     return Hotwords(trie, fail, boost_at, credit, start, gain)
@@ -63,8 +63,8 @@ def build_hotwords(phrases: Mapping[str, float], table: TokenTable) -> Hotwords:
 def spell_hotword(phrase: str, boost: float, table: TokenTable) -> list[int]:
     """The tokens of a phrase.
 
-    Raises TextError where the table cannot spell it and ConfigError on a boost that is no number of
-    at most `LARGEST_BOOST` in size.
+    Raises TextError if the table cannot spell it, and ConfigError on a boost that is not a number
+    of at most `LARGEST_BOOST` in size.
     """
     if not abs(boost) <= LARGEST_BOOST:
         raise ConfigError(
@@ -77,7 +77,7 @@ def spell_hotword(phrase: str, boost: float, table: TokenTable) -> list[int]:
         found = ", ".join(map(repr, unknown)) or "no characters"
         raise TextError(
             f"hot word {phrase!r}: expected characters among the recogniser's "
-            f"{''.join(table.characters)!r}, found {found}; write it as the transcripts do"
+            f"{''.join(table.characters)!r}, found {found}; spell it as in the training transcripts"
         )
     return table.encode(text)
 
@@ -85,7 +85,7 @@ def spell_hotword(phrase: str, boost: float, table: TokenTable) -> list[int]:
 def _credits(
     trie: Automaton, spellings: list[list[int]], boosts: list[float], progress_from: int
 ) -> NDArray[np.float64]:
-    """(S,) the best credit of the phrases that go through a state without ending in it."""
+    """(S,) the highest credit of the phrases that go through a state without ending in it."""
     credit = np.zeros(len(trie.accepting))
     for spelling, boost in zip(spellings, boosts, strict=True):
         state = 0
@@ -108,10 +108,13 @@ def follow(trie: Automaton, fail: NDArray[np.int32], state: int, token: int) -> 
 
 
 @compiled
-def _link(
+def _add_failure_links(
     trie: Automaton, boost: NDArray[np.float64], credit: NDArray[np.float64]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-    """Failure links, and what each state has of its own and by them; breadth first."""
+    """Failure links, and the boosts and credits of each state including those along its links.
+
+    Breadth first: the failure state of a state, being less deep, is complete before it is used.
+    """
     states = len(trie.accepting)
     fail = np.full(states, -1, dtype=np.int32)
     queue = np.zeros(states, dtype=np.int32)

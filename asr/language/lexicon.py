@@ -1,9 +1,9 @@
-"""The spellings of a language model's words as a trie, with the best word below each of its nodes.
+"""A trie of the spellings of a language model's words, with look-ahead scores.
 
-The look-ahead of a search inside a word: the most likely word that still can come of the letters
-so far bounds what the whole word will cost (Ortmanns et al., "Language-model look-ahead for large
-vocabulary speech recognition", ICSLP 1996). It holds for any language model weight, since the
-scores are kept unweighted. Shapes: S states (trie nodes), W words.
+Inside a word, the most likely word that begins with the letters so far is an upper bound of the
+whole word's score (Ortmanns et al., "Language-model look-ahead for large vocabulary speech
+recognition", ICSLP 1996). Scores are unweighted, so that they serve any language model weight.
+Shapes: S states (trie nodes), W words.
 """
 
 import logging
@@ -31,7 +31,7 @@ class Lexicon(NamedTuple):
     trie: Automaton
     """Accepts where a word ends."""
     word: Ints
-    """(S,) the language model's word that ends in a state, -1 where none does."""
+    """(S,) the language model's word that ends in a state; -1 if none does."""
     best_log_prob: Floats
     """(S,) the highest unigram log-probability of the words that go through a state."""
 
@@ -39,11 +39,11 @@ class Lexicon(NamedTuple):
 def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
     """The lexicon of the words that the table can spell without a space.
 
-    The others can never be recognised: they are counted in a warning. Of words with one spelling
-    the likeliest counts. Raises TextError where no word is left.
+    Other words can never be recognised: a warning counts them. Of words with the same spelling the
+    most likely is taken. Raises TextError if no word is left.
     """
     index = {character: i for i, character in enumerate(table.characters, start=1)}
-    words, spellings, refused = [], [], []
+    words, spellings, unspellable = [], [], []
     for word, text in enumerate(model.words):
         if text in SPECIAL_WORDS or word == model.unknown_word:
             continue
@@ -52,25 +52,26 @@ def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
             words.append(word)
             spellings.append(spelling)
         else:
-            refused.append(text)
-    if not words and not refused:
+            unspellable.append(text)
+    if not words and not unspellable:
         raise TextError(
-            "language model: has no words but its marks; expected a model of at least one word: "
-            "make it again from text with words"
+            "language model: has only special words; expected at least one other: train it on text "
+            "that has words"
         )
     if not words:
         raise TextError(
-            f"language model: none of its {len(refused)} words (such as "
-            f"{', '.join(map(repr, refused[:3]))}) can be written in the recogniser's characters "
-            f"{''.join(table.characters)!r}; prepare its text as the transcripts were"
+            f"language model: none of its {len(unspellable)} words (such as "
+            f"{', '.join(map(repr, unspellable[:3]))}) can be written in the recogniser's "
+            f"characters {''.join(table.characters)!r}; normalise its training text as the "
+            "transcripts were"
         )
-    if refused:
+    if unspellable:
         _log.warning(
-            "language model: %d of %d words have characters that the recogniser cannot write and "
-            "will never be recognised, such as %s",
-            len(refused),
-            len(refused) + len(words),
-            ", ".join(map(repr, refused[:3])),
+            "language model: %d of %d words have characters that the recogniser does not have and "
+            "can never be recognised, such as %s",
+            len(unspellable),
+            len(unspellable) + len(words),
+            ", ".join(map(repr, unspellable[:3])),
         )
     trie, ends = spelling_trie(spellings)
     word_ids = np.array(words, dtype=np.int32)
@@ -87,6 +88,7 @@ def _complete(trie: Automaton, ends: Ints, words: Ints, arrays: NgramArrays) -> 
         log_prob, _ = score_word(arrays, 0, words[i])
         if word[ends[i]] < 0 or log_prob > best[ends[i]]:
             word[ends[i]], best[ends[i]] = words[i], log_prob
+    # Children have higher numbers than their parents: backwards, each child is complete first.
     for state in range(states - 1, -1, -1):
         for edge in range(trie.first_edge[state], trie.first_edge[state + 1]):
             best[state] = max(best[state], best[trie.edge_target[edge]])

@@ -1,11 +1,11 @@
-"""Bootstrap error bars for word error rates, after Bisani and Ney (2004).
+"""Bootstrap confidence intervals of word error rates (Bisani and Ney 2004).
 
 M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in ASR performance
 evaluation", ICASSP 2004. Utterances are drawn with replacement, as many as the test set has, and
-the rate is taken anew as Σ errors / Σ words. Utterances of one speaker are not independent: where
-speakers are known, drawing whole speakers (`groups`) gives the honest, wider interval.
+the rate of each resample is Σ errors / Σ words. Utterances of one speaker are not independent:
+where speakers are known, resample whole speakers (`groups`), which gives a wider interval.
 
-Legend: N utterances, B resamples, K numbers kept per utterance.
+Legend: N utterances, B resamples, K counts per utterance.
 """
 
 from collections.abc import Hashable, Sequence
@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
-_DRAWN_AT_ONCE = 1 << 20
-"""Most integers drawn in one step: bounds the memory, and does not change the result."""
+_DRAWS_PER_STEP = 1 << 20
+"""Integers drawn in one step: a limit on memory that does not change the result."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ def interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of Σ errors / Σ words, as fractions.
 
-    errors: (N,) and words: (N,) counts per utterance; groups: N labels (speakers), resampled as
-    wholes. The same input and seed give the same interval, whatever the order of the utterances.
-    A resample without a single word has no rate and is left out. One utterance, or one group,
-    gives an interval of zero width: nothing can be said of its spread.
+    errors: (N,) and words: (N,) counts per utterance; groups: N labels (speakers), each resampled
+    as a whole. The same input and seed give the same interval, whatever the order of utterances.
+    A resample without any words has no rate and is left out. A single utterance or group gives an
+    interval of zero width, which says nothing about the uncertainty.
     """
     totals = _resampled_totals(_columns(errors, words), groups, resamples, seed)
     return _percentiles(totals[:, 0] / totals[:, 1], confidence)
@@ -64,15 +64,15 @@ def paired_comparison(
 ) -> Comparison:
     """Compare two systems on the same resamples (section 3 of the paper), all inputs (N,).
 
-    Pairing takes out what is common to both, the hardness of the utterances drawn, and so sees
-    differences that two separate intervals hide.
+    Pairing removes the variance that both systems share, how hard the drawn utterances are, and
+    thereby detects differences that two separate intervals hide.
     """
     columns = _columns(baseline_errors, errors, words)
-    saved_errors, observed_words = columns[:, 0] - columns[:, 1], columns[:, 2].sum()
+    errors_saved, total_words = columns[:, 0] - columns[:, 1], columns[:, 2].sum()
     totals = _resampled_totals(columns, groups, resamples, seed)
     saved = totals[:, 0] - totals[:, 1]
     return Comparison(
-        difference=float(-saved_errors.sum() / observed_words),
+        difference=float(-errors_saved.sum() / total_words),
         interval=_percentiles(-saved / totals[:, 2], confidence),
         probability_of_improvement=float(np.mean((np.sign(saved) + 1) / 2)),
     )
@@ -88,17 +88,17 @@ def _columns(*columns: ArrayLike) -> NDArray[np.int64]:
 def _resampled_totals(
     columns: NDArray[np.int64], groups: Sequence[Hashable] | None, resamples: int, seed: int
 ) -> NDArray[np.int64]:
-    """Column sums (B, K) of B resamples of the rows (N, K), those without words left out.
+    """Column sums (B, K) of B resamples of the rows (N, K), leaving out those without words.
 
-    Rows that are equal are interchangeable, so the draw is of how often each *distinct* row
-    occurs: the same distribution as drawing N indices, at the price of the distinct rows alone.
+    Equal rows are interchangeable, so it suffices to draw how often each *distinct* row occurs,
+    from a multinomial: the same distribution as drawing N indices, at the cost of distinct rows.
     """
     if groups is not None:
         columns = _sum_by_group(columns, groups)
     rows, counts = np.unique(columns, axis=0, return_counts=True)
     generator = np.random.default_rng(seed)
     totals = np.empty((resamples, columns.shape[1]), dtype=np.int64)
-    step = max(1, _DRAWN_AT_ONCE // len(rows))
+    step = max(1, _DRAWS_PER_STEP // len(rows))
     for start in range(0, resamples, step):
         part = totals[start : start + step]
         draws = generator.multinomial(len(columns), counts / len(columns), size=len(part))

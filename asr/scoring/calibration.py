@@ -1,8 +1,9 @@
-"""Whether confidences mean what they say, and the map that makes them.
+"""Calibration of word confidences: its error, and fitting the map that improves it.
 
-Of the words given a confidence of 0.8, eight in ten should be right. Sources: Platt, "Probabilistic
-Outputs for Support Vector Machines", 1999 (the map and its fit), here over log-odds; Naeini et al.,
-"Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015 (the error).
+Of the words with a confidence of 0.8, eight in ten should be correct. Sources: Platt,
+"Probabilistic Outputs for Support Vector Machines", 1999 (the map and its fit), here of log-odds;
+Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015 (the
+error).
 """
 
 import math
@@ -21,16 +22,16 @@ _STEPS = 100
 
 
 def correct_words(aligned: AlignedUtterance) -> list[bool]:
-    """Of each word of the hypothesis whether it is right, by the alignment with the reference."""
+    """Whether each word of the hypothesis is correct, by its alignment with the reference."""
     return [reference == word for reference, word in aligned.pairs if word is not None]
 
 
 def expected_calibration_error(
     confidences: ArrayLike, correct: Sequence[bool], bins: int = 10
 ) -> float:
-    """The mean distance between confidence and share of correct words, over equal bins of [0, 1].
+    """The mean gap between confidence and share of correct words, over equal bins of [0, 1].
 
-    Each bin counts by its words; an empty one does not. Raises ConfigError as `fit_calibration`.
+    Bins are weighted by their number of words. Raises ConfigError as `fit_calibration` does.
     """
     values, truth = _checked(confidences, correct)
     bin_of = np.minimum((values * bins).astype(np.int64), bins - 1)
@@ -39,11 +40,11 @@ def expected_calibration_error(
 
 
 def fit_calibration(raw: ArrayLike, correct: Sequence[bool]) -> Calibration:
-    """The map of raw confidences that makes what was seen of `correct` likeliest.
+    """The map of raw confidences under which `correct` has the maximum likelihood.
 
-    Targets are drawn in by a word of each kind (Platt 1999), so that a set without an error does
-    not promise certainty; a map that would turn the order around becomes a constant. Raises
-    ConfigError without words, where the two differ in number, and on values outside [0, 1].
+    Targets are smoothed by one word of each kind (Platt 1999), so that a set without errors does
+    not lead to certainty. A map that would reverse the order of confidences becomes a constant.
+    Raises ConfigError without words, on different numbers of values, and outside [0, 1].
     """
     values, truth = _checked(raw, correct)
     right = truth.sum()
@@ -57,9 +58,9 @@ def fit_calibration(raw: ArrayLike, correct: Sequence[bool]) -> Calibration:
 
 
 def _logistic_regression(inputs: Floats, targets: Floats) -> tuple[float, float]:
-    """Slope and offset of the least cross-entropy, by Newton's method with halved steps."""
+    """Slope and offset of minimum cross-entropy, by Newton's method with step halving."""
     design = np.stack([inputs, np.ones_like(inputs)], axis=1)
-    weights = np.zeros(2)  # where the curvature is greatest: the first steps are safe
+    weights = np.zeros(2)  # the curvature is greatest here, so the first steps are short
 
     def loss(weights: Floats) -> float:
         logits = design @ weights
@@ -83,7 +84,7 @@ def _checked(confidences: ArrayLike, correct: Sequence[bool]) -> tuple[Floats, F
     values, truth = np.asarray(confidences, np.float64), np.asarray(correct, np.float64)
     if values.ndim != 1 or values.shape != truth.shape or not len(values):
         raise ConfigError(
-            "confidences: expected one for each word, and a word at least; found "
+            "confidences: expected one for each word, and at least one word; found "
             f"{values.size} for {truth.size} words"
         )
     if not ((values >= 0) & (values <= 1)).all():

@@ -1,4 +1,4 @@
-"""A score as text to read and as JSON to keep: pure functions, nothing is printed here."""
+"""Scores as text and as JSON. Pure functions: nothing is printed here."""
 
 import dataclasses
 import unicodedata
@@ -23,9 +23,9 @@ def report_json(
     real_time_factor: float | None = None,
     nonspeech: NonSpeech | None = None,
 ) -> dict[str, Any]:
-    """The score as plain JSON values; rates are fractions, and all is null without a score.
+    """The score as plain JSON values; rates are fractions, and all are null without a score.
 
-    `nonspeech` is there only where some utterances say nothing.
+    The key `nonspeech` is present only if some references are empty.
     """
     figures = {name: getattr(score, name, None) for name in _FIGURES}
     figures["real_time_factor"] = real_time_factor
@@ -43,10 +43,10 @@ def render_report(
     frequent: int = 10,
     width: int = 100,
 ) -> str:
-    """The whole report: summary, most frequent errors, worst utterances aligned.
+    """The whole report: summary, most frequent errors, alignments of the worst utterances.
 
-    `score` is None where no reference holds a word. `worst` and `frequent` say how many of each to
-    show (0: none); `width` is the most columns an alignment takes before it goes on below.
+    `score` is None if no reference has words. `worst` and `frequent` say how many of each to show
+    (0: none); alignments wider than `width` columns are wrapped.
     """
     sections = [
         render_summary(score, real_time_factor) if score else _render_no_score(aligned),
@@ -57,7 +57,7 @@ def render_report(
 
 
 def render_summary(score: Score, real_time_factor: float | None = None) -> str:
-    """The rates, one a line."""
+    """The rates, one per line."""
     low, high = score.wer_interval
     errors = (
         f"{score.substitutions} substituted, {score.deletions} deleted, {score.insertions} inserted"
@@ -76,21 +76,21 @@ def render_summary(score: Score, real_time_factor: float | None = None) -> str:
 
 
 def _render_no_score(aligned: Sequence[AlignedUtterance]) -> str:
-    return f"no error rate: none of the {len(aligned)} references holds a word"
+    return f"no error rate: none of the {len(aligned)} references has words"
 
 
 def render_nonspeech(found: NonSpeech) -> str:
-    """What was written where nothing is said, in a line."""
-    noun = "utterance says" if found.utterances == 1 else "utterances say"
+    """The words in transcripts of non-speech, in one line."""
+    noun = "utterance" if found.utterances == 1 else "utterances"
     return (
-        f"nonspeech: {found.utterances} {noun} nothing ({found.seconds:.1f} s); something was "
-        f"written in {found.with_words} of them: {found.words} words, "
-        f"{found.words_per_minute:.2f} a minute"
+        f"nonspeech: {found.utterances} {noun} without speech ({found.seconds:.1f} s), of which "
+        f"{found.with_words} got words: {found.words} in all, "
+        f"{found.words_per_minute:.2f} per minute"
     )
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """A paired comparison with a baseline, in one line a figure."""
+    """A paired comparison with a baseline, one figure per line."""
     low, high = comparison.interval
     return (
         f"WER against the baseline: {comparison.difference:+.2%} "
@@ -117,9 +117,10 @@ def _table(title: str, counts: Counter[str], most: int) -> str:
 
 
 def render_worst(aligned: Sequence[AlignedUtterance], worst: int, width: int = 100) -> list[str]:
-    """The utterances with most errors, at most `worst` of them, each aligned; none if none err.
+    """Alignments of the utterances with most errors, at most `worst` of them, below a title.
 
-    Of two with as many errors the shorter comes first, then the order of the ids decides.
+    Of utterances with equally many errors the shorter ones come first, then the lower ids. Empty if
+    there are no errors.
     """
     wrong = [utterance for utterance in aligned if utterance.words.errors > 0]
     ranked = sorted(
@@ -132,10 +133,10 @@ def render_worst(aligned: Sequence[AlignedUtterance], worst: int, width: int = 1
 
 
 def render_alignment(utterance: AlignedUtterance, width: int = 100) -> str:
-    """An utterance as REF / HYP / EVAL lines in columns, under a line with its id and count.
+    """An utterance as REF / HYP / EVAL lines in columns, below a line with its id and counts.
 
-    Asterisks fill the gaps; S, D and I mark the errors. Characters that do not print are shown
-    as escapes, and wide (East Asian) ones take two columns.
+    Asterisks fill gaps; S, D and I mark the errors. Unprintable characters are shown as escapes,
+    and wide (East Asian) ones take two columns.
     """
     counts = utterance.words
     lines = [f"{printable(utterance.id)}: errors {counts.errors}, words {counts.words}"]
@@ -148,7 +149,7 @@ def render_alignment(utterance: AlignedUtterance, width: int = 100) -> str:
 
 
 def _rows(pairs: Sequence[Pair], width: int) -> Iterator[list[tuple[str, str, str]]]:
-    """Columns of (reference, hypothesis, mark), padded to one width, broken into rows."""
+    """Columns of (reference, hypothesis, mark), padded to equal width, wrapped into rows."""
     row: list[tuple[str, str, str]] = []
     used = 0
     for pair in pairs:
@@ -179,7 +180,7 @@ def _pad(word: str, size: int) -> str:
 
 
 def printable(text: str) -> str:
-    """A text with its characters that cannot be shown, control characters too, as escapes."""
+    """A text with unprintable characters, such as control characters, as escapes."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )

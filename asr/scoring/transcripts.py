@@ -1,8 +1,8 @@
-"""Files of transcripts: utterance id → text, in the three forms the field exchanges.
+"""Reading files of transcripts, utterance id → text, in three common formats.
 
-JSONL: objects with `id` and `text` (a manifest, or hypotheses); other keys are passed over.
-Kaldi text: `id word word`. NIST trn: `word word (id)`. The suffix or the caller says which it is;
-the contents are never guessed at.
+JSONL: objects with `id` and `text` (a manifest, or hypotheses); other keys are ignored. Kaldi text:
+`id word word`. NIST trn: `word word (id)`. The suffix or the caller determines the format; it is
+never guessed from the contents.
 """
 
 import enum
@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError
-from asr.files import write_text_atomic
 
 
 class TranscriptFormat(enum.StrEnum):
-    """How a file of transcripts is laid out."""
+    """The format of a file of transcripts."""
 
     JSONL = "jsonl"
     KALDI = "kaldi"
@@ -40,8 +39,8 @@ def read_transcripts(
 ) -> dict[str, str]:
     """Read id → text, in the file's order, as Unicode NFC and stripped.
 
-    A byte-order mark, CRLF and empty lines are tolerated; a text may be empty. The format follows
-    the suffix (.jsonl; .trn; .txt, .text or none for Kaldi) unless it is given. Raises
+    A byte-order mark, CRLF and empty lines are accepted; a text may be empty. The suffix (.jsonl;
+    .trn; .txt, .text or none for Kaldi) determines the format unless it is given. Raises
     ManifestError, with the line number, on a malformed line, a repeated id, or an empty file.
     """
     path = Path(path)
@@ -53,17 +52,16 @@ def read_transcripts(
         key, text = (_nfc(part, where) for part in parse(line, where))
         if key in transcripts:
             raise ManifestError(
-                f"{where}: the id {key!r} stands already on line {first_lines[key]}; ids must be "
-                "unique"
+                f"{where}: the id {key!r} is already on line {first_lines[key]}; ids must be unique"
             )
         transcripts[key], first_lines[key] = text, number
     if not transcripts:
-        raise ManifestError(f"{path}: the file is empty; expected one utterance a line")
+        raise ManifestError(f"{path}: the file is empty; expected one utterance per line")
     return transcripts
 
 
 def read_speakers(path: Path | str) -> dict[str, str]:
-    """Read id → speaker of those lines of a JSONL file that name a `speaker`.
+    """Read id → speaker from the lines of a JSONL file that have a `speaker`.
 
     Raises ManifestError on a malformed line or a speaker that is not text.
     """
@@ -78,22 +76,14 @@ def read_speakers(path: Path | str) -> dict[str, str]:
     return speakers
 
 
-def write_hypotheses(path: Path | str, hypotheses: Mapping[str, str]) -> None:
-    """Write id → text as JSONL, atomically. Raises AsrError if the file cannot be written."""
-    lines = (
-        json.dumps({"id": key, "text": text}, ensure_ascii=False) + "\n"
-        for key, text in hypotheses.items()
-    )
-    write_text_atomic(path, "".join(lines))
-
-
 def _format_of(path: Path) -> TranscriptFormat:
     try:
         return _SUFFIXES[path.suffix.lower()]
     except KeyError:
         raise ManifestError(
-            f"{path}: the suffix {path.suffix!r} does not tell the format; expected .jsonl, .trn, "
-            f"or .txt, .text or none for Kaldi; else name it ({', '.join(TranscriptFormat)})"
+            f"{path}: the suffix {path.suffix!r} does not determine the format; expected .jsonl, "
+            ".trn, or .txt, .text or none for Kaldi; rename the file, or give its format "
+            f"({', '.join(TranscriptFormat)})"
         ) from None
 
 
@@ -104,7 +94,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise ManifestError(
             f"{path}: cannot read the transcripts ({error}); expected a UTF-8 text file"
         ) from error
-    # Not splitlines(): it would also cut a text at U+2028 and other separators inside it.
+    # Not splitlines(), which also splits at U+2028 and other separators that a text may contain.
     for number, line in enumerate(content.split("\n"), start=1):
         if line.strip():
             yield number, line.strip()
@@ -157,7 +147,8 @@ def _parse_trn(line: str, where: str) -> tuple[str, str]:
         raise ManifestError(f"{where}: expected `word word (id)`, found {line[:80]!r}")
     if "{" in match["text"]:
         raise ManifestError(
-            f"{where}: alternatives in braces cannot be scored; write one of them: {line[:80]!r}"
+            f"{where}: alternatives in braces are not supported, found {line[:80]!r}; choose one "
+            "of them"
         )
     return match["id"], match["text"]
 

@@ -1,9 +1,9 @@
-"""Word, character and sentence error rates, joined by utterance id.
+"""Word, character and sentence error rates of utterances joined by id.
 
 Counts come from jiwer's minimal alignment with unit costs (Levenshtein 1966). The number of errors
-is unique; how it splits into substitutions, deletions and insertions is not, and sclite, whose
-costs are 4/3/3, may count otherwise. Words are compared as written, after Unicode NFC and with
-any run of white space as one separator: case and punctuation count.
+is unique, but its split into substitutions, deletions and insertions is not: sclite, whose costs
+are 4/3/3, may count them differently. Words are compared as written, after Unicode NFC and with any
+run of white space as one separator: case and punctuation count.
 """
 
 import logging
@@ -28,7 +28,7 @@ _NAMED_IDS = 5
 
 @dataclass(frozen=True)
 class ErrorCounts:
-    """What separates a hypothesis from its reference, in words or in characters."""
+    """The differences between a hypothesis and its reference, in words or in characters."""
 
     hits: int
     substitutions: int
@@ -46,15 +46,15 @@ class ErrorCounts:
 
     @property
     def rate(self) -> float:
-        """Errors per reference unit; above 1 where insertions abound.
+        """Errors per reference unit; above 1 where there are many insertions.
 
-        Raises ManifestError if the reference is empty: the rate is then undefined, though the
-        insertions still count in a corpus.
+        Raises ManifestError if the reference is empty: its rate is undefined, although its
+        insertions count in the rate of a corpus.
         """
         if self.words == 0:
             raise ManifestError(
                 "the error rate of an empty reference is undefined; score it together with "
-                "utterances that hold words"
+                "utterances that have words"
             )
         return self.errors / self.words
 
@@ -120,8 +120,8 @@ def align(
     """Align every utterance with the hypothesis of the same id, in the order of the references.
 
     Raises ManifestError if there is no reference, or if the two do not name the same utterances.
-    With `missing_as_empty` a reference without hypothesis is taken as all deleted (and logged);
-    that is the fair score of a recogniser that failed on a file.
+    With `missing_as_empty` a reference without a hypothesis counts as deleted, with a warning: the
+    fair score of a recogniser that failed on a file.
     """
     _check_ids(references, hypotheses, missing_as_empty)
     expected = [_canonical(text) for text in references.values()]
@@ -148,20 +148,19 @@ def summarise(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> Score:
-    """Pool aligned utterances into corpus rates; `speakers` (id → speaker) are drawn as wholes.
+    """Pool aligned utterances into corpus rates; with `speakers` (id → speaker) resample those.
 
-    Words written where the reference is empty count as inserted. Such an utterance may be of no
-    speaker. Raises ManifestError if the references hold no word at all, or if a speaker is unknown
-    or the only one.
+    Words in the hypothesis of an empty reference count as insertions; such an utterance needs no
+    speaker. Raises ManifestError if no reference has words, if a speaker is missing, and if there
+    is only one.
     """
     words = sum((utterance.words for utterance in aligned), _NONE)
     characters = sum((utterance.characters for utterance in aligned), _NONE)
     if words.words == 0:
         raise ManifestError(
-            f"none of the {len(aligned)} references holds a word: error rates are undefined "
-            f"(words inserted: {words.insertions}, in "
-            f"{sum(u.words.errors > 0 for u in aligned)} utterances); expected at least one word "
-            "of reference"
+            f"none of the {len(aligned)} references has words: error rates are undefined (words "
+            f"inserted: {words.insertions}, in {sum(u.words.errors > 0 for u in aligned)} "
+            "utterances); expected at least one reference with words"
         )
     return Score(
         wer=words.rate,
@@ -249,12 +248,12 @@ def _check_ids(
     references: Mapping[str, str], hypotheses: Mapping[str, str], missing_as_empty: bool
 ) -> None:
     if not references:
-        raise ManifestError("there is no reference to score against; expected one at least")
+        raise ManifestError("there is no reference to score against; expected at least one")
     missing = [key for key in references if key not in hypotheses]
     extra = [key for key in hypotheses if key not in references]
     if extra or (missing and not missing_as_empty):
         problems = [
-            f"{lack} {len(keys)} of {len(of)} {kind} ({_some(keys)})"
+            f"{lack} {len(keys)} of {len(of)} {kind} ({_first_few(keys)})"
             for keys, of, lack, kind in (
                 (missing, references, "no hypothesis for", "references"),
                 (extra, hypotheses, "no reference for", "hypotheses"),
@@ -269,11 +268,11 @@ def _check_ids(
             "no hypothesis for %d of %d references, which count as all deleted: %s",
             len(missing),
             len(references),
-            _some(missing),
+            _first_few(missing),
         )
 
 
-def _some(keys: Sequence[str]) -> str:
+def _first_few(keys: Sequence[str]) -> str:
     named = ", ".join(repr(key) for key in keys[:_NAMED_IDS])
     return f"{named}, …" if len(keys) > _NAMED_IDS else named
 
@@ -281,19 +280,19 @@ def _some(keys: Sequence[str]) -> str:
 def _groups(
     aligned: Sequence[AlignedUtterance], speakers: Mapping[str, str] | None
 ) -> list[Hashable] | None:
-    """The speaker of each utterance; one in which nobody speaks may stand for itself."""
+    """The speaker of each utterance; one without speech may be a group of its own."""
     if speakers is None:
         return None
     speaking = [utterance.id for utterance in aligned if utterance.words.words]
     unknown = [key for key in speaking if key not in speakers]
     if unknown:
         raise ManifestError(
-            f"no speaker for {len(unknown)} of {len(aligned)} utterances ({_some(unknown)}); "
-            "resampling speakers needs one for each"
+            f"no speaker for {len(unknown)} of {len(aligned)} utterances ({_first_few(unknown)}); "
+            "resampling by speaker needs one for each"
         )
     if len({speakers[key] for key in speaking}) == 1:
         raise ManifestError(
-            f"all utterances are of the speaker {speakers[speaking[0]]!r}; resampling speakers "
-            "needs two at least: resample utterances instead"
+            f"all utterances are by the speaker {speakers[speaking[0]]!r}; resampling by speaker "
+            "needs at least two: resample utterances instead"
         )
     return [speakers.get(utterance.id, (utterance.id,)) for utterance in aligned]

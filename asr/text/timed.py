@@ -1,7 +1,7 @@
-"""Words with their times, and the files that carry them: JSON, CTM, TextGrid.
+"""Words with times, and formats for them: JSON, CTM and TextGrid.
 
-CTM is NIST's line of `recording channel start duration word confidence`; TextGrid is Praat's, one
-tier of words and one of characters.
+CTM is NIST's format, with lines of `recording channel start duration word confidence`; TextGrid is
+Praat's, here with one tier of words and one of characters.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from asr.errors import TextError
 
 @dataclass(frozen=True)
 class Timed:
-    """A piece of text and when it is said; it takes some time."""
+    """A piece of text and when it is spoken; its duration is above 0."""
 
     text: str
     start_seconds: float
@@ -25,28 +25,28 @@ class Timed:
 
 @dataclass(frozen=True)
 class TimedWord(Timed):
-    """A word, when it is said, and how surely."""
+    """A word, when it is spoken, and its confidence."""
 
     confidence: float | None = None
-    """From 0 to 1; what it means, whoever made it says."""
+    """From 0 to 1; its meaning depends on where the word comes from."""
     characters: tuple[Timed, ...] = ()
-    """Side by side from the word's start to its end."""
+    """Without gaps from the start of the word to its end."""
 
 
 def words_json(words: Sequence[TimedWord]) -> list[dict[str, Any]]:
     """The words as plain JSON values; times in seconds, to the microsecond."""
-    entries = []
+    items = []
     for word in words:
-        entry: dict[str, Any] = {"word": word.text, **_times_json(word)}
+        item: dict[str, Any] = {"word": word.text, **_times_json(word)}
         if word.confidence is not None:
-            entry["confidence"] = round(word.confidence, 6)
+            item["confidence"] = round(word.confidence, 6)
         if word.characters:
-            entry["characters"] = [
+            item["characters"] = [
                 {"character": character.text, **_times_json(character)}
                 for character in word.characters
             ]
-        entries.append(entry)
-    return entries
+        items.append(item)
+    return items
 
 
 def _times_json(span: Timed) -> dict[str, float]:
@@ -54,11 +54,14 @@ def _times_json(span: Timed) -> dict[str, float]:
 
 
 def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
-    """A line a word, to the millisecond. Raises TextError on a name that CTM cannot carry."""
+    """One line per word, to the millisecond.
+
+    Raises TextError on a recording name that is not possible in CTM.
+    """
     if not recording or recording.split() != [recording] or recording.startswith(";;"):
         raise TextError(
-            f"{recording!r} cannot name a recording in CTM, whose fields are parted by spaces and "
-            "whose comments begin with ;;; rename it, or choose another format"
+            f"{recording!r} cannot be the name of a recording in CTM: expected one without spaces "
+            "that does not begin with the comment sign ;;; rename it, or choose another format"
         )
     lines = []
     for word in words:
@@ -69,13 +72,13 @@ def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
 
 
 def render_textgrid(words: Sequence[TimedWord], duration_seconds: float) -> str:
-    """The tiers `words` and `characters`; the time between is filled with empty intervals."""
+    """The tiers `words` and `characters`, with empty intervals between them."""
     characters = [character for word in words for character in word.characters]
     extent = ["xmin = 0", f"xmax = {_exact(duration_seconds)}"]
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", *extent]
     lines += ["tiers? <exists>", "size = 2", "item []:"]
     for number, (name, spans) in enumerate([("words", words), ("characters", characters)], 1):
-        intervals = list(_covering(spans, duration_seconds))
+        intervals = list(_fill_gaps(spans, duration_seconds))
         header = ['class = "IntervalTier"', f'name = "{name}"', *extent]
         header += [f"intervals: size = {len(intervals)}"]
         lines += [f"    item [{number}]:", *(f"        {line}" for line in header)]
@@ -90,8 +93,8 @@ def render_textgrid(words: Sequence[TimedWord], duration_seconds: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _covering(spans: Sequence[Timed], duration_seconds: float) -> Iterator[Timed]:
-    """The spans, and empty ones wherever there is none, from 0 to the end."""
+def _fill_gaps(spans: Sequence[Timed], duration_seconds: float) -> Iterator[Timed]:
+    """The spans, with empty ones in all gaps from 0 to the end."""
     reached = 0.0
     for span in spans:
         if span.start_seconds > reached:
@@ -103,5 +106,5 @@ def _covering(spans: Sequence[Timed], duration_seconds: float) -> Iterator[Timed
 
 
 def _exact(seconds: float) -> str:
-    """Neighbours must meet exactly, so that nothing is rounded."""
+    """All digits: where one interval ends the next must begin exactly."""
     return format(seconds, ".17g")

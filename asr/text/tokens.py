@@ -13,7 +13,7 @@ BLANK = 0
 class TokenTable:
     """Characters in sorted order; token i is `characters[i - 1]`, token 0 is the blank.
 
-    A space is an ordinary character: it is how words are kept apart.
+    The space between words is an ordinary character.
     """
 
     characters: tuple[str, ...]
@@ -30,14 +30,14 @@ class TokenTable:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> "TokenTable":
-        """The table of every character that occurs in the transcripts."""
+        """The table of all characters of the transcripts. Raises TextError if there are none."""
         characters = sorted({c for text in texts for c in unicodedata.normalize("NFC", text)})
         if not characters:
-            raise TextError("tokens: every transcript is empty; there is nothing to learn to write")
+            raise TextError("tokens: every transcript is empty; expected at least one with text")
         return cls(tuple(characters))
 
     def __len__(self) -> int:
-        """C: the characters and the blank."""
+        """C: the number of characters, and the blank."""
         return len(self.characters) + 1
 
     @property
@@ -57,11 +57,11 @@ class TokenTable:
         return [self._index[character] for character in text]
 
     def unknown(self, text: str) -> list[str]:
-        """The distinct characters of a transcript that the table lacks, sorted."""
+        """The distinct characters of a transcript that are not in the table, sorted."""
         return sorted(set(unicodedata.normalize("NFC", text)) - self._index.keys())
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of a label sequence (no blanks), words parted by single spaces."""
+        """The text of a label sequence (no blanks), words separated by single spaces."""
         assert BLANK not in tokens
         return " ".join("".join(self.characters[token - 1] for token in tokens).split())
 

@@ -1,4 +1,4 @@
-"""`asr score` as a user runs it."""
+"""The `asr score` command."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def test_a_named_format_overrides_the_suffix(corpus: Path) -> None:
     strange = (corpus / "hypotheses.trn").rename(corpus / "hypotheses.out")
     refused = run(corpus / "references.jsonl", strange)
     assert refused.returncode == 1
-    assert "the suffix '.out' does not tell the format" in refused.stderr
+    assert "the suffix '.out' does not determine the format" in refused.stderr
     assert refused.stdout == ""
     done = run(corpus / "references.jsonl", strange, "--format_hypothesis", "trn")
     assert (done.returncode, done.stderr) == (0, "")
@@ -77,7 +77,7 @@ def test_a_missing_hypothesis_is_an_error_unless_allowed(corpus: Path) -> None:
 def test_speakers_are_asked_of_a_manifest_only(corpus: Path) -> None:
     done = run(corpus / "hypotheses.trn", corpus / "baseline.txt", "--by_speaker")
     assert done.returncode == 1
-    assert "--by_speaker needs references that name speakers" in done.stderr
+    assert "--by_speaker needs references with speakers" in done.stderr
 
 
 def test_usage_errors_exit_with_two(corpus: Path) -> None:

@@ -209,7 +209,7 @@ def test_words_the_recogniser_cannot_write_are_left_out_aloud(
     path.write_bytes(edited("STOP", "st\xf6p"))
     outcome = asr_command("transcribe", CHECKPOINT, SAMPLE.audio_filepath, "--lm", path)
     assert (outcome.code, outcome.stdout) == (0, "YES\n")
-    assert "1 of 2 words have characters that the recogniser cannot write" in outcome.stderr
+    assert "1 of 2 words have characters that the recogniser does not have" in outcome.stderr
 
 
 def test_a_rule_that_nothing_uses_is_named(asr_command: Command, tmp_path: Path) -> None:
@@ -276,9 +276,9 @@ def test_without_words_evaluate_counts_what_is_written(
 ) -> None:
     outcome = asr_command("evaluate", CHECKPOINT, manifest(tmp_path, "", " "))
     assert outcome.code == 0, outcome.stderr
-    assert outcome.stdout.startswith("no error rate: none of the 2 references holds a word\n")
-    assert "nonspeech: 2 utterances say nothing" in outcome.stdout
-    assert "something was written in 2 of them: 2 words" in outcome.stdout
+    assert outcome.stdout.startswith("no error rate: none of the 2 references has words\n")
+    assert "nonspeech: 2 utterances without speech" in outcome.stdout
+    assert "of which 2 got words: 2 in all" in outcome.stdout
 
 
 def test_one_utterance_is_enough_to_tune_on(asr_command: Command, tmp_path: Path) -> None:
@@ -292,9 +292,9 @@ def test_one_utterance_is_enough_to_tune_on(asr_command: Command, tmp_path: Path
     [
         ("", (), 1, "the text has no words; expected at least one sentence"),
         ("\n\n \n", (), 1, "the text has no words; expected at least one sentence"),
-        ("A\n", ("--prune", "0,2,1"), 1, "prune: expected up to 3 counts (the order)"),
-        ("A\n", ("--prune=-1",), 1, "prune: expected up to 3 counts (the order)"),
-        ("A\n", ("--prune", "some"), 2, "expected counts parted by commas"),
+        ("A\n", ("--prune", "0,2,1"), 2, "prune: expected up to 3 counts (the order)"),
+        ("A\n", ("--prune=-1",), 2, "prune: expected up to 3 counts (the order)"),
+        ("A\n", ("--prune", "some"), 2, "expected counts separated by commas"),
         ("A\n", ("--order", "0"), 2, "'--order'"),
         ("A B\nB A\n", ("--order", "20"), 0, ""),
         ("A B\nB A\n", ("--order", "21"), 2, "'--order'"),

@@ -54,7 +54,7 @@ def test_ctm() -> None:
         "monday 1 0.800 0.200 & 0.9000\n"
         "monday 1 3661.000 0.500 LATER 0.9000\n"
     )
-    with pytest.raises(TextError, match="cannot name a recording in CTM"):
+    with pytest.raises(TextError, match="cannot be the name of a recording in CTM"):
         render(Path("on monday.wav"), TWO_CAPTIONS, OutputFormat.CTM)
 
 

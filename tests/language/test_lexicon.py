@@ -56,7 +56,7 @@ def test_the_marks_are_no_words() -> None:
 
 def test_a_model_of_marks_alone_is_refused() -> None:
     model = replace(tiny_model([["a"]], 1), words=("</s>", "<s>", "<unk>"))
-    with pytest.raises(TextError, match="language model: has no words but its marks"):
+    with pytest.raises(TextError, match="language model: has only special words"):
         build_lexicon(model, TABLE)
 
 

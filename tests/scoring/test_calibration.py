@@ -145,7 +145,7 @@ def test_impossible_maps_are_refused(slope: float, offset: float) -> None:
 @pytest.mark.parametrize(
     ("confidences", "correct", "message"),
     [
-        ([], [], "a word at least; found 0 for 0"),
+        ([], [], "at least one word; found 0 for 0"),
         ([0.5], [True, False], "found 1 for 2 words"),
         ([[0.5]], [[True]], "one for each word"),
         ([1.1], [True], "from 0 to 1"),

@@ -147,8 +147,8 @@ def test_what_is_written_where_nothing_is_said_is_an_error_and_is_counted(
     assert found["insertions"] >= words
     assert found["words"] == sum(len(utterance.text.split()) for utterance in utterances[3:12])
     assert found["wer"] == errors / found["words"]
-    assert "nonspeech: 5 utterances say nothing" in outcome.stdout
-    assert f"something was written in 3 of them: {words} words, " in outcome.stdout
+    assert "nonspeech: 5 utterances without speech" in outcome.stdout
+    assert f"of which 3 got words: {words} in all, " in outcome.stdout
     scored = asr_command("score", manifest, heard, "--json", tmp_path / "scored.json")
     assert scored.code == 0, scored.stderr
     again = json.loads((tmp_path / "scored.json").read_text())
@@ -167,7 +167,7 @@ def test_without_any_word_there_is_no_rate_but_what_was_written(
     )
     assert outcome.code == 0, outcome.stderr
     lines = outcome.stdout.splitlines()
-    assert lines[0] == "no error rate: none of the 4 references holds a word"
+    assert lines[0] == "no error rate: none of the 4 references has words"
     assert any(line.startswith("Insertions (") for line in lines)
     found = json.loads(figures.read_text())
     assert all(found[name] is None for name in ("wer", "cer", "ser", "wer_interval", "words"))
