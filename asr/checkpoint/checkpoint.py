@@ -1,9 +1,10 @@
 """A checkpoint folder: all that is needed to use a model, and where it came from.
 
-`config.json` (features, encoder, tokens, origin, hashes), `model.safetensors` (weights alone:
-nothing in the folder can run code), `metrics.json` and `README.md` (rendered from the others, and
-the one file that is not hashed). `config.json` holds the SHA-256 of the weights and of the metrics,
-and is sealed with its own. The hashes find damage and careless edits; they are no signature.
+`config.json` (features, encoder, tokens, provenance, hashes), `model.safetensors` (weights only:
+nothing in the folder can run code), `metrics.json`, and `README.md`, which is rendered from the
+others and is the only one that is not hashed; where decoding was tuned with a language model also
+`lm.arpa.gz`. `config.json` holds the SHA-256 of the weights, of the metrics and of itself. The
+hashes find damage and careless edits; they are not a signature.
 
 A save is one step (`asr.files.write_files_atomic`): a kill or a full disk at any point leaves the
 old checkpoint or the new one, whole. Other files in the folder are left alone.
@@ -24,14 +25,15 @@ from torch import Tensor
 
 from asr.checkpoint.integrity import (
     check_digest,
+    check_own_digest,
     check_schema,
     check_version,
+    json_with_digest,
     parse_object,
-    seal,
-    verify_seal,
 )
 from asr.checkpoint.model_card import render_card, render_text
-from asr.checkpoint.registry import find_checkpoint, writable_checkpoint
+from asr.checkpoint.registry import find_checkpoint, shipped_checkpoints, writable_checkpoint
+from asr.decode.decoder import TUNED
 from asr.errors import AsrError, CheckpointError
 from asr.files import (
     encode_utf8,
@@ -95,16 +97,19 @@ def save_checkpoint(
     notes: str = "",
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a checkpoint folder, or replace the one that is there, in one step.
+    """Write a checkpoint folder, or replace the one that is there, atomically.
 
-    `tokens` leaves the blank out. `training` says what the model learned from and how; its
-    `licence`, if given, goes on the model card. `metrics` maps the name of a test set to its
-    figures (rates as fractions) and, if wanted, the `command` that gives them. Floating-point
-    weights are stored as `dtype`: float32, or float16 or bfloat16 for half the size.
+    `tokens` leaves the blank out. `training` states the training data and the settings; the model
+    card also shows its optional `licence`, `language` (a BCP 47 tag) and `commands` (a list: how
+    to make the checkpoint from the raw data). `metrics` maps the name of a test set to its figures
+    (`wer`, `cer` or `ser` as fractions, `wer_interval` and so on) and to the `command` that prints
+    them. Floating-point weights are stored as `dtype`: float32, or float16 or bfloat16 for half
+    the size.
 
     Raises CheckpointError if a weight is not finite or does not fit `dtype`, if a value is of the
-    wrong type or a file grows too large to be read again, or if the folder holds someone else's
-    files by these names; AsrError if it cannot be written, or on a value that JSON cannot carry.
+    wrong type or a file would be too large to be read again, or if the folder holds files by these
+    names that are not a checkpoint's; AsrError if it cannot be written, or on a value that JSON
+    cannot represent.
     """
     folder = Path(folder)
     stored = {name: _to_stored(name, tensor, dtype) for name, tensor in weights.items()}
@@ -131,19 +136,19 @@ def save_checkpoint(
         "files": {name: _record(content) for name, content in files.items()},
     }
     check_schema(folder / CONFIG, config, _SCHEMA)
-    _write(folder, files | _described(folder, config, metrics))
+    _write(folder, files | _card_and_config(folder, config, metrics))
 
 
 def update_metrics(
     folder: Path | str, metrics: dict[str, Any], language_model: bytes | None = None
 ) -> None:
-    """Replace the metrics of a checkpoint and render its card, in one step.
+    """Replace the metrics of a checkpoint and render its card, atomically.
 
     `language_model`, the content of a gzip-compressed ARPA file, becomes the checkpoint's own in
     the same step.
 
-    Raises CheckpointError if the folder is no sound checkpoint, or if a shipped one is meant by its
-    name; AsrError if it cannot be written.
+    Raises CheckpointError if the folder is not a valid checkpoint or is a shipped one given by its
+    name, AsrError if it cannot be written.
     """
     folder = writable_checkpoint(folder)
     config = _read_config(folder)
@@ -152,7 +157,7 @@ def update_metrics(
     files = {METRICS: content}
     if language_model is not None:
         files[LANGUAGE_MODEL] = language_model
-    _write(folder, files | _described(folder, config, metrics))
+    _write(folder, files | _card_and_config(folder, config, metrics))
 
 
 def load_checkpoint(name_or_path: Path | str) -> Checkpoint:
@@ -165,8 +170,8 @@ def load_checkpoint(name_or_path: Path | str) -> Checkpoint:
     config = _read_config(folder)
     if not is_committed(folder):
         _log.warning(
-            "%s: the last save was stopped when it was complete but not yet in place; it is read "
-            "from where it is, and the next save puts it in place",
+            "%s: the last save was interrupted after it was complete but before its files were in "
+            "place; they are read from where they are, and the next save puts it in place",
             folder,
         )
     metrics = parse_object(
@@ -184,19 +189,19 @@ def load_checkpoint(name_or_path: Path | str) -> Checkpoint:
         if not torch.isfinite(weights[name]).all():
             raise CheckpointError(
                 f"{folder / WEIGHTS}: the weight {name!r} holds NaN or infinity; the training that "
-                "wrote it had diverged: use another checkpoint"
+                "wrote it had diverged; use another checkpoint"
             )
     return Checkpoint(config, weights, metrics, folder)
 
 
-def describe(bundle: Checkpoint) -> str:
-    """Results, architecture, features, tokens, training, origin, sizes and hashes as text.
+def describe(checkpoint: Checkpoint) -> str:
+    """Results, architecture, features, tokens, training, source, sizes and hashes as text.
 
-    Raises CheckpointError on settings nested so deeply that no program of ours wrote them.
+    Raises CheckpointError on settings nested so deeply that this package cannot have written them.
     """
-    name = str(bundle.folder) if bundle.folder else "checkpoint"
+    name = str(checkpoint.folder) if checkpoint.folder else "checkpoint"
     try:
-        return render_text(name, bundle.config, bundle.metrics)
+        return render_text(name, checkpoint.config, checkpoint.metrics)
     except RecursionError as error:
         raise CheckpointError(f"{name}: settings or metrics are nested too deeply") from error
 
@@ -224,12 +229,23 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _described(
+def _card_and_config(
     folder: Path, config: dict[str, Any], metrics: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """The card and the sealed `config.json`."""
-    card = render_card(folder.resolve().name, config, metrics)
-    return {CARD: encode_utf8(card, folder / CARD), CONFIG: seal(config, folder / CONFIG)}
+    """The model card, and `config.json` with its digest."""
+    shipped = {path.resolve(): name for name, path in shipped_checkpoints().items()}
+    tuned = metrics.get(TUNED)
+    card = render_card(
+        folder.resolve().name,
+        config,
+        metrics,
+        reference=shipped.get(folder.resolve(), "PATH_TO_THIS_FOLDER"),
+        lm=LANGUAGE_MODEL if isinstance(tuned, Mapping) and LANGUAGE_MODEL in tuned else None,
+    )
+    return {
+        CARD: encode_utf8(card, folder / CARD),
+        CONFIG: json_with_digest(config, folder / CONFIG),
+    }
 
 
 def _record(content: bytes) -> dict[str, Any]:
@@ -244,12 +260,12 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
                 f"{folder / name}: {len(content)} bytes would not be read again (at most {limit}), "
                 "so nothing was saved; keep less in it"
             )
-    _refuse_foreign(folder)
+    _refuse_unrelated_files(folder)
     write_files_atomic(folder, files)
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Never overwrite, say, a project's own README.md."""
+def _refuse_unrelated_files(folder: Path) -> None:
+    """Raise CheckpointError rather than overwrite, say, a project's own README.md."""
     names = (CARD, METRICS, WEIGHTS, CONFIG)
     try:
         present = [name for name in names if (folder / name).exists()]
@@ -279,19 +295,19 @@ def _read_config(folder: Path) -> dict[str, Any]:
     check_version(path, config, FORMAT_VERSION)
     check_schema(path, config, _SCHEMA)
     if not all(isinstance(token, str) for token in config["tokens"]):
-        raise CheckpointError(f"{path}: 'tokens' holds something other than text")
-    verify_seal(path, content, config)
+        raise CheckpointError(f"{path}: expected 'tokens' to hold only text")
+    check_own_digest(path, content, config)
     return config
 
 
 def _read_recorded(folder: Path, name: str, config: dict[str, Any], limit: int) -> bytes:
-    """Read a file that `config.json` vouches for."""
+    """Read a file and check it against its size and SHA-256 in `config.json`."""
     record = config["files"][name]
     content = _read(folder, name, min(limit, max(record["bytes"], 0)))
     if len(content) != record["bytes"]:
         raise CheckpointError(
             f"{folder / name}: expected {record['bytes']} bytes, found {len(content)}; the file is "
-            "truncated or of another checkpoint: copy the checkpoint again"
+            "truncated or from another checkpoint: copy the checkpoint again"
         )
     check_digest(folder / name, content, record["sha256"])
     return content

@@ -1,6 +1,6 @@
-"""JSON files that show whether they are as they were written.
+"""JSON files with a digest of themselves, and checks of what is read from a checkpoint.
 
-A sealed file holds its own SHA-256, taken with that value left empty, as the value of its second
+Such a file holds its own SHA-256, taken with that value left empty, as the value of its second
 key, `sha256`, after `format_version`.
 """
 
@@ -13,26 +13,29 @@ from asr.errors import AsrError, CheckpointError
 from asr.files import encode_utf8, json_text, sha256_of
 
 
-def seal(value: dict[str, Any], path: Path) -> bytes:
-    """The bytes of the sealed JSON file `path`. Raises AsrError on what JSON cannot carry."""
+def json_with_digest(value: dict[str, Any], path: Path) -> bytes:
+    """The content of the JSON file `path`, with its own SHA-256.
+
+    Raises AsrError on a value that JSON cannot represent.
+    """
     assert list(value)[:2] == ["format_version", "sha256"]
     blank = encode_utf8(json_text(value | {"sha256": ""}, path), path)
     filled = f'"sha256": "{hashlib.sha256(blank).hexdigest()}"'.encode()
     return blank.replace(b'"sha256": ""', filled, 1)
 
 
-def verify_seal(path: Path, content: bytes, value: dict[str, Any]) -> None:
-    """Raise CheckpointError unless `content`, parsed as `value`, is as `seal` left it."""
+def check_own_digest(path: Path, content: bytes, value: dict[str, Any]) -> None:
+    """Raise CheckpointError unless `content`, parsed as `value`, has the digest that it states."""
     digest = value["sha256"].encode(errors="replace")
     check_digest(path, content.replace(digest, b"", 1), value["sha256"])
 
 
 def check_version(path: Path, value: dict[str, Any], newest: int) -> None:
-    """Raise CheckpointError if what stands in the file `path` is of a format after `newest`."""
+    """Raise CheckpointError if the file `path` has a format version after `newest`."""
     version = value.get("format_version")
     if isinstance(version, int) and version > newest:
         raise CheckpointError(
-            f"{path}: format version {version}; this program reads up to {newest}: upgrade asr"
+            f"{path}: expected a format version up to {newest}, found {version}; upgrade asr"
         )
 
 
@@ -70,20 +73,21 @@ def parse_object(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def check_schema(path: Path, section: Any, schema: Any, name: str = "") -> None:
-    """Hold a section against a schema: a type, or a dictionary with a schema for each key.
+    """Check a section against a schema: a type, or a dictionary with a schema for each key.
 
     Raises CheckpointError on a missing or unknown key, or a value of another type.
     """
     if not isinstance(schema, dict):
         if not isinstance(section, schema) or isinstance(section, bool):
-            raise CheckpointError(f"{path}: {name!r} has the wrong type: {section!r:.80}")
+            expected = getattr(schema, "__name__", schema)
+            raise CheckpointError(f"{path}: expected {name!r} as {expected}, found {section!r:.80}")
         return
     if not isinstance(section, dict):
-        raise CheckpointError(f"{path}: {name!r} should be an object, found {section!r:.80}")
+        raise CheckpointError(f"{path}: expected {name!r} as an object, found {section!r:.80}")
     parent = f"{name}." if name else ""
     found = {"missing": schema.keys() - section, "unknown": section.keys() - schema}
     for problem, keys in found.items():
