@@ -21,7 +21,8 @@ def small_model() -> nn.Linear:
 def loss_of(model: nn.Linear, scale: float = 1.0) -> Tensor:
     """Its gradient is 3, -4 times `scale` for the biases, and 0 for the weights."""
     output = model(torch.zeros(1, 3))
-    return scale * (3 * output[0, 0] - 4 * output[0, 1])
+    loss: Tensor = scale * (3 * output[0, 0] - 4 * output[0, 1])
+    return loss
 
 
 def test_an_update_returns_the_norm_before_clipping_and_changes_the_weights() -> None:

@@ -24,7 +24,7 @@ def test_figures_are_those_of_the_transcripts_that_are_written(
     run, _ = prepare(micro, tmp_path, CPU, Group(), resume=False)
     metrics = validate(run, epoch=4)
     assert not run.model.training
-    hypotheses = {}
+    hypotheses: dict[str, str] = {}
     with torch.no_grad():
         for batch in run.dev_loader:
             found = greedy_search_batch(*run.model(batch.features, batch.feature_lengths))
