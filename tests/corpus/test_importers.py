@@ -1,42 +1,25 @@
 """Corpora in the layouts of other tools, and the one that comes as a Kaldi folder."""
 
-import gzip
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import soundfile
 import torch
 
 from asr.corpus.importers import Columns, read_csv, read_kaldi, read_librispeech
-from asr.corpus.lhotse import read_lhotse
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import AudioError, ManifestError
 from asr.signal import audio
 from recipes.speechocean762 import prepare
+from tests.corpus.test_lhotse import CUT, cuts
 from tests.support import Command
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    """Two utterances of one speaker, in `train/`, beside their recordings."""
-    train = tmp_path / "train"
-    train.mkdir()
-    for name, samples in (("a", 800), ("b", 1600)):
-        audio.write(tmp_path / "wav" / f"{name}.wav", torch.zeros(samples), 16_000)
-    (train / "wav.scp").write_text("b wav/b.wav\na\twav/a.wav\n\n")
-    (train / "text").write_text("a  IT'S ONE \nb TWO THREE\n")
-    (train / "utt2spk").write_text("a ann\nb ann\n")
-    return tmp_path
 
 
 @pytest.fixture(autouse=True)
 def wav_folder(tmp_path: Path) -> None:
-    (tmp_path / "wav").mkdir()
+    (tmp_path / "wav").mkdir(exist_ok=True)
 
 
 def test_utterances_stand_in_the_order_of_wav_scp(corpus: Path) -> None:
@@ -250,119 +233,6 @@ def test_malformed_tables_are_refused(corpus: Path, content: bytes, message: str
     path.write_bytes(content)
     with pytest.raises(ManifestError, match=message):
         read_csv(path, Columns("path", "sentence"), corpus / "wav")
-
-
-# Lhotse
-
-CUT: dict[str, Any] = {  # as Lhotse 1.33 writes it
-    "id": "c1",
-    "start": 0.0,
-    "duration": 0.1,
-    "channel": 0,
-    "supervisions": [
-        {
-            **{"id": "s1", "recording_id": "r1", "start": 0, "duration": 0.1, "channel": 0},
-            **{"text": "GO", "language": "en", "speaker": "ann"},
-        }
-    ],
-    "recording": {
-        "id": "r1",
-        "sources": [{"type": "file", "channels": [0], "source": "wav/b.wav"}],
-        **{"sampling_rate": 16000, "num_samples": 1600, "duration": 0.1, "channel_ids": [0]},
-    },
-    "type": "MonoCut",
-}
-
-
-def changed(**changes: Any) -> dict[str, Any]:
-    """A cut with other values; `recording__sources__0__type` names a place deep inside."""
-    cut = json.loads(json.dumps(CUT))
-    for key, value in changes.items():
-        *path, last = [int(name) if name.isdigit() else name for name in key.split("__")]
-        place = cut
-        for name in path:
-            place = place[name]
-        place[last] = value
-    return dict(cut)
-
-
-def cuts(folder: Path, *entries: object) -> Path:
-    path = folder / "cuts.jsonl.gz"
-    lines = "\n".join(json.dumps(entry) for entry in entries)
-    path.write_bytes(gzip.compress(f"{lines}\n\n".encode()))
-    return path
-
-
-def test_cuts_are_read(corpus: Path) -> None:
-    part = changed(id="c2", start=0.025, duration=0.05, supervisions__0__duration=0.05)
-    nameless = changed(id="c3", custom={"snr": 3}, features={"type": "fbank"})
-    del nameless["supervisions"][0]["speaker"]
-    head = changed(id="c4", duration=0.05, supervisions__0__duration=0.04)
-
-    utterances = read_lhotse(cuts(corpus, CUT, part, nameless, head), corpus)
-
-    path = corpus / "wav" / "b.wav"
-    assert utterances == [
-        Utterance("c1", path, 0.1, "GO", "ann"),
-        Utterance("c2", path, 0.05, "GO", "ann", offset=0.025),
-        Utterance("c3", path, 0.1, "GO"),
-        Utterance("c4", path, 0.05, "GO", "ann", offset=0.0),
-    ]
-    (corpus / "cuts.jsonl").write_text(json.dumps(CUT))
-    assert read_lhotse(corpus / "cuts.jsonl", corpus) == utterances[:1]
-
-
-SUPERVISION = CUT["supervisions"][0]
-
-
-@pytest.mark.parametrize(
-    ("cut", "message"),
-    [
-        (changed(type="MixedCut"), "expected 'type' to be 'MonoCut', found 'MixedCut'"),
-        ([CUT], "expected 'type' to be 'MonoCut'"),
-        (3, "expected 'type' to be 'MonoCut'"),
-        (changed(supervisions=[]), "expected one object in 'supervisions', found 0"),
-        (changed(supervisions=[SUPERVISION] * 2), "in 'supervisions', found 2"),
-        (changed(supervisions=[3]), "expected one object in 'supervisions'"),
-        (changed(supervisions=None), "expected 'supervisions' with a list, found None"),
-        (changed(supervisions__0__text=None), "expected 'text' with a str, found None"),
-        (changed(supervisions__0__speaker=3), "expected 'speaker' with a str, found 3"),
-        (changed(supervisions__0__start=-0.01), "expected a supervision within"),
-        (changed(supervisions__0__duration=0.2), "its text has more than the audio"),
-        (changed(recording=None), "expected 'recording' with a dict, found None"),
-        (
-            changed(recording__transforms=[{"name": "Speed"}]),
-            "an unmodified recording, found .*Spe",
-        ),
-        (changed(recording__sources=[]), "expected one object in 'sources', found 0"),
-        (changed(recording__sources__0__type="command"), "to be 'file', found 'command'"),
-        (changed(recording__sources__0__type="url"), "to be 'file', found 'url'"),
-        (changed(recording__sources__0__channels=[0, 1]), r"to be \[0\], found \[0, 1\]"),
-        (changed(recording__sources__0__source="wav/two.wav"), "one channel, found 2 in"),
-        (changed(start=0.05), r"a cut of the 0\.100 s of .*found 0\.05 s to"),
-        (changed(start=True), "expected a number of seconds in 'start', found True"),
-        (changed(duration="1"), "expected a number of seconds in 'duration', found '1'"),
-        (changed(id=7), "expected 'id' with a str, found 7"),
-    ],
-)
-def test_cuts_that_a_manifest_cannot_express_are_refused(
-    corpus: Path, cut: Any, message: str
-) -> None:
-    soundfile.write(corpus / "wav" / "two.wav", torch.zeros(1600, 2).numpy(), 16_000)
-    path = cuts(corpus, CUT, cut)
-
-    with pytest.raises(ManifestError, match=message) as error:
-        read_lhotse(path, corpus)
-    assert str(error.value).startswith(f"{path}, line 2: ")
-
-
-@pytest.mark.parametrize(
-    "content", [b"{}", gzip.compress(b"{", mtime=0), gzip.compress(b"{}" * 99, mtime=0)[:-9]]
-)
-def test_files_that_hold_no_cuts_are_refused(corpus: Path, content: bytes) -> None:
-    (corpus / "cuts.jsonl.gz").write_bytes(content)
-    with pytest.raises(ManifestError, match=r"cannot read it .*expected a file of Lhotse cuts"):
-        read_lhotse(corpus / "cuts.jsonl.gz", corpus)
 
 
 # The command

@@ -1,0 +1,154 @@
+"""Files whose declared length does not agree with their content are refused, others read."""
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr.errors import AudioError
+from asr.signal.audio import Limits, probe, read
+from tests.signal.test_audio_file import COMPRESSED, RATE, UNCOMPRESSED, encode, noise, wav
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.97])
+@pytest.mark.parametrize(("container", "subtype"), UNCOMPRESSED)
+def test_truncated_uncompressed_files(
+    refused: Callable[[bytes, str], None], container: str, subtype: str, fraction: float
+) -> None:
+    whole = encode(container, subtype)
+    unit = r"\d+ compressed blocks" if subtype in ("IMA_ADPCM", "GSM610") else "32000 frames"
+    unit = r"\d+ bytes" if (container, subtype) == ("AIFF", "FLOAT") else unit
+    refused(whole[: int(len(whole) * fraction)], rf"expected {unit}.*, found \d+ in the file's")
+
+
+def test_the_counts_of_a_truncated_file(refused: Callable[[bytes, str], None]) -> None:
+    refused(wav(1000)[:-501], r"expected 1000 frames.*, found 749 in the file's 1543 bytes")
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.97])
+@pytest.mark.parametrize(("container", "subtype"), COMPRESSED)
+def test_truncated_compressed_files(
+    refused: Callable[[bytes, str], None], container: str, subtype: str, fraction: float
+) -> None:
+    whole = encode(container, subtype)
+    refused(whole[: int(len(whole) * fraction)], "truncated")
+
+
+@pytest.mark.parametrize("riff_bytes", [0, 1, 36, 2**31, 2**32 - 1])
+def test_the_length_of_the_riff_chunk_does_not_matter(tmp_path: Path, riff_bytes: int) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(100, riff_bytes=riff_bytes))
+    assert (read(path)[0] * 32768).tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("stated", [0xFFFFFFFF, 0x7FFFF000])
+def test_a_streamed_wav_is_read_and_the_doubt_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, stated: int
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(100, data_bytes=stated))
+    assert len(read(path)[0]) == 100
+    assert "does not state a length" in caplog.text
+
+
+def test_headers_without_a_count(tmp_path: Path) -> None:
+    au = bytearray(encode("AU", "PCM_16", 1000))
+    au[8:12] = b"\xff" * 4
+    sphere = encode("NIST", "PCM_16", 1000)
+    uncounted = sphere.replace(b"sample_count -i 1000\n", b"end_head\n;;;;;;;;;;;\n")
+    for data in (bytes(au), uncounted):
+        (tmp_path / "a.wav").write_bytes(data)
+        np.testing.assert_allclose(read(tmp_path / "a.wav")[0].numpy(), noise(1000), atol=2**-15)
+
+
+def test_other_chunks_and_trailing_bytes_are_passed_over(tmp_path: Path) -> None:
+    whole = wav(100)
+    odd = struct.pack("<4sI", b"LIST", 3) + b"abc\0"
+    (tmp_path / "a.wav").write_bytes(whole[:36] + odd + whole[36:] + odd)
+    assert (read(tmp_path / "a.wav")[0] * 32768).tolist() == list(range(100))
+
+
+def test_a_big_endian_wav(tmp_path: Path) -> None:
+    form = struct.pack(">HHIIHH", 1, 1, RATE, RATE * 2, 2, 16)
+    head = b"RIFX" + struct.pack(">I4s4sI", 44, b"WAVE", b"fmt ", 16) + form
+    (tmp_path / "a.wav").write_bytes(head + struct.pack(">4sI4h", b"data", 8, 1, 2, 3, 4))
+    assert (read(tmp_path / "a.wav")[0] * 32768).tolist() == [1, 2, 3, 4]
+    (tmp_path / "a.wav").write_bytes(head + struct.pack(">4sI4h", b"data", 80, 1, 2, 3, 4))
+    with pytest.raises(AudioError, match="expected 40 frames"):
+        read(tmp_path / "a.wav")
+
+
+def test_counts_in_sphere_and_aiff_headers(refused: Callable[[bytes, str], None]) -> None:
+    sphere = encode("NIST", "PCM_16")
+    refused(sphere.replace(b"sample_count -i 32000", b"sample_count -i 99999"), "99999 frames")
+    shorten = sphere.replace(b"s3 pcm\n", b"s26 pcm,embedded-shorten-v2.00\n", 1)
+    refused(shorten, "something else")
+    aiff = bytearray(encode("AIFF", "PCM_16"))
+    frames_at = aiff.index(b"COMM") + 10
+    aiff[frames_at : frames_at + 4] = struct.pack(">I", 2**31)
+    refused(bytes(aiff), "2147483648 frames")
+
+
+def flac_with_count(count: int) -> bytes:
+    """A FLAC of 32000 frames whose STREAMINFO (36 bits from byte 21.5 on) states another count."""
+    flac = bytearray(encode("FLAC", "PCM_16"))
+    flac[21] = flac[21] & 0xF0 | count >> 32
+    flac[22:26] = struct.pack(">I", count & 0xFFFFFFFF)
+    return bytes(flac)
+
+
+def test_a_flac_that_declares_too_much(refused: Callable[[bytes, str], None]) -> None:
+    refused(flac_with_count(2**36 - 1), "header that declares 68719476735")
+    refused(flac_with_count(32001), "expected 32001 frames, found damage after 32000")
+    refused(flac_with_count(10**8), "at most 14400 s of audio|expected 100000000 frames")
+
+
+def test_a_streamed_flac_is_counted_by_decoding(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    path.write_bytes(flac_with_count(0))
+    assert probe(path).frames == 32000
+    assert probe(path).duration_seconds == 2.0
+    np.testing.assert_allclose(read(path)[0].numpy(), noise(32000), atol=1 / 32768)
+    with pytest.raises(AudioError, match="at most 1 s of audio, found more than 16000 frames"):
+        probe(path, limits=Limits(max_duration_seconds=1))
+
+
+def mp3_frames(data: bytes, count: int) -> int:
+    """Where the frame after the first `count` starts."""
+    position = 0
+    for _ in range(count):
+        position = data.index(data[:2], position + 4)
+    return position
+
+
+def test_an_mp3_without_its_tag_or_joined_from_two(
+    tmp_path: Path, refused: Callable[[bytes, str], None]
+) -> None:
+    file = io.BytesIO()
+    loudness = np.repeat([0.001, 1.0], 80000)
+    soundfile.write(file, noise(160000) * loudness, RATE, "MPEG_LAYER_III", format="MP3")
+    mp3 = file.getvalue()
+    refused(mp3 + mp3, "joined from several")
+    refused(mp3[mp3_frames(mp3, 1) :], "joined from several or lost its tag")
+
+    steady = io.BytesIO()
+    constant = {"bitrate_mode": "CONSTANT", "compression_level": 0.5}
+    soundfile.write(steady, noise(32000), RATE, "MPEG_LAYER_III", format="MP3", **constant)
+    path = tmp_path / "a.mp3"
+    tagged = steady.getvalue()
+    untagged = tagged[mp3_frames(tagged, 1) :]
+    id3 = b"ID3\x04\x00\x00" + bytes([0, 0, 2, 0]) + bytes(256)
+    for data in (untagged, id3 + untagged, untagged + b"TAG" + bytes(125)):
+        path.write_bytes(data)
+        assert len(read(path)[0]) == probe(path).frames >= 32000
+
+
+def test_an_ogg_joined_from_two(refused: Callable[[bytes, str], None]) -> None:
+    first, second = encode("OGG", "OPUS"), bytearray(encode("OGG", "OPUS", 1000))
+    if first[14:18] == second[14:18]:  # serial numbers are drawn by chance
+        pytest.skip("both streams drew the same serial number")
+    refused(first + bytes(second), "several, of which only the first")
