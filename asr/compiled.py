@@ -1,47 +1,66 @@
-"""Compiled functions: numba behind one typed decorator.
+"""Compiled functions: numba behind two typed decorators.
 
-Each is compiled at its first call on a machine, once for each set of argument types, and kept in
-`asr/__pycache__`; it runs without Python's global lock, so that threads search side by side. numba
-itself (some 60 MB and a third of a second) is imported at the first call of any of them.
+A `compiled` function becomes machine code at its first call on a machine; the code is kept in
+a cache folder (`cache_folder`) and runs without Python's global lock, so that threads decode side
+by side. An `inlined` function is a part of the compiled functions that call it.
+
+Compiling takes seconds, of which most would be waste, so:
+
+- Argument types come from the annotations: there is one version of each function, whatever integer
+  width or literal a caller passes. `int` is int64, `float` float64; an array has one dimension
+  unless it is `Annotated[NDArray[...], 2]`, records are `Annotated[..., DTYPE]`, and `READ_ONLY`
+  marks arrays that need not be writable. Arrays are contiguous.
+- Helpers are inlined instead of compiled by themselves: numba would optimise a separately compiled
+  helper once alone and then again within every caller.
+
+numba itself (some 60 MB and a third of a second) is imported at the first call of any of them.
 """
 
 import functools
 import hashlib
+import logging
+import os
+import re
+import stat
+import sys
+import tempfile
 import threading
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    ParamSpec,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import numpy as np
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 PACKAGE = Path(__file__).resolve().parent
+READ_ONLY: Final = "read only"
+"""Annotates an array argument that is only read, such as one over `bytes`."""
 
+_log = logging.getLogger(__name__)
 _lock = threading.RLock()  # first calls may come on several threads
-
-
-def sources_digest(package: Path = PACKAGE) -> str:
-    """A name for the present text of all files that hold compiled functions."""
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        text = path.read_bytes()
-        if b"\n@compiled" in text:
-            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + text + b"\0")
-    return digest.hexdigest()[:16]
-
-
-@functools.cache
-def _cache_folder() -> str:
-    # numba looks for changes in a function's own file alone, but machine code also holds the
-    # functions of other files that it calls: all of them name the folder.
-    return str(PACKAGE / "__pycache__" / f"compiled-{sources_digest()}")
+_DECORATED = re.compile(rb"^@(compiled|helper|inlined)$", re.MULTILINE)
 
 
 class Compiled(Generic[P, R]):
     """A function that becomes machine code at its first call."""
 
-    def __init__(self, function: Callable[P, R]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[P, R], inline: bool = False) -> None:
+        self.py_func = function
+        self.targetoptions = {"inline": "always"} if inline else {}
+        """Where numba looks up whether to inline `py_func` into a caller."""
         self._dispatcher: Any = None
         functools.update_wrapper(self, function)
 
@@ -51,10 +70,10 @@ class Compiled(Generic[P, R]):
 
     @property
     def dispatcher(self) -> Any:
-        """What numba makes of the function."""
+        """What numba makes of the function; compiled, or loaded from the cache, on first use."""
         with _lock:
             if self._dispatcher is None:
-                self._dispatcher = _dispatcher(self._function)
+                self._dispatcher = _compile_or_load(self.py_func)
         return self._dispatcher
 
     @property
@@ -63,18 +82,201 @@ class Compiled(Generic[P, R]):
         return self.dispatcher._numba_type_
 
 
+class Helper(Compiled[P, R]):
+    """A function that compiled functions call; when Python calls it, it is one of them itself."""
+
+    @functools.cached_property
+    def _callee(self) -> Any:
+        """What compiled functions call (numba itself refers to it by a weak reference)."""
+        from numba import njit
+
+        # Without the entry from Python, which takes as long to compile as a short function, and
+        # without a cache: what is kept of its callers includes it. An inlined function is not
+        # compiled at all.
+        options: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        if self.targetoptions:
+            return njit(**options)(self.py_func)
+        return njit(argument_types(self.py_func), **options)(self.py_func)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What numba takes this for where another compiled function calls it."""
+        return self._callee._numba_type_
+
+
 def compiled(function: Callable[P, R]) -> Compiled[P, R]:
-    """Compile `function` of numbers and arrays to machine code at its first call."""
+    """Compile a function of annotated numbers and arrays to machine code at its first call."""
     return Compiled(function)
 
 
-def _dispatcher(function: Callable[..., Any]) -> Any:
-    import numba
+def helper(function: Callable[P, R]) -> Helper[P, R]:
+    """Compile a function that compiled functions call."""
+    return Helper(function)
 
+
+def inlined(function: Callable[P, R]) -> Helper[P, R]:
+    """Make a very short function part of the compiled functions that call it.
+
+    For a few lines that are cheaper than a call. Long ones slow compiling down: numba's analysis
+    takes more than linear time in the length of a function.
+    """
+    return Helper(function, inline=True)
+
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+
+def _compile_or_load(function: Callable[..., Any]) -> Any:
+    """The function compiled for the types that its annotations say, or loaded from the cache."""
+    import numba
+    from numba.core import event
+
+    signature = argument_types(function)
     settings: Any = numba.config
-    elsewhere = settings.CACHE_DIR
-    settings.CACHE_DIR = elsewhere or _cache_folder()
+    elsewhere = settings.CACHE_DIR  # NUMBA_CACHE_DIR: the user has chosen a folder
+    folder = elsewhere or cache_folder()
+    with event.install_listener("numba:compile", _announcer(event, kept=folder is not None)):
+        if folder is not None:
+            settings.CACHE_DIR = folder
+            try:
+                return numba.njit(signature, cache=True, **_OPTIONS)(function)
+            except Exception as error:
+                # A full disk, a damaged file, a folder that has gone. If the function itself is at
+                # fault, compiling it without the cache raises that again.
+                _log.debug("compiled code cannot be kept in %s: %r", folder, error)
+            finally:
+                settings.CACHE_DIR = elsewhere
+        return numba.njit(signature, **_OPTIONS)(function)
+
+
+# Argument types
+
+
+def argument_types(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """The numba types of the arguments that a function's annotations ask for."""
+    hints = get_type_hints(function, include_extras=True)
+    hints.pop("return", None)
+    return tuple(map(_numba_type, hints.values()))
+
+
+def _numba_type(annotation: Any) -> Any:
+    from numba import from_dtype
+    from numba.core import types as nb
+
+    from_types: Any = nb.BaseTuple.from_types
+    scalars = {int: nb.int64, float: nb.float64, bool: nb.boolean}
+    if annotation in scalars:
+        return scalars[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, tuple):
+        members = get_type_hints(annotation, include_extras=True).values()
+        return from_types(tuple(map(_numba_type, members)), annotation)
+    marks: list[Any] = []
+    if get_origin(annotation) is Annotated:
+        annotation, *marks = get_args(annotation)
+    records = [mark for mark in marks if isinstance(mark, np.dtype)]
+    if annotation is Any:  # one record
+        return from_dtype(records[0])
+    dimensions = next((mark for mark in marks if isinstance(mark, int)), 1)
+    dtype = records[0] if records else np.dtype(get_args(get_args(annotation)[1])[0])
+    return nb.Array(from_dtype(dtype), dimensions, "C", readonly=READ_ONLY in marks)
+
+
+# What the user is told
+
+
+@functools.cache
+def _announce(kept: bool) -> None:
+    _log.info(
+        "compiling for this machine, which takes up to 10 seconds%s ...",
+        ", once"
+        if kept
+        else " on each start, as there is no folder to keep the result in that can be written; "
+        "set NUMBA_CACHE_DIR to one",
+    )
+
+
+def _announcer(event: types.ModuleType, kept: bool) -> Any:
+    """A listener that says why nothing seems to happen, when code is really being compiled."""
+
+    class Announcer(event.Listener):  # type: ignore[name-defined, misc]
+        def on_start(self, event: Any) -> None:
+            _announce(kept)
+
+        def on_end(self, event: Any) -> None:
+            """The result says that it has ended."""
+
+    return Announcer()
+
+
+# Where compiled code is kept
+
+
+@functools.cache
+def cache_folder() -> str | None:
+    """The folder for compiled code: the first of some that can be written; None if none can.
+
+    It is `__pycache__` of the package, else the user's cache folder, else one in the folder for
+    temporary files. Its name tells the sources: numba looks for changes in a function's own file
+    alone, but machine code also holds the functions of other files that it calls.
+    """
+    name = f"compiled-{sources_digest()}"
+    package = PACKAGE / "__pycache__" / name
+    if _is_writable(package):
+        return str(package)
+    for parent in _folders_outside():
+        # Whoever can write there can have this process run their code: it must be ours alone.
+        if _is_private(parent) and _is_writable(parent / name):
+            return str(parent / name)
+    return None
+
+
+def sources_digest(package: Path = PACKAGE) -> str:
+    """A name for the present text of all files that hold compiled functions."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        text = path.read_bytes()
+        if _DECORATED.search(text):
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + text + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _folders_outside() -> Iterator[Path]:
+    """Folders of this user outside the package, in the order of preference."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.expanduser raises without a home)
+    if sys.platform == "win32":
+        variable, default = "LOCALAPPDATA", home / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        variable, default = "XDG_CACHE_HOME", home / "Library" / "Caches"
+    else:
+        variable, default = "XDG_CACHE_HOME", home / ".cache"
+    for base in (Path(os.environ.get(variable, "")), default):
+        if base.is_absolute():
+            yield base / "asr"
+            break
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    yield Path(tempfile.gettempdir()) / f"asr-{user}"
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether a folder is there, or can be made, and a file can be written in it."""
     try:
-        return numba.njit(cache=True, nogil=True)(function)
-    finally:
-        settings.CACHE_DIR = elsewhere
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)  # a full disk may still have room for names
+    except OSError:
+        return False
+    return True
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether a folder, made if it is missing, is this user's and nobody else can write to it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISDIR(status.st_mode):  # a link may lead anywhere
+        return False
+    if not hasattr(os, "getuid"):  # Windows: the profile's folders are private by inheritance
+        return True
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022

@@ -9,12 +9,13 @@ Shapes: T frames, C tokens with the blank, U tokens to align, S = 2U + 1 states.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asr.compiled import compiled
+from asr.compiled import compiled, helper
 from asr.corpus.check import minimum_frames
 from asr.decode.hypothesis import checked_emissions
 from asr.errors import ConfigError, TextError
@@ -106,7 +107,7 @@ def _described(emissions: Floats, labels: Index, states: Index, log_score: float
 
 @compiled
 def _best_path(
-    emissions: Floats, labels: Index, can_skip: NDArray[np.bool_], block: int
+    emissions: Annotated[Floats, 2], labels: Index, can_skip: NDArray[np.bool_], block: int
 ) -> tuple[Index, float]:
     """The state at each frame `(T,)` of the likeliest path, and its log-probability.
 
@@ -120,7 +121,8 @@ def _best_path(
     came_from = np.empty(num_states, dtype=np.uint8)
     for frame in range(num_frames):
         if frame % block == 0:
-            kept[frame // block] = column
+            for state in range(num_states):  # a slice's shape errors would be compiled, too
+                kept[frame // block, state] = column[state]
         # Left out: states that cannot be reached yet, or from which the end is out of reach.
         low, high = max(0, num_states - 2 - 2 * (num_frames - frame)), 2 * frame + 2
         band = slice(low, min(high, num_states))
@@ -145,7 +147,7 @@ def _best_path(
     return states, log_score
 
 
-@compiled
+@helper
 def _advance(
     column: Floats,
     row: Floats,

@@ -11,48 +11,27 @@ Shapes: T frames, C tokens with the blank.
 """
 
 import itertools
-import logging
 import math
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 from torch import Tensor
 
-from asr.decode.fusion import Fusion, no_knowledge
+from asr.decode.external_scores import Nodes
+from asr.decode.fusion import Fusion, no_external_scores
 from asr.decode.hypothesis import Hypothesis, checked_emissions
 from asr.decode.kernel import Floats, search_kernel
-from asr.decode.knowledge import Nodes
-from asr.decode.trie import Index, spelled
+from asr.decode.trie import Index, tokens_of
 from asr.errors import ConfigError
 from asr.text.tokens import TokenTable
 
 LARGEST_BEAM = 100_000
 """It takes a gigabyte for four seconds of speech."""
 
-_log = logging.getLogger(__name__)
-
-_NO_KNOWLEDGE = no_knowledge()
-_first_call = threading.Lock()  # which may come on several threads
-
-
-@cache
-def _announce_compiling() -> None:
-    """Have a message say why nothing seems to happen when the search is really being compiled."""
-    from numba.core import event
-
-    class Announcer(event.Listener):
-        def on_start(self, event: event.Event) -> None:
-            if event.data["dispatcher"] is search_kernel.dispatcher:
-                _log.info("compiling the search, once on this machine; it takes half a minute ...")
-
-        def on_end(self, event: event.Event) -> None:
-            """The first hypotheses say that it has ended."""
-
-    event.register("numba:compile", Announcer())  # type: ignore[no-untyped-call]
+_NO_EXTERNAL_SCORES = no_external_scores()
 
 
 @dataclass(frozen=True)
@@ -140,8 +119,6 @@ def search(
             f"log_probs: expected {len(fusion.table)} tokens, those of the language knowledge, "
             f"found {emissions.shape[1]}"
         )
-    with _first_call:
-        _announce_compiling()
     try:
         found = search_kernel(
             emissions,
@@ -150,7 +127,7 @@ def search(
             config.beam_size,
             math.inf if config.beam_log_threshold is None else float(config.beam_log_threshold),
             config.recombine,
-            _NO_KNOWLEDGE if fusion is None else fusion.knowledge,
+            _NO_EXTERNAL_SCORES if fusion is None else fusion.external,
         )
     except MemoryError as error:
         raise ConfigError(
@@ -190,7 +167,7 @@ def _ranked(
     possible = np.flatnonzero(scores > -math.inf)
     order = possible[np.argsort(-scores[possible], kind="stable")]
     for score, equals in itertools.groupby(order.tolist(), key=scores.tolist().__getitem__):
-        by_tokens = sorted((tuple(spelled(nodes, ends[i]).tolist()), i) for i in equals)
+        by_tokens = sorted((tokens_of(nodes, int(ends[i])), i) for i in equals)
         for tokens, i in by_tokens:
             yield Hypothesis(tokens, score, log_language=float(log_language[i]))
 

@@ -142,7 +142,7 @@ class Decoder:
     @property
     def is_constrained(self) -> bool:
         """Whether a lexicon or grammar says which sentences are possible."""
-        return self.fusion is not None and self.fusion.knowledge.has_automaton
+        return self.fusion is not None and self.fusion.external.has_automaton
 
     def __call__(self, log_probs: Tensor, at_least: int = 1) -> list[Hypothesis]:
         """Decode one utterance of emissions `(T, C)`, best first, as `greedy_search` or `search`.

@@ -23,7 +23,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.decode.knowledge import NODE, Knowledge, extend, finish, plant
+from asr.decode.external_scores import ExternalScores, score_sequence
 from asr.errors import ConfigError
 from asr.language.automata.automaton import Automaton
 from asr.language.hotwords import LARGEST_BOOST, Hotwords, build_hotwords
@@ -101,9 +101,9 @@ class Fusion:
         """
         self.table = table
         self.config = config or FusionConfig()
-        known = _nothing(len(table))._replace(any=True, space=table.space)
+        external = _absent(len(table))._replace(any=True, space=table.space)
         if word_model is not None:
-            known = known._replace(
+            external = external._replace(
                 has_words=True,
                 word_model=_flat(word_model.arrays),
                 lexicon=build_lexicon(word_model, table),
@@ -112,7 +112,7 @@ class Fusion:
                 unknown_word=word_model.unknown_word,
             )
         if character_model is not None:
-            known = known._replace(
+            external = external._replace(
                 has_characters=True,
                 character_model=_flat(character_model.arrays),
                 character_word=_character_words(character_model, table),
@@ -125,16 +125,18 @@ class Fusion:
                     f"automaton: expected tokens below {len(table)}, found "
                     f"{automaton.edge_token.max()}; compile it for this token table"
                 )
-            known = known._replace(has_automaton=True, automaton=_flat(automaton))
+            external = external._replace(has_automaton=True, automaton=_flat(automaton))
         if hotwords:
-            known = known._replace(has_hotwords=True, hotwords=build_hotwords(hotwords, table))
-        self.knowledge = _weigh(known, self.config)
+            external = external._replace(
+                has_hotwords=True, hotwords=build_hotwords(hotwords, table)
+            )
+        self.external = _weigh(external, self.config)
 
     def with_config(self, config: FusionConfig) -> "Fusion":
         """The same sources with other weights; costs next to nothing."""
         other = object.__new__(Fusion)
         other.table, other.config = self.table, config
-        other.knowledge = _weigh(self.knowledge, config)
+        other.external = _weigh(self.external, config)
         return other
 
     def score(self, tokens: Sequence[int]) -> float:
@@ -142,26 +144,21 @@ class Fusion:
 
         By the search's own steps, for a transcript that it need not have found.
         """
-        nodes = np.zeros(len(tokens) + 1, NODE)
-        plant(nodes, self.knowledge)
-        for parent, token in enumerate(tokens):
-            nodes[parent + 1]["parent"], nodes[parent + 1]["token"] = parent, token
-            extend(nodes, parent + 1, parent + 2, self.knowledge)
-        return float(finish(nodes, len(tokens), self.knowledge))
+        return score_sequence(np.array(tokens, dtype=np.int64), self.external)
 
 
-def _weigh(known: Knowledge, config: FusionConfig) -> Knowledge:
+def _weigh(external: ExternalScores, config: FusionConfig) -> ExternalScores:
     penalty = -math.inf if config.closed_vocabulary else config.unknown_log_penalty
     estimate = -math.inf
-    if known.has_words and not config.closed_vocabulary:
-        if known.unknown_word < 0:
+    if external.has_words and not config.closed_vocabulary:
+        if external.unknown_word < 0:
             raise ConfigError(
                 "language model: has no <unk>, so that unknown words have no price; set "
                 "closed_vocabulary, or estimate the model with <unk>"
             )
-        log_prob = float(known.word_model.unigram_log_prob[known.unknown_word])
+        log_prob = float(external.word_model.unigram_log_prob[external.unknown_word])
         estimate = (config.lm_weight * log_prob if config.lm_weight else 0.0) + penalty
-    return known._replace(
+    return external._replace(
         word_weight=float(config.lm_weight),
         word_bonus=float(config.word_bonus),
         unknown_log_penalty=float(penalty),
@@ -171,16 +168,16 @@ def _weigh(known: Knowledge, config: FusionConfig) -> Knowledge:
     )
 
 
-def no_knowledge() -> Knowledge:
-    """Knowledge that scores nothing."""
-    return _nothing(1)
+def no_external_scores() -> ExternalScores:
+    """Of no source: they are all 0."""
+    return _absent(1)
 
 
-def _nothing(tokens: int) -> Knowledge:
+def _absent(tokens: int) -> ExternalScores:
     ints, floats = np.zeros(1, np.int32), np.zeros(1)
     ngrams = NgramArrays(floats, ints, floats, ints, np.zeros(1, np.int64), floats, ints)
     automaton = Automaton(np.zeros(2, np.int32), ints, ints, np.zeros(1, np.bool_))
-    return Knowledge(
+    return ExternalScores(
         any=False,
         space=-1,
         word_bonus=0.0,

@@ -2,19 +2,34 @@
 
 Every prefix ever considered is a node of a trie; the beam holds some of them with two
 log-probabilities over their alignments so far: of those that end in a blank and of those that end
-in the last token, external scores included (they belong to the prefix, so that they multiply both
-alike). Shapes: T frames, C tokens with the blank.
+in the last token. External scores are included in both: they belong to the prefix, so that they
+multiply both alike. Shapes: T frames, C tokens with the blank.
+
+Each frame is taken in five steps:
+
+    prune_tokens       which tokens of the frame are tried at all
+    keep_prefixes      the prefixes of the beam, after a blank or their last token once more
+    extend_prefixes    each of them with every token tried, where the result has a chance
+    recombine          of prefixes that no continuation can tell apart, the best
+    prune_beam         the best candidates are the next beam
 """
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.compiled import compiled
-from asr.decode.knowledge import Knowledge, Nodes, extend, finish, in_word, plant
-from asr.decode.trie import Index, Ints, Trie, add_child, grown, new_trie
+from asr.compiled import compiled, helper, inlined
+from asr.decode.external_scores import (
+    ExternalScores,
+    Nodes,
+    final_score,
+    in_word,
+    init_root,
+    score_prefixes,
+)
+from asr.decode.trie import Index, Ints, Trie, add_child, new_index, new_ints, new_nodes, resized
 from asr.language.hashing import EMPTY, find_slot
 from asr.text.tokens import BLANK
 
@@ -29,207 +44,258 @@ PREFIX = np.dtype(
     ],
     align=True,
 )
-"""A prefix in the beam, or one that would be in the next; node -1: not looked up, or new."""
+"""A prefix in the beam, or a candidate for the next beam; node -1: it has no node yet."""
 
 Floats = NDArray[np.float64]
-Records = NDArray[Any]
+Emissions = Annotated[Floats, 2]
+Prefixes = Annotated[NDArray[Any], PREFIX]
 
 
-@compiled
+@helper
+def new_prefixes(count: int) -> Prefixes:
+    """So many prefixes, not set."""
+    return np.empty(count, PREFIX)
+
+
+@helper
+def new_floats(count: int) -> Floats:
+    """So many float64, not set."""
+    return np.empty(count)
+
+
+@inlined
 def log_add(a: float, b: float) -> float:
     """log(exp a + exp b)."""
-    if a < b:
-        a, b = b, a
-    if b - a > -40.0:  # beyond that the sum is a in float64; false for NaN, -inf less -inf
-        return a + math.log1p(math.exp(b - a))
-    return a
+    high, low = (b, a) if a < b else (a, b)
+    # Beyond 40 the sum is `high` in float64. The difference of two -inf is NaN: false as well.
+    if low - high > -40.0:
+        return high + math.log1p(math.exp(low - high))
+    return high
 
 
-@compiled
-def hear(
-    log_probs: Floats, time: int, cut: float, most: int, frame: Floats, tried: Ints, before: int
+@helper
+def prune_tokens(
+    log_probs: Emissions,
+    time: int,
+    threshold: float,
+    max_tokens: int,
+    frame: Floats,
+    tokens: Ints,
+    previous_count: int,
+    scratch: Floats,
 ) -> int:
-    """Put the scores of the tokens to be tried into `frame`, -inf for all others.
+    """Choose the tokens to try in a frame: their scores into `frame`, -inf there for all others.
 
-    `tried` gets those tokens, rising; returns how many there are. The likeliest token is always
-    one; `before` is how many the frame before had.
+    `tokens` receives them, rising; returns how many there are. The likeliest token is always
+    among them. `previous_count` is how many the frame before had; `scratch` is (C,).
     """
-    for i in range(before):
-        frame[tried[i]] = -np.inf
+    # Only what the frame before has set is reset: with large vocabularies few tokens are tried.
+    for i in range(previous_count):
+        frame[tokens[i]] = -np.inf
     count, best = 0, 0
     for token in range(len(frame)):
         score = log_probs[time, token]
         if score > log_probs[time, best]:
             best = token
-        if score >= cut and score > -np.inf:
-            tried[count] = token
+        if score >= threshold and score > -np.inf:
+            tokens[count] = token
             count += 1
     if count == 0:
-        tried[0] = best
+        tokens[0] = best
         count = 1
-    if count > most:
-        likeliest = np.argsort(-log_probs[time][tried[:count]], kind="mergesort")[:most]
-        likeliest.sort()
-        for i in range(most):
-            tried[i] = tried[likeliest[i]]
-        count = most
+    if count > max_tokens:
+        for i in range(count):
+            scratch[i] = log_probs[time, tokens[i]]
+        edge = nth_largest(scratch, count, max_tokens)
+        room_at_edge = max_tokens  # equals at the edge: the lower tokens are taken
+        for i in range(count):
+            if log_probs[time, tokens[i]] > edge:
+                room_at_edge -= 1
+        chosen = 0
+        for i in range(count):
+            score = log_probs[time, tokens[i]]
+            if score == edge and room_at_edge > 0:
+                room_at_edge -= 1
+            elif score <= edge:
+                continue
+            tokens[chosen] = tokens[i]
+            chosen += 1
+        count = chosen
     for i in range(count):
-        frame[tried[i]] = log_probs[time, tried[i]]
+        frame[tokens[i]] = log_probs[time, tokens[i]]
     return count
 
 
-@compiled
-def stay(beam: Records, width: int, nodes: Nodes, frame: Floats, successors: Records) -> None:
-    """The prefixes of the beam after one more frame, as the first successors.
+@helper
+def keep_prefixes(
+    beam: Prefixes, width: int, nodes: Nodes, frame: Floats, candidates: Prefixes
+) -> None:
+    """The prefixes of the beam after one more frame, as the first candidates.
 
-    An extension of its parent that spells a prefix of the beam merges with it here.
+    Where the parent of a prefix is in the beam too, the parent's extension by the last token spells
+    the same prefix: its probability is added here, so that `extend_prefixes` leaves it out.
     """
     for slot in range(width):
-        prefix, heir = beam[slot], successors[slot]
-        heard = frame[prefix.last]
+        prefix, candidate = beam[slot], candidates[slot]
+        log_last = frame[prefix.last]  # for the root the blank: its log_token is -inf
         log_token = -np.inf
-        if heard > -np.inf:
-            log_token = prefix.log_token + heard
-            if prefix.parent >= 0 and nodes[prefix.parent].slot >= 0:
-                parent = beam[nodes[prefix.parent].slot]
+        if log_last > -np.inf:
+            log_token = prefix.log_token + log_last
+            if prefix.parent >= 0 and nodes[prefix.parent].beam_slot >= 0:
+                parent = beam[nodes[prefix.parent].beam_slot]
+                # A repeated token begins a new one only after a blank.
                 source = parent.log_blank if parent.last == prefix.last else parent.log_total
-                log_token = log_add(log_token, source + heard + nodes[prefix.node].gain)
-        heir.node, heir.last, heir.parent = prefix.node, prefix.last, prefix.parent
-        heir.log_blank, heir.log_token = prefix.log_total + frame[BLANK], log_token
-        heir.log_total = log_add(heir.log_blank, log_token)
+                log_token = log_add(log_token, source + log_last + nodes[prefix.node].gain)
+        log_blank = prefix.log_total + frame[BLANK]
+        candidate.node, candidate.last, candidate.parent = prefix.node, prefix.last, prefix.parent
+        candidate.log_blank, candidate.log_token = log_blank, log_token
+        candidate.log_total = log_add(log_blank, log_token)
 
 
-@compiled
-def grow(
-    beam: Records,
+@helper
+def extend_prefixes(
+    beam: Prefixes,
     width: int,
     trie: Trie,
     used: int,
     frame: Floats,
-    tried: Ints,
+    tokens: Ints,
+    num_tokens: int,
     floor: float,
-    successors: Records,
-    known: Knowledge,
+    candidates: Prefixes,
+    external: ExternalScores,
 ) -> tuple[int, int]:
-    """Extend every prefix by every tried token, as successors behind those that stay.
+    """Extend every prefix by every token tried, as candidates behind those that are kept.
 
-    Leaves out what has no chance to rise above the floor. Returns how many successors and how
-    many nodes there are then.
+    Leaves out what has no chance to rise above the floor. Returns how many candidates and how
+    many nodes there are then. New nodes are left to be scored, all of a frame at once.
     """
     nodes, keys, children = trie.nodes, trie.keys, trie.child
-    guided, space, bonus = known.any, known.space, max(known.word_bonus, 0.0)
+    guided, space = external.any, external.space
+    bonus = external.word_bonus if external.word_bonus > 0.0 else 0.0
     found = width
     for slot in range(width):
         prefix = beam[slot]
-        # No token gains more than `reach`: the estimate of a new word may hold the bonus, and a
-        # space gives the estimate back.
-        reach = reach_of_space = 0.0
+        # An upper bound of a token's gain, so that hopeless candidates need no node and no score:
+        # the estimate of a new word may hold the bonus, and a space gives the estimate back.
+        max_gain = max_gain_of_space = 0.0
         if guided:
-            reach = reach_of_space = known.hotwords.largest_gain
-            reach += 0.0 if in_word(prefix.last, space) else bonus
-            reach_of_space += bonus - nodes[prefix.node].estimate
-        for token in tried:
+            max_gain = max_gain_of_space = external.hotwords.largest_gain
+            if not in_word(prefix.last, space):
+                max_gain += bonus
+            max_gain_of_space += bonus - nodes[prefix.node].estimate
+        for i in range(num_tokens):
+            token = tokens[i]
             source = prefix.log_blank if token == prefix.last else prefix.log_total
             score = source + frame[token]
-            if token == BLANK or not score + (reach_of_space if token == space else reach) > floor:
+            gain = max_gain_of_space if token == space else max_gain
+            if token == BLANK or not score + gain > floor:
                 continue
             place = find_slot(keys, prefix.node, token)
             child = children[place] if keys[place] != EMPTY else -1
-            if child >= 0 and nodes[child].slot >= 0:  # it merged when it stayed
+            if child >= 0 and nodes[child].beam_slot >= 0:  # keep_prefixes has added this
                 continue
+            # Without external scores a candidate needs no node before it is in the beam.
             if child < 0 and guided:
                 child = used
                 add_child(trie, child, prefix.node, token)
                 used += 1
-            heir = successors[found]
-            heir.node, heir.last, heir.parent = child, token, prefix.node
-            heir.log_blank, heir.log_token, heir.log_total = -np.inf, score, score
+            candidate = candidates[found]
+            candidate.node, candidate.last, candidate.parent = child, token, prefix.node
+            candidate.log_blank = -np.inf
+            candidate.log_token = candidate.log_total = score
             found += 1
     return found, used
 
 
-@compiled
+@helper
 def recombine(
-    successors: Records, found: int, lowest: float, nodes: Nodes, keys: Ints, holder: Index
+    candidates: Prefixes, found: int, lowest: float, nodes: Nodes, keys: Ints, holder: Index
 ) -> None:
-    """Of the successors with one future leave the best; the others become impossible.
+    """Of the candidates with the same states keep the best; the others become impossible.
 
-    `keys` and `holder` are room for a hash table, of four times as many slots as successors.
+    `keys` and `holder` are room for a hash table, of four times as many slots as candidates.
     """
     mask = 1
     while mask < 2 * found:
         mask = 2 * mask + 1
-    keys[: mask + 1] = EMPTY
+    for slot in range(mask + 1):
+        keys[slot] = EMPTY
     for i in range(found):
-        heir = successors[i]
-        if not heir.log_total > lowest:
+        candidate = candidates[i]
+        if not candidate.log_total > lowest:
             continue
-        future = nodes[heir.node].future
-        slot = future & mask
-        while keys[slot] != EMPTY and keys[slot] != future:
+        state_hash = nodes[candidate.node].state_hash
+        slot = state_hash & mask
+        while keys[slot] != EMPTY and keys[slot] != state_hash:
             slot = (slot + 1) & mask
         if keys[slot] == EMPTY:
-            keys[slot], holder[slot] = future, i
-        elif successors[holder[slot]].log_total >= heir.log_total:
-            heir.log_total = -np.inf
+            keys[slot], holder[slot] = state_hash, i
+        elif candidates[holder[slot]].log_total >= candidate.log_total:
+            candidate.log_total = -np.inf
         else:
-            successors[holder[slot]].log_total = -np.inf
+            candidates[holder[slot]].log_total = -np.inf
             holder[slot] = i
 
 
-@compiled
-def select(
-    successors: Records,
+@helper
+def prune_beam(
+    candidates: Prefixes,
     found: int,
     beam_size: int,
     lowest: float,
     scratch: Floats,
     trie: Trie,
     used: int,
-    beam: Records,
+    beam: Prefixes,
 ) -> tuple[int, int]:
-    """Fill the beam with the best successors above `lowest`, their order kept.
+    """Fill the beam with the best candidates above `lowest`, their order kept.
 
-    Of equals at the beam's edge those go first that were there first. Returns how many prefixes
-    are in the beam and how many nodes there are then.
+    Of equals at the beam's edge the first are taken. Returns how many prefixes are in the beam
+    and how many nodes there are then.
     """
+    # Selection in linear time: a beam need not be sorted.
     edge, room_at_edge = -np.inf, 0
     if found > beam_size:
         for i in range(found):
-            scratch[i] = successors[i].log_total
+            scratch[i] = candidates[i].log_total
         edge = nth_largest(scratch, found, beam_size)
         room_at_edge = beam_size
         for i in range(found):
-            room_at_edge -= successors[i].log_total > edge
+            if candidates[i].log_total > edge:
+                room_at_edge -= 1
     width = 0
     for i in range(found):
-        heir = successors[i]
-        if not heir.log_total > lowest or heir.log_total < edge:
+        candidate = candidates[i]
+        if not candidate.log_total > lowest or candidate.log_total < edge:
             continue
-        if heir.log_total == edge:
+        if candidate.log_total == edge:
             if room_at_edge == 0:
                 continue
             room_at_edge -= 1
-        if heir.node < 0:
-            add_child(trie, used, heir.parent, heir.last)
-            heir.node = used
+        if candidate.node < 0:
+            add_child(trie, used, candidate.parent, candidate.last)
+            candidate.node = used
             used += 1
-        trie.nodes[heir.node].slot = width
-        beam[width] = heir
+        trie.nodes[candidate.node].beam_slot = width
+        beam[width] = candidate
         width += 1
     return width, used
 
 
-@compiled
+@helper
 def nth_largest(values: Floats, count: int, n: int) -> float:
     """The n-th largest (n from 1) of the first `count` values, which it reorders.
 
-    Source: Hoare, "Algorithm 65: find", CACM 4 (7), 1961; pivots are medians of three.
+    Source: Hoare, "Algorithm 65: find", CACM 4 (7), 1961; pivots are medians of three, so that
+    values that are sorted already take no longer.
     """
     low, high, wanted = 0, count - 1, n - 1
     while low < high:
         a, b, c = values[low], values[(low + high) >> 1], values[high]
-        pivot = max(min(a, b), min(max(a, b), c))
+        if a > b:
+            a, b = b, a
+        pivot = a if c < a else (b if c > b else c)
         i, j = low, high
         while i <= j:
             while values[i] > pivot:
@@ -246,41 +312,46 @@ def nth_largest(values: Floats, count: int, n: int) -> float:
             low = i
         else:
             break
-    return float(values[wanted])
+    nth: float = values[wanted]
+    return nth
 
 
 @compiled
 def search_kernel(
-    log_probs: Floats,
-    cut: float,
-    most_tokens: int,
+    log_probs: Emissions,
+    token_log_threshold: float,
+    tokens_per_frame: int,
     beam_size: int,
     beam_log_threshold: float,
     recombining: bool,
-    known: Knowledge,
+    external: ExternalScores,
 ) -> tuple[Nodes, Index, Floats, Floats]:
     """Search emissions `(T, C)`.
 
     Returns the trie's nodes and, of the prefixes in the last beam, their nodes, their acoustic
     scores and their language scores as finished hypotheses (-inf: it cannot be one).
     """
-    frames, tokens = log_probs.shape
-    guided = known.any
-    capacity = 256
-    trie = new_trie(capacity)
-    plant(trie.nodes, known)
-    used = 1
-    beam, successors, scratch = np.empty(1, PREFIX), np.empty(1, PREFIX), np.empty(1)
-    first = beam[0]
-    first.node, first.last, first.parent = 0, BLANK, -1
-    first.log_blank, first.log_token, first.log_total = 0.0, -np.inf, 0.0
-    keys, holder = np.empty(1, np.int64), np.empty(1, np.int32)
+    frames, num_all = log_probs.shape
+    guided = external.any
+    # All arrays grow with what the utterance needs: most searches stay far below the beam's size.
+    trie, capacity, used = Trie(new_nodes(1), new_ints(1), new_index(1)), 1, 1
+    init_root(trie.nodes, external)
+    beam, candidates, scratch = new_prefixes(1), new_prefixes(1), new_floats(num_all)
+    keys, holder = new_ints(1), new_index(1)  # of `recombine`
+    root = beam[0]
+    root.node, root.last, root.parent = 0, BLANK, -1
+    root.log_blank, root.log_token, root.log_total = 0.0, -np.inf, 0.0
     width = 1
-    frame, tried, count = np.full(tokens, -np.inf), np.empty(tokens, np.int64), 0
+    frame, tokens, count = new_floats(num_all), new_ints(num_all), 0
+    for token in range(num_all):
+        frame[token] = -np.inf
 
     for time in range(frames):
-        count = hear(log_probs, time, cut, most_tokens, frame, tried, count)
-        if count == 1 and tried[0] == BLANK:
+        count = prune_tokens(
+            log_probs, time, token_log_threshold, tokens_per_frame, frame, tokens, count, scratch
+        )
+        # Most frames of a CTC model are blanks: there all prefixes stay as they are.
+        if count == 1 and tokens[0] == BLANK:
             for slot in range(width):
                 prefix = beam[slot]
                 prefix.log_total += frame[BLANK]
@@ -289,40 +360,47 @@ def search_kernel(
         most = width * (count + 1)
         if used + most > capacity:
             capacity = 2 * (used + most)
-            trie = grown(trie, used, capacity)
-        if len(successors) < most:
-            successors, scratch = np.empty(2 * most, PREFIX), np.empty(2 * most)
-            keys, holder = np.empty(8 * most, np.int64), np.empty(8 * most, np.int32)
-        stay(beam, width, trie.nodes, frame, successors)
+            trie = resized(trie.nodes, used, capacity)
+        if len(candidates) < most:
+            candidates, scratch = new_prefixes(2 * most), new_floats(2 * most + num_all)
+            keys, holder = new_ints(8 * most), new_index(8 * most)
+        keep_prefixes(beam, width, trie.nodes, frame, candidates)
         best, worst = -np.inf, np.inf
         for slot in range(width):
-            best = max(best, successors[slot].log_total)
-            worst = min(worst, successors[slot].log_total)
-        floor = max(best - beam_log_threshold, worst if width == beam_size else -np.inf)
-        new = used
-        found, used = grow(beam, width, trie, used, frame, tried[:count], floor, successors, known)
+            score = candidates[slot].log_total
+            best = score if score > best else best
+            worst = score if score < worst else worst
+        # Neither the threshold nor, with a full beam, the worst prefix kept can be undercut.
+        floor = best - beam_log_threshold
+        if width == beam_size and worst > floor:
+            floor = worst
+        first_new = used
+        found, used = extend_prefixes(
+            beam, width, trie, used, frame, tokens, count, floor, candidates, external
+        )
         if guided:
-            extend(trie.nodes, new, used, known)
+            score_prefixes(trie.nodes, first_new, used, external)
         for i in range(width, found):
-            heir = successors[i]
+            candidate = candidates[i]
             if guided:
-                heir.log_token += trie.nodes[heir.node].gain
-                heir.log_total = heir.log_token
-            best = max(best, heir.log_total)
+                candidate.log_token += trie.nodes[candidate.node].gain
+                candidate.log_total = candidate.log_token
+            if candidate.log_total > best:
+                best = candidate.log_total
         lowest = best - beam_log_threshold
         if guided and recombining:
-            recombine(successors, found, lowest, trie.nodes, keys, holder)
+            recombine(candidates, found, lowest, trie.nodes, keys, holder)
         for slot in range(width):
-            trie.nodes[beam[slot].node].slot = -1
-        if len(beam) < min(found, beam_size):
-            beam = np.empty(min(2 * found, beam_size), PREFIX)
-        width, used = select(successors, found, beam_size, lowest, scratch, trie, used, beam)
-    ends = np.empty(width, np.int32)
-    acoustic, language = np.empty(width), np.zeros(width)
+            trie.nodes[beam[slot].node].beam_slot = -1
+        if len(beam) < found and len(beam) < beam_size:
+            beam = new_prefixes(2 * found if 2 * found < beam_size else beam_size)
+        width, used = prune_beam(candidates, found, beam_size, lowest, scratch, trie, used, beam)
+
+    ends, acoustic, language = new_index(width), new_floats(width), new_floats(width)
     for slot in range(width):
-        ends[slot], acoustic[slot] = beam[slot].node, beam[slot].log_total
+        ends[slot], acoustic[slot], language[slot] = beam[slot].node, beam[slot].log_total, 0.0
         if guided:
             node = trie.nodes[ends[slot]]
             acoustic[slot] -= node.score + node.estimate
-            language[slot] = finish(trie.nodes, ends[slot], known)
-    return trie.nodes[:used], ends, acoustic, language
+            language[slot] = final_score(trie.nodes, ends[slot], external)
+    return trie.nodes, ends, acoustic, language

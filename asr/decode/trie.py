@@ -1,7 +1,8 @@
 """The trie of all prefixes that a search has considered, as growing arrays.
 
-A child is found by a hash of its parent's number and its token; a prefix that left the beam keeps
-its node, so that it is the same prefix to its continuations when it comes back.
+A child is found by a hash of its parent's number and its token. A prefix that left the beam keeps
+its node: when it comes back it is the same prefix to its continuations, and its external score need
+not be computed again.
 """
 
 from typing import NamedTuple
@@ -9,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.compiled import compiled
-from asr.decode.knowledge import NODE, Nodes
+from asr.compiled import helper
+from asr.decode.external_scores import NODE, Nodes
 from asr.language.hashing import EMPTY, find_slot, pair_key
 
 Ints = NDArray[np.int64]
@@ -18,7 +19,7 @@ Index = NDArray[np.int32]
 
 
 class Trie(NamedTuple):
-    """All prefixes ever considered, each a child of its beginning."""
+    """All prefixes ever considered, each a child of the prefix without its last token."""
 
     nodes: Nodes
     keys: Ints
@@ -27,49 +28,61 @@ class Trie(NamedTuple):
     """The child in each slot of the table."""
 
 
-@compiled
-def grown(trie: Trie, used: int, capacity: int) -> Trie:
-    """The trie, of `used` nodes, with room for `capacity`."""
-    nodes = np.empty(capacity, NODE)
-    nodes[:used] = trie.nodes[:used]
+@helper
+def new_nodes(count: int) -> Nodes:
+    """So many nodes, not set. (One function for each type: numba compiles np.empty at each use.)"""
+    return np.empty(count, NODE)
+
+
+@helper
+def new_ints(count: int) -> Ints:
+    """So many int64, not set."""
+    return np.empty(count, np.int64)
+
+
+@helper
+def new_index(count: int) -> Index:
+    """So many int32, not set."""
+    return np.empty(count, np.int32)
+
+
+@helper
+def resized(nodes: Nodes, used: int, capacity: int) -> Trie:
+    """A trie of the first `used` nodes with room for `capacity`."""
+    # Loops, not slices and np.full: numba would compile much more for them, error messages about
+    # shapes included.
+    larger = new_nodes(capacity)
+    for node in range(used):
+        larger[node] = nodes[node]
     slots = 2
-    while slots < 2 * capacity:
+    while slots < 2 * capacity:  # at most half full, so that probes stay short
         slots *= 2
-    keys, child = np.full(slots, EMPTY, np.int64), np.empty(slots, np.int32)
-    for node in range(1, used):
-        slot = find_slot(keys, nodes[node].parent, nodes[node].token)
-        keys[slot] = pair_key(nodes[node].parent, nodes[node].token)
+    keys, child = new_ints(slots), new_index(slots)
+    for slot in range(slots):
+        keys[slot] = EMPTY
+    for node in range(1, used):  # the root is nobody's child
+        slot = find_slot(keys, larger[node].parent, larger[node].token)
+        keys[slot] = pair_key(larger[node].parent, larger[node].token)
         child[slot] = node
-    return Trie(nodes, keys, child)
+    return Trie(larger, keys, child)
 
 
-@compiled
-def new_trie(capacity: int) -> Trie:
-    """Room for `capacity` nodes; the root is left to be set."""
-    nothing = Trie(np.empty(0, NODE), np.empty(0, np.int64), np.empty(0, np.int32))
-    return grown(nothing, 0, capacity)
-
-
-@compiled
+@helper
 def add_child(trie: Trie, used: int, parent: int, token: int) -> None:
-    """Make node number `used` the child of another one; its score is left as that one's."""
+    """Make node number `used` the child of another node; its scores are left to be set."""
     slot = find_slot(trie.keys, parent, token)
     trie.keys[slot] = pair_key(parent, token)
     trie.child[slot] = used
     node = trie.nodes[used]
-    node.parent, node.token, node.slot, node.gain = parent, token, -1, 0.0
+    node.parent, node.token, node.beam_slot, node.gain = parent, token, -1, 0.0
 
 
-@compiled
-def spelled(nodes: Nodes, at: int) -> Index:
+def tokens_of(nodes: Nodes, node: int) -> tuple[int, ...]:
     """The tokens of a node's prefix."""
-    length, node = 0, at
-    while nodes[node].parent >= 0:
-        length += 1
-        node = nodes[node].parent
-    tokens = np.empty(length, np.int32)
-    node = at
-    for i in range(length - 1, -1, -1):
-        tokens[i] = nodes[node].token
-        node = nodes[node].parent
-    return tokens
+    # Plain Python: a hypothesis is short, and compiling takes longer than all of them.
+    parents, node_tokens = nodes["parent"], nodes["token"]
+    tokens = []
+    while (parent := parents.item(node)) >= 0:
+        tokens.append(node_tokens.item(node))
+        node = parent
+    return tuple(reversed(tokens))

@@ -7,7 +7,7 @@ arrays beside it, at the same index.
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.compiled import compiled
+from asr.compiled import helper, inlined
 
 EMPTY = -1
 _MULTIPLIER = -7046029254386353131  # 2^64 / the golden ratio, as a signed number
@@ -18,20 +18,20 @@ def empty_table(entries: int) -> NDArray[np.int64]:
     return np.full(1 << max(1, (2 * entries).bit_length()), EMPTY, dtype=np.int64)
 
 
-@compiled
+@inlined
 def pair_key(first: int, second: int) -> int:
     """The key of a pair; both from 0 to 2^31 - 1."""
-    return int((np.int64(first) << np.int64(32)) | np.int64(second))
+    return (np.int64(first) << np.int64(32)) | np.int64(second)  # type: ignore[return-value]
 
 
-@compiled
+@inlined
 def scatter(value: int) -> int:
     """Spread a 64-bit number evenly over the numbers of 64 bits, the low ones above all."""
     product = np.int64(value) * np.int64(_MULTIPLIER)
-    return int(product ^ (product >> np.int64(32)))
+    return product ^ (product >> np.int64(32))  # type: ignore[return-value]
 
 
-@compiled
+@helper
 def find_slot(keys: NDArray[np.int64], first: int, second: int) -> int:
     """The slot of a pair; if the table lacks it, the empty slot (`keys[slot] == EMPTY`) for it."""
     key = pair_key(first, second)

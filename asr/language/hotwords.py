@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.compiled import compiled
+from asr.compiled import compiled, helper
 from asr.errors import ConfigError, TextError
 from asr.language.automata.automaton import Automaton, spelling_trie, step
 from asr.text.tokens import TokenTable
@@ -54,10 +54,11 @@ def build_hotwords(phrases: Mapping[str, float], table: TokenTable) -> Hotwords:
     own = np.zeros(len(trie.accepting))
     np.add.at(own, ends, boosts)
     credit = _credits(trie, spellings, boosts, progress_from=1 if space >= 0 else 0)
-    fail, boost_at, credit = _add_failure_links(trie, own, credit)
-    start = max(int(step(trie, 0, space)), 0) if space >= 0 else 0
-    gain = float(boost_at.max(initial=0.0) + credit.max(initial=0.0))
-    return Hotwords(trie, fail, boost_at, credit, start, gain)
+    fail = np.full(len(own), -1, dtype=np.int32)
+    _add_failure_links(trie, own, credit, fail, np.zeros(len(own), dtype=np.int32))
+    start = max(int(step.py_func(trie, 0, space)), 0) if space >= 0 else 0
+    gain = float(own.max(initial=0.0) + credit.max(initial=0.0))
+    return Hotwords(trie, fail, own, credit, start, gain)
 
 
 def spell_hotword(phrase: str, boost: float, table: TokenTable) -> list[int]:
@@ -90,13 +91,13 @@ def _credits(
     for spelling, boost in zip(spellings, boosts, strict=True):
         state = 0
         for depth, token in enumerate(spelling[:-1], start=1):
-            state = int(step(trie, state, token))
+            state = step.py_func(trie, state, token)
             progress = (depth - progress_from) / (len(spelling) - progress_from)
             credit[state] = max(credit[state], boost * progress)
     return credit
 
 
-@compiled
+@helper
 def follow(trie: Automaton, fail: NDArray[np.int32], state: int, token: int) -> int:
     """The state of the longest suffix of the sequence that begins a phrase."""
     while state >= 0:
@@ -109,23 +110,26 @@ def follow(trie: Automaton, fail: NDArray[np.int32], state: int, token: int) -> 
 
 @compiled
 def _add_failure_links(
-    trie: Automaton, boost: NDArray[np.float64], credit: NDArray[np.float64]
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-    """Failure links, and the boosts and credits of each state including those along its links.
+    trie: Automaton,
+    boost: NDArray[np.float64],
+    credit: NDArray[np.float64],
+    fail: NDArray[np.int32],
+    queue: NDArray[np.int32],
+) -> None:
+    """Set the failure links; add to boosts and credits those along the links.
 
     Breadth first: the failure state of a state, being less deep, is complete before it is used.
+
+    `fail` begins with -1 and `queue` with 0 everywhere.
     """
-    states = len(trie.accepting)
-    fail = np.full(states, -1, dtype=np.int32)
-    queue = np.zeros(states, dtype=np.int32)
     filled = 1
-    for head in range(states):
+    for head in range(len(fail)):
         state = queue[head]
         for edge in range(trie.first_edge[state], trie.first_edge[state + 1]):
             child = trie.edge_target[edge]
             fail[child] = follow(trie, fail, fail[state], trie.edge_token[edge])
             boost[child] += boost[fail[child]]
-            credit[child] = max(credit[child], credit[fail[child]])
+            if credit[fail[child]] > credit[child]:
+                credit[child] = credit[fail[child]]
             queue[filled] = child
             filled += 1
-    return fail, boost, credit

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from asr.compiled import compiled
 from asr.errors import TextError
 from asr.language.automata.automaton import Automaton, spelling_trie
-from asr.language.ngram.model import NgramArrays, NgramModel, score_word
+from asr.language.ngram.model import NgramModel
 from asr.language.ngram.table import SPECIAL_WORDS
 from asr.text.tokens import TokenTable
 
@@ -75,21 +75,27 @@ def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
         )
     trie, ends = spelling_trie(spellings)
     word_ids = np.array(words, dtype=np.int32)
-    return Lexicon(trie, *_complete(trie, ends, word_ids, model.arrays))
+    word_at = np.full(len(trie.accepting), -1, dtype=np.int32)
+    best = np.full(len(trie.accepting), -np.inf)
+    _complete(trie, ends, word_ids, model.arrays.unigram_log_prob, word_at, best)
+    return Lexicon(trie, word_at, best)
 
 
 @compiled
-def _complete(trie: Automaton, ends: Ints, words: Ints, arrays: NgramArrays) -> tuple[Ints, Floats]:
-    """The word that ends in each state and the best unigram score at or below it."""
-    states = len(trie.accepting)
-    word = np.full(states, -1, dtype=np.int32)
-    best = np.full(states, -np.inf)
+def _complete(
+    trie: Automaton, ends: Ints, words: Ints, log_probs: Floats, word: Ints, best: Floats
+) -> None:
+    """Set the word that ends in each state and the best unigram score at or below it.
+
+    `word` begins with -1, `best` with -inf everywhere.
+    """
     for i in range(len(words)):
-        log_prob, _ = score_word(arrays, 0, words[i])
+        log_prob = log_probs[words[i]]
         if word[ends[i]] < 0 or log_prob > best[ends[i]]:
             word[ends[i]], best[ends[i]] = words[i], log_prob
-    # Children have higher numbers than their parents: backwards, each child is complete first.
-    for state in range(states - 1, -1, -1):
+    # Children have higher numbers than their parents: on the way back all are complete.
+    for state in range(len(best) - 1, -1, -1):
         for edge in range(trie.first_edge[state], trie.first_edge[state + 1]):
-            best[state] = max(best[state], best[trie.edge_target[edge]])
-    return word, best
+            below = best[trie.edge_target[edge]]
+            if below > best[state]:
+                best[state] = below

@@ -154,7 +154,7 @@ def drops_unknown_words(search: SearchConfig, decoder: Decoder) -> bool:
     A dev set tells little of that: what it says is mostly in the language model.
     """
     threshold = search.beam_log_threshold
-    if threshold is None or decoder.fusion is None or not decoder.fusion.knowledge.has_words:
+    if threshold is None or decoder.fusion is None or not decoder.fusion.external.has_words:
         return False
     config = decoder.fusion.config
     return not config.closed_vocabulary and threshold <= -config.unknown_log_penalty

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.compiled import compiled
+from asr.compiled import compiled, helper
 
 Ints = NDArray[np.int32]
 Bools = NDArray[np.bool_]
@@ -39,7 +39,7 @@ class Automaton(NamedTuple):
     """(S,) whether a sentence may end here."""
 
 
-@compiled
+@helper
 def step(automaton: Automaton, state: int, token: int) -> int:
     """The state that `token` leads to from `state`; -1 where it is not allowed."""
     # A binary search: the start state of a large word list has an edge for every letter.
@@ -52,7 +52,8 @@ def step(automaton: Automaton, state: int, token: int) -> int:
         else:
             high = middle
     if low < end and automaton.edge_token[low] == token:
-        return int(automaton.edge_target[low])
+        target: int = automaton.edge_target[low]
+        return target
     return -1
 
 
@@ -91,15 +92,20 @@ def _adjacency(source: Ints, target: Ints, states: int) -> tuple[Ints, Ints]:
     return _offsets(source, states), target[np.argsort(source, kind="stable")]
 
 
-@compiled
 def _reachable(seeds: Bools, first: Ints, neighbours: Ints) -> Bools:
     """(S,) whether a state is a seed or can be reached from one."""
     reached = seeds.copy()
     # A state enters the stack once at most, when it is first reached: S places are enough.
-    stack = np.empty(len(seeds), dtype=np.int32)
+    _reach(reached, first, neighbours, np.empty(len(seeds), dtype=np.int32))
+    return reached
+
+
+@compiled
+def _reach(reached: Bools, first: Ints, neighbours: Ints, stack: Ints) -> None:
+    """Mark the states that can be reached from those marked already."""
     size = 0
-    for state in range(len(seeds)):
-        if seeds[state]:
+    for state in range(len(reached)):
+        if reached[state]:
             stack[size] = state
             size += 1
     while size > 0:
@@ -110,7 +116,6 @@ def _reachable(seeds: Bools, first: Ints, neighbours: Ints) -> Bools:
                 reached[neighbours[edge]] = True
                 stack[size] = neighbours[edge]
                 size += 1
-    return reached
 
 
 def spelling_trie(spellings: Sequence[Sequence[int]]) -> tuple[Automaton, Ints]:
@@ -122,7 +127,11 @@ def spelling_trie(spellings: Sequence[Sequence[int]]) -> tuple[Automaton, Ints]:
     lengths = np.array([len(spellings[i]) for i in order], dtype=np.int64)
     flat = np.array([token for i in order for token in spellings[i]], dtype=np.int32)
     starts = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
-    parent, token, ends = _insert_sorted(flat, starts)
+    parent, token = np.empty((2, len(flat) + 1), dtype=np.int32)
+    ends = np.empty(len(spellings), dtype=np.int32)
+    path = np.zeros(int(lengths.max(initial=0)) + 1, dtype=np.int32)
+    states = _insert_sorted(flat, starts, parent, token, ends, path)
+    parent, token = parent[:states], token[:states]
     by_parent = np.argsort(parent[1:], kind="stable").astype(np.int32)
     first_edge = _offsets(parent[1:], len(parent))
     accepting = np.zeros(len(parent), dtype=np.bool_)
@@ -133,18 +142,16 @@ def spelling_trie(spellings: Sequence[Sequence[int]]) -> tuple[Automaton, Ints]:
 
 
 @compiled
-def _insert_sorted(flat: Ints, starts: NDArray[np.int64]) -> tuple[Ints, Ints, Ints]:
-    """Parent and token of each state, and the end state of each of the sorted sequences.
+def _insert_sorted(
+    flat: Ints, starts: NDArray[np.int64], parent: Ints, token: Ints, ends: Ints, path: Ints
+) -> int:
+    """Set parent and token of each state, and the end state of each of the sorted sequences.
 
-    Sequence i is `flat[starts[i] : starts[i + 1]]`.
+    Sequence i is `flat[starts[i] : starts[i + 1]]`. Returns how many states there are; `path` is
+    room for the states of the longest sequence.
     """
-    parent = np.full(len(flat) + 1, -1, dtype=np.int32)
-    token = np.zeros(len(flat) + 1, dtype=np.int32)
-    ends = np.zeros(len(starts) - 1, dtype=np.int32)
-    longest = 0
-    for i in range(len(ends)):
-        longest = max(longest, starts[i + 1] - starts[i])
-    path = np.zeros(longest + 1, dtype=np.int32)  # the states of the previous sequence
+    parent[0], token[0] = -1, 0
+    path[0] = 0  # the states of the previous sequence, from the root
     states = 1
     for i in range(len(ends)):
         length = starts[i + 1] - starts[i]
@@ -154,7 +161,8 @@ def _insert_sorted(flat: Ints, starts: NDArray[np.int64]) -> tuple[Ints, Ints, I
         if i > 0:
             previous = starts[i] - starts[i - 1]
             while (
-                shared < min(length, previous)
+                shared < length
+                and shared < previous
                 and flat[starts[i] + shared] == flat[starts[i - 1] + shared]
             ):
                 shared += 1
@@ -164,4 +172,4 @@ def _insert_sorted(flat: Ints, starts: NDArray[np.int64]) -> tuple[Ints, Ints, I
             path[depth + 1] = states
             states += 1
         ends[i] = path[length]
-    return parent[:states], token[:states], ends
+    return states

@@ -4,14 +4,22 @@ It only finds out that a line is wrong; `asr.language.ngram.arpa` then looks at 
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.compiled import compiled
+from asr.compiled import READ_ONLY, compiled, helper, inlined
 from asr.language.hashing import scatter
 
+Text = Annotated[NDArray[np.uint8], READ_ONLY]
+Spans = Annotated[NDArray[np.int64], 2]
+
+# Numbers: numba would compile every `ord` that stands in a function.
 _NEWLINE, _BACKSLASH = ord("\n"), ord("\\")
+_BLANK, _TAB, _RETURN = ord(" "), ord("\t"), ord("\r")
+_MINUS, _PLUS, _POINT, _ZERO, _NINE = map(ord, "-+.09")
+_E, _F, _I, _N = map(ord, "efin")
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,13 @@ class Vocabulary:
 
 @compiled
 def parse_section(
-    text: NDArray[np.uint8],
+    text: Text,
     position: int,
     backs_off: bool,
     slots: NDArray[np.int32],
-    spans: NDArray[np.int64],
-    grams: NDArray[np.int32],
-    scores: NDArray[np.float64],
+    spans: Spans,
+    grams: Annotated[NDArray[np.int32], 2],
+    scores: Annotated[NDArray[np.float64], 2],
 ) -> tuple[int, int, bool]:
     """Fill `grams (rows, k)` and `scores (rows, 2)` from the lines up to the next heading.
 
@@ -77,11 +85,11 @@ def parse_section(
                 return row, position, False
             row += 1
         position = end + 1
-    return row, min(position, len(text)), True
+    return row, position if position < len(text) else len(text), True
 
 
-@compiled
-def _next_field(text: NDArray[np.uint8], position: int, end: int) -> tuple[int, int]:
+@helper
+def _next_field(text: Text, position: int, end: int) -> tuple[int, int]:
     """Where the next field of a line begins and ends; `(end, end)` if none is left."""
     while position < end and _is_blank(text[position]):
         position += 1
@@ -91,13 +99,13 @@ def _next_field(text: NDArray[np.uint8], position: int, end: int) -> tuple[int, 
     return position, past
 
 
-@compiled
+@helper
 def _word_slot(
-    text: NDArray[np.uint8],
+    text: Text,
     first: int,
     past: int,
     slots: NDArray[np.int32],
-    spans: NDArray[np.int64],
+    spans: Spans,
 ) -> int:
     """The slot of a word in the vocabulary, or the empty slot where it would go."""
     code = past - first
@@ -116,23 +124,23 @@ def _word_slot(
     return slot
 
 
-@compiled
-def _number(text: NDArray[np.uint8], first: int, past: int) -> float:
+@helper
+def _number(text: Text, first: int, past: int) -> float:
     """Parse a decimal number or an infinity; NaN if the field is neither.
 
     Digits are accumulated in a float64 and scaled once: precise enough for ARPA files, which have
     seven digits or so.
     """
-    sign = -1.0 if text[first] == ord("-") else 1.0
-    if text[first] == ord("-") or text[first] == ord("+"):
+    sign = -1.0 if text[first] == _MINUS else 1.0
+    if text[first] == _MINUS or text[first] == _PLUS:
         first += 1
-    if past - first == 3 and (text[first] | 32) == ord("i"):
-        rest = (text[first + 1] | 32) == ord("n") and (text[first + 2] | 32) == ord("f")
+    if past - first == 3 and (text[first] | 32) == _I:
+        rest = (text[first + 1] | 32) == _N and (text[first + 2] | 32) == _F
         return sign * np.inf if rest else np.nan
     mantissa, digits, scale, behind_point = 0.0, 0, 0, False
-    while first < past and (text[first] == ord(".") or _is_digit(text[first])):
+    while first < past and (text[first] == _POINT or _is_digit(text[first])):
         if _is_digit(text[first]):
-            mantissa = mantissa * 10.0 + (text[first] - ord("0"))
+            mantissa = mantissa * 10.0 + (text[first] - _ZERO)
             digits += 1
             scale -= behind_point
         elif behind_point:
@@ -142,16 +150,17 @@ def _number(text: NDArray[np.uint8], first: int, past: int) -> float:
         first += 1
     if not 0 < digits <= 200:
         return np.nan
-    if first < past and (text[first] | 32) == ord("e"):
+    if first < past and (text[first] | 32) == _E:
         first += 1
-        minus = first < past and text[first] == ord("-")
-        if first < past and (minus or text[first] == ord("+")):
+        minus = first < past and text[first] == _MINUS
+        if first < past and (minus or text[first] == _PLUS):
             first += 1
         exponent = 0
         if first == past:
             return np.nan
         while first < past and _is_digit(text[first]):
-            exponent = min(exponent * 10 + (text[first] - ord("0")), 9999)
+            if exponent < 1000:  # far beyond float64 already
+                exponent = exponent * 10 + (text[first] - _ZERO)
             first += 1
         scale += -exponent if minus else exponent
     if first < past:
@@ -161,12 +170,12 @@ def _number(text: NDArray[np.uint8], first: int, past: int) -> float:
     return sign * mantissa
 
 
-@compiled
+@inlined
 def _is_digit(byte: int) -> bool:
-    return ord("0") <= byte <= ord("9")
+    return _ZERO <= byte <= _NINE
 
 
-@compiled
+@inlined
 def _is_blank(byte: int) -> bool:
     """Whether `bytes.split` separates fields here."""
-    return byte == ord(" ") or ord("\t") <= byte <= ord("\r")
+    return byte == _BLANK or _TAB <= byte <= _RETURN

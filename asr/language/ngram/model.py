@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.compiled import compiled
+from asr.compiled import compiled, helper
 from asr.errors import AsrError, TextError
 from asr.language.hashing import EMPTY, empty_table, find_slot, pair_key
 from asr.language.ngram.arpa import parse_arpa, uncompressed
@@ -58,7 +58,7 @@ class NgramArrays(NamedTuple):
     """(H,) the state after it."""
 
 
-@compiled
+@helper
 def score_word(arrays: NgramArrays, state: int, word: int) -> tuple[float, int]:
     """Natural log-probability of a word in a state, and the state after it.
 
@@ -70,10 +70,10 @@ def score_word(arrays: NgramArrays, state: int, word: int) -> tuple[float, int]:
     while state != NO_CONTEXT:
         slot = find_slot(arrays.keys, state, word)
         if arrays.keys[slot] != EMPTY:
-            return log_weight + arrays.log_prob[slot], int(arrays.next_state[slot])
+            return log_weight + arrays.log_prob[slot], arrays.next_state[slot]
         log_weight += arrays.log_backoff[state]
-        state = int(arrays.backoff_state[state])
-    return log_weight + arrays.unigram_log_prob[word], int(arrays.unigram_state[word])
+        state = arrays.backoff_state[state]
+    return log_weight + arrays.unigram_log_prob[word], arrays.unigram_state[word]
 
 
 @compiled

@@ -4,6 +4,8 @@ The context of an n-gram is all but its last word, its parent in the trie. Its s
 n-gram of the model that it ends in, where a search continues after it.
 """
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +36,8 @@ def link_ngrams(table: NgramTable, offsets: NDArray[np.int64]) -> tuple[Indices,
     values = np.zeros(len(keys), dtype=np.int32)
     for order in range(2, table.order + 1):
         first = int(offsets[order - 1])
-        row, repeats = _link_order(table.grams[order - 1], first, keys, values, context, suffix)
+        grams = np.ascontiguousarray(table.grams[order - 1])
+        row, repeats = _link_order(grams, first, keys, values, context, suffix)
         if repeats:
             raise NgramError(order, row, "is already on an earlier line")
         if row < len(table.grams[order - 1]):
@@ -49,7 +52,7 @@ def link_ngrams(table: NgramTable, offsets: NDArray[np.int64]) -> tuple[Indices,
 
 @compiled
 def _link_order(
-    grams: NDArray[np.int32],
+    grams: Annotated[Indices, 2],
     first: int,
     keys: NDArray[np.int64],
     values: NDArray[np.int32],
@@ -63,13 +66,13 @@ def _link_order(
     """
     rows, order = grams.shape
     for row in range(rows):
-        node = int(1 + grams[row, 0])
+        node: int = 1 + grams[row, 0]
         for place in range(1, order - 1):  # walk down to the context
             slot = find_slot(keys, node, grams[row, place])
             if keys[slot] == EMPTY:
                 return row, False
-            node = int(values[slot])
-        word = int(grams[row, order - 1])
+            node = values[slot]
+        word = grams[row, order - 1]
         slot = find_slot(keys, node, word)
         if keys[slot] != EMPTY:
             return row, True
@@ -77,10 +80,10 @@ def _link_order(
         context[first + row] = node
         # The suffix of (context, word) is the longest suffix of the context that `word` can follow,
         # with it: shorter and shorter suffixes are tried, down to the word alone.
-        shorter = int(suffix[node])
+        shorter: int = suffix[node]
         slot = find_slot(keys, shorter, word)
         while shorter != 0 and keys[slot] == EMPTY:
-            shorter = int(suffix[shorter])
+            shorter = suffix[shorter]
             slot = find_slot(keys, shorter, word)
         suffix[first + row] = values[slot] if shorter != 0 else 1 + word
     return rows, False
