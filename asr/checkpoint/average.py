@@ -1,8 +1,8 @@
-"""The mean of checkpoints that have weights in common: of a model and what it became, say.
+"""The mean of checkpoints of which one was fine-tuned from another, or all from the same one.
 
-Between a model and the same model after more training, often neither is as good as the point
-midway: what the one knew is kept, what the other learnt is there (Wortsman et al. 2022,
-arXiv 2109.01903). Models that began apart have nothing in between.
+The mean of a model and its fine-tuned version is often better than either: it keeps much of what
+the first could do and has much of what the second learnt (Wortsman et al. 2022, arXiv 2109.01903).
+The mean of models that were initialised independently is useless.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,12 @@ from asr.checkpoint.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from asr.checkpoint.model_card import COMMANDS, HISTORY
 from asr.config import differences
 from asr.errors import CheckpointError
 
-_FREE = ("encoder.dropout",)
-"""Settings that mean nothing after training."""
+_MAY_DIFFER = ("encoder.dropout",)
+"""Settings that have no effect after training."""
 
 
 def average_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -39,40 +40,42 @@ def average_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     """Write the checkpoint whose weights are the mean of those of two or more.
 
-    It tells of its training what the last of them does, with the licences of all, and lists them
-    by their SHA-256; its seconds of training are theirs together. It has no other figures and no
-    tuned search: it is another model.
+    Its training settings are those of the last one, with the licences of all and the SHA-256 of
+    each; its training time is the sum of theirs. It has no other figures and no tuned decoding
+    settings, since it is a different model.
 
-    Raises CheckpointError if one is no sound checkpoint, if two are the same, or if they are not
-    models of one kind: features, encoder, tokens. AsrError if it cannot be written.
+    Raises CheckpointError if one is not a valid checkpoint, if two are the same, or if they differ
+    in features, encoder or tokens; AsrError if the mean cannot be written.
     """
-    bundles = [load_checkpoint(checkpoint) for checkpoint in checkpoints]
-    for checkpoint, bundle in zip(checkpoints[1:], bundles[1:], strict=True):
-        _check_alike(checkpoints[0], bundles[0], checkpoint, bundle)
-    digests = [bundle.config["files"][WEIGHTS]["sha256"] for bundle in bundles]
-    for place, digest in enumerate(digests):
-        if digest in digests[:place]:
+    loaded = [load_checkpoint(path) for path in checkpoints]
+    for path, other in zip(checkpoints[1:], loaded[1:], strict=True):
+        _check_same_model(checkpoints[0], loaded[0], path, other)
+    digests = [c.config["files"][WEIGHTS]["sha256"] for c in loaded]
+    for index, digest in enumerate(digests):
+        if digest in digests[:index]:
             raise CheckpointError(
-                f"{checkpoints[place]}: expected checkpoints that differ, found the weights of "
+                f"{checkpoints[index]}: expected checkpoints that differ, found the weights of "
                 f"{checkpoints[digests.index(digest)]} again"
             )
-    last = bundles[-1].config
-    licences = [bundle.config["training"].get("licence") for bundle in bundles]
+    last = loaded[-1].config
+    licences = [c.config["training"].get("licence") for c in loaded]
     names = dict(zip(map(str, checkpoints), digests, strict=True))
+    # How the last one was made is not how the mean was.
+    training = {k: v for k, v in last["training"].items() if k not in (COMMANDS, HISTORY)}
     save_checkpoint(
         output,
         features=last["features"],
         encoder=last["encoder"],
         tokens=last["tokens"],
-        weights=average_weights([bundle.weights for bundle in bundles]),
+        weights=average_weights([c.weights for c in loaded]),
         metrics={
-            "weights": f"mean of {len(bundles)} checkpoints",
-            "training_seconds": sum(b.metrics.get("training_seconds", 0.0) for b in bundles),
+            "weights": f"mean of {len(loaded)} checkpoints",
+            "training_seconds": sum(c.metrics.get("training_seconds", 0.0) for c in loaded),
         },
         recipe=last["recipe"],
         seed=last["seed"],
         training={
-            **last["training"],
+            **training,
             "licence": "; ".join(dict.fromkeys(filter(None, licences))),
             "mean_of": names,
         },
@@ -81,21 +84,21 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     )
 
 
-def _check_alike(first: Path, one: Checkpoint, second: Path, other: Checkpoint) -> None:
+def _check_same_model(first: Path, one: Checkpoint, second: Path, other: Checkpoint) -> None:
     parts = ("features", "encoder", "tokens")
     differing = [
         name
         for name in differences(*({part: b.config[part] for part in parts} for b in (one, other)))
-        if name not in _FREE
+        if name not in _MAY_DIFFER
     ]
     if differing:
         raise CheckpointError(
             f"{second}: it differs from {first} in {', '.join(differing)}; only a model and what "
-            "it became have a mean"
+            "was fine-tuned from it can be averaged"
         )
     wanted, found = ({name: t.shape for name, t in b.weights.items()} for b in (one, other))
     if wanted != found:
         raise CheckpointError(
-            f"{second}: its config.json and model.safetensors do not describe one model, or those "
-            f"of {first} do not"
+            f"{second}: its config.json and model.safetensors do not describe the same model, or "
+            f"those of {first} do not"
         )

@@ -14,7 +14,7 @@ from asr.decode.decoder import TUNED
 
 Rows = list[tuple[str, str]]
 
-_COMMANDS, _HISTORY = "commands", "history"
+COMMANDS, HISTORY = "commands", "history"
 """Keys of the training settings: the commands that make the checkpoint, and remarks on them."""
 
 _USE = """\
@@ -51,7 +51,7 @@ def sections(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str,
     tuned = metrics.get(TUNED)
     decoding = {"Decoding": _results(tuned)} if isinstance(tuned, Mapping) else {}
     results = {name: value for name, value in metrics.items() if name != TUNED or not decoding}
-    prose = (_COMMANDS, _HISTORY)
+    prose = (COMMANDS, HISTORY)
     settings = {key: value for key, value in config["training"].items() if key not in prose}
     return {
         "Results": _results(results),
@@ -147,7 +147,7 @@ def _data(config: Mapping[str, Any]) -> str:
 
 def _history(config: Mapping[str, Any]) -> str:
     """How to make it from the raw data."""
-    history = config["training"].get(_HISTORY)
+    history = config["training"].get(HISTORY)
     text = f"{_line(history)}\n" if isinstance(history, str) else ""
     lines = _command_lines(config)
     if lines:
@@ -157,7 +157,7 @@ def _history(config: Mapping[str, Any]) -> str:
 
 
 def _command_lines(config: Mapping[str, Any]) -> list[str]:
-    commands = config["training"].get(_COMMANDS)
+    commands = config["training"].get(COMMANDS)
     if not isinstance(commands, (list, tuple)):
         return []
     return [line for command in commands for line in str(command).splitlines()]

@@ -1,4 +1,4 @@
-"""`asr average`: the mean of a model and what it became."""
+"""`asr average`: the mean of a model and its fine-tuned version."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +15,11 @@ def average(
         Path, typer.Option("--output_dir", "-o", help="Folder for the new checkpoint.")
     ],
 ) -> None:
-    """Average the weights of checkpoints of which each went on from another, or all from one.
+    """Average the weights of a checkpoint and of those fine-tuned from it.
 
-    A model that is taught other speech forgets some of what it knew; midway it often does well at
-    both. Evaluate it: of models that began apart, the mean can do nothing. A search that was tuned
-    for one of them is taken over by `asr tune --like`.
+    A model that is fine-tuned on other speech loses some accuracy on the first; the mean of both
+    often does well on either. Evaluate it: the mean of models that were initialised independently
+    is useless. Decoding settings tuned for one of them are copied by `asr tune --like`.
     """
     from asr.checkpoint.average import average_checkpoints
 

@@ -1,4 +1,4 @@
-"""`asr describe`: what a checkpoint is."""
+"""`asr describe`: settings, provenance and figures of a checkpoint."""
 
 import typer
 
@@ -6,7 +6,7 @@ from asr.cli.options import Checkpoint
 
 
 def describe(checkpoint: Checkpoint) -> None:
-    """Print a checkpoint's architecture, training data, figures and hashes."""
+    """Print a checkpoint's figures, architecture, training data, provenance and hashes."""
     from asr.checkpoint.checkpoint import describe as render
     from asr.checkpoint.checkpoint import load_checkpoint
 
