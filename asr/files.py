@@ -89,7 +89,7 @@ def write_files_atomic(folder: Path | str, contents: Mapping[str, bytes]) -> Non
     incoming = folder / _INCOMING
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _settle(folder)
+        _finish_commit(folder)
         shutil.rmtree(incoming, ignore_errors=True)
         try:
             incoming.mkdir()
@@ -105,7 +105,7 @@ def write_files_atomic(folder: Path | str, contents: Mapping[str, bytes]) -> Non
         raise AsrError(write_error(folder, error)) from error
     try:
         sync(folder)
-        _settle(folder)
+        _finish_commit(folder)
     except OSError as error:
         _log.warning(
             "%s: saved, but not yet moved into place (%s); the next save will do that",
@@ -146,7 +146,8 @@ def is_committed(folder: Path) -> bool:
     return not (folder / _COMPLETE).exists()
 
 
-def _settle(folder: Path) -> None:
+def _finish_commit(folder: Path) -> None:
+    """Move committed files to their places; repeating an interrupted move is harmless."""
     if is_committed(folder):
         return
     for path in sorted((folder / _COMPLETE).iterdir()):

@@ -145,9 +145,7 @@ def check_members(file: BinaryIO, shard: Shard, expected_names: Callable[[], Set
         stems = {name.partition(".")[0] for name in expected_names()}
     foreign = [name for name in names if stems and name.partition(".")[0] not in stems]
     if foreign:
-        raise shard_error(
-            shard, expected, f"{len(foreign)} foreign ones, first {foreign[0][:80]!r}"
-        )
+        raise shard_error(shard, expected, f"{len(foreign)} unexpected, first {foreign[0][:80]!r}")
     raise shard_error(shard, expected, f"{listing.count} with other names, positions or sizes")
 
 

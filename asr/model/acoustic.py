@@ -93,7 +93,7 @@ class AcousticModel(nn.Module):
             self.feedback = nn.Linear(num_tokens, 2 * config.hidden)
 
     def set_subsampling(self, factor: int) -> None:
-        """Make one output frame of so many feature frames from now on: no weight depends on it."""
+        """Use `factor` feature frames per output frame from now on; no weight depends on it."""
         if self.subsampling is not None:
             self.subsampling.set_factor(factor)
 

@@ -66,7 +66,7 @@ def torn(path: Path) -> None:
 
 
 FOUND_IN_USE = [
-    (append("foreign.flac"), "expected the . members .*, found 1 foreign ones, first 'foreign"),
+    (append("foreign.flac"), "expected the . members .*, found 1 unexpected, first 'foreign"),
     (append("/etc/passwd"), "expected plain names of members, found '/etc/passwd'"),
     (append("../up.flac"), r"expected plain names of members, found '\.\./up\.flac'"),
     (append("a/b.flac"), "expected plain names"),
