@@ -475,9 +475,9 @@ def test_unsettled_save_is_told(
     def fails(folder: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    settle = files._settle
+    settle = files._finish_commit
     calls = iter([settle, fails])
-    monkeypatch.setattr(files, "_settle", lambda folder: next(calls)(folder))
+    monkeypatch.setattr(files, "_finish_commit", lambda folder: next(calls)(folder))
     with caplog.at_level(logging.WARNING):
         save(folder, 2.0)
         assert "not yet moved into place" in caplog.text

@@ -116,8 +116,8 @@ def test_language_model_of_a_save_that_was_cut_short(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until the next save it lies where the metrics that record it lie."""
-    settle, calls = files._settle, iter([files._settle])
-    monkeypatch.setattr(files, "_settle", lambda folder: next(calls, lambda _: None)(folder))
+    settle, calls = files._finish_commit, iter([files._finish_commit])
+    monkeypatch.setattr(files, "_finish_commit", lambda folder: next(calls, lambda _: None)(folder))
     content = gzip.compress(b"\\data\\ anew", mtime=0)
     record = {"lm_sha256": hashlib.sha256(content).hexdigest()}
     update_metrics(folder, {"decoding": {LANGUAGE_MODEL: record}}, language_model=content)
