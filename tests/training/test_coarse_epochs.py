@@ -76,7 +76,7 @@ def test_a_coarse_epoch_is_one_of_a_coarse_model(coarse: Config, tmp_path: Path)
 
 
 @pytest.mark.parametrize("step", [2, 4, 7])
-def test_a_killed_run_goes_on_with_its_frames(
+def test_a_killed_run_resumes_with_its_frames(
     coarse: Config, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coarse = optim(coarse, save_minutes=0.0)
@@ -140,9 +140,7 @@ def test_what_cannot_be_coarser_is_refused(settings: list[str]) -> None:
         config.subsampling_in(2)
 
 
-def test_a_coarse_checkpoint_can_be_gone_on_from(
-    coarse: Config, whole: Path, tmp_path: Path
-) -> None:
+def test_a_coarse_checkpoint_can_be_fine_tuned(coarse: Config, whole: Path, tmp_path: Path) -> None:
     """Its own subsampling, taken over first, has no coarser frames; what is said after it has."""
     options = TrainingOptions(
         tmp_path / "run",

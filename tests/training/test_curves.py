@@ -35,9 +35,7 @@ def test_a_comparison_draws_each_run_in_each_panel(tmp_path: Path, runs: int) ->
     ],
     ids=["nothing but its number", "no errors at all", "not finite"],
 )
-def test_curves_stand_what_a_history_may_hold(
-    tmp_path: Path, history: list[dict[str, float]]
-) -> None:
+def test_curves_of_any_history_are_drawn(tmp_path: Path, history: list[dict[str, float]]) -> None:
     draw_curves(history, tmp_path / "curves.png")
     draw_comparison({"one": history, "none": []}, tmp_path / "comparison.png")
 

@@ -43,7 +43,7 @@ def test_several_manifests_are_one_training_set(micro: Config, tmp_path: Path) -
     assert sorted(i for batch in run.train_loader for i in batch.ids) == [u.id for u in utterances]
 
 
-def test_validating_on_what_is_trained_on_is_said(
+def test_overlap_of_training_and_validation_data_is_logged(
     micro: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = dataclasses.replace(micro.data, dev=micro.data.train[0])

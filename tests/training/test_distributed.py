@@ -153,7 +153,7 @@ def test_two_processes_follow_one(micro: Config, tmp_path: Path) -> None:
 # --- An end before its time
 
 
-def test_a_killed_process_ends_the_run_which_one_alone_finishes(
+def test_a_killed_process_ends_the_run_and_one_process_can_finish_it(
     saving: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "run"
@@ -187,7 +187,7 @@ def whole_of_two(saving: Config, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_after_a_kill_two_processes_go_on_to_the_last_bit(
+def test_two_processes_resume_bit_identically_after_a_kill(
     saving: Config, whole_of_two: Path, tmp_path: Path, rank: int
 ) -> None:
     folder = tmp_path / "run"
@@ -337,7 +337,7 @@ def test_a_group_works_through_gloo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not dist.is_initialized()
 
 
-def test_processes_that_start_anew_do_not_take_the_dead_for_their_fellows() -> None:
+def test_restarted_processes_do_not_contact_dead_ones() -> None:
     store = HashStore()
     store.set("name/1", "of a process that was killed")
     for start in (1, 2, 3):
@@ -346,7 +346,7 @@ def test_processes_that_start_anew_do_not_take_the_dead_for_their_fellows() -> N
             assert [call.result(timeout=60) for call in calls] == [start] * 3
 
 
-def test_processes_that_do_not_come_are_not_awaited_for_ever(
+def test_waiting_for_processes_ends_with_a_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(distributed, "_TIMEOUT", timedelta(seconds=0.05))

@@ -293,7 +293,8 @@ def test_silence_is_to_be_asked_for_and_is_counted(
 
 
 @pytest.mark.parametrize(
-    ("split", "message"), [("train", "every transcript is empty"), ("dev", "none of the 3 utter")]
+    ("split", "message"),
+    [("train", "every transcript is empty"), ("dev", "all 3 transcripts are empty")],
 )
 def test_silence_alone_is_not_enough(
     micro: Config, tmp_path: Path, asr_command: Command, split: str, message: str

@@ -122,7 +122,7 @@ def test_a_recording_that_cannot_be_read_is_one_message(
 
 
 @pytest.mark.parametrize("split", ["train", "dev"])
-def test_a_recording_that_vanishes_is_named_and_the_run_goes_on_once_it_is_back(
+def test_a_missing_recording_is_named_and_the_run_resumes_once_it_is_back(
     micro: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
     corpus = Path(shutil.copytree(Path(micro.data.train[0]).parent, tmp_path / "corpus"))
@@ -141,7 +141,7 @@ def test_a_recording_that_vanishes_is_named_and_the_run_goes_on_once_it_is_back(
     assert same(state_of(folder)["model"], state_of(whole)["model"])
 
 
-def test_a_worker_that_is_killed_within_a_step_is_said_and_the_state_kept(
+def test_a_worker_killed_during_a_step_is_reported_and_the_state_saved(
     micro: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = UtteranceDataset.__getitems__
@@ -197,7 +197,7 @@ WRITES: dict[str, tuple[object, str, str]] = {
 
 @pytest.mark.parametrize("case", WRITES)
 @pytest.mark.parametrize("call", [1, 3])
-def test_a_full_disk_is_one_message_and_the_run_goes_on_when_there_is_room(
+def test_a_full_disk_is_one_message_and_the_run_resumes_when_there_is_room(
     micro: Config,
     whole: Path,
     tmp_path: Path,
@@ -253,7 +253,7 @@ def test_files_that_may_not_grow_are_one_message(
     assert_same_run(folder, whole)
 
 
-def test_a_log_that_cannot_be_written_is_said_once_and_the_run_goes_on(
+def test_an_unwritable_log_is_reported_once_and_the_run_continues(
     micro: Config, tmp_path: Path, asr_command: Command
 ) -> None:
     folder, config = tmp_path / "run", optim(micro, epochs=1)
@@ -379,7 +379,7 @@ def test_a_corpus_smaller_than_a_batch_is_one_step_an_epoch(
 
 
 @pytest.mark.parametrize(("seconds", "alone"), [(2.5, 2), (0.01, 12)])
-def test_utterances_longer_than_a_batch_make_their_own_and_are_said(
+def test_utterances_longer_than_a_batch_get_their_own_and_a_warning(
     micro: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture, seconds: float, alone: int
 ) -> None:
     with caplog.at_level(logging.WARNING):

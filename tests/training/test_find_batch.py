@@ -99,7 +99,7 @@ def test_linear_memory_is_used_up(intercept: int, slope: int, room: int, most: i
 
 
 @given(st.integers(2, 5000), st.integers(2, 5000))
-def test_a_trial_that_fails_is_closed_in_on(fails_from: int, most: int) -> None:
+def test_the_limit_is_narrowed_down_after_a_failed_trial(fails_from: int, most: int) -> None:
     machine = Machine(GB, 1, 100 * GB, fails_from=fails_from)
 
     trials, reason = search(machine, most)
@@ -171,7 +171,7 @@ def test_refinement_ends_when_time_is_up() -> None:
     assert machine.tried == [1, 2, 4, 8, 16, 32, 45]
 
 
-def test_a_batch_measured_to_take_too_much_is_closed_in_on() -> None:
+def test_the_limit_is_narrowed_down_after_a_batch_that_is_too_large() -> None:
     class Jump(Machine):
         def peak(self, utterances: int) -> int:
             return utterances if utterances < 100 else 99 * GB
@@ -319,11 +319,11 @@ def test_longest_utterance_that_does_not_fit_is_named(
         find_batch.find_batch(config, CPU)
 
     plain = dataclasses.replace(config, augment=AugmentConfig(speeds=()))
-    with pytest.raises(AsrError, match=rf"'{name}' of \d\.\d s, the longest: {said}"):
+    with pytest.raises(AsrError, match=rf"'{name}' of \d\.\d s: {said}"):
         find_batch.find_batch(plain, CPU)
 
 
-def test_time_that_is_up_leaves_what_memory_would_allow(
+def test_after_a_timeout_what_memory_would_allow_is_reported(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake(monkeypatch, Measurement(GB, GB, 9 * GB, 1.0), None)

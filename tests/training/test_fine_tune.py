@@ -61,7 +61,7 @@ def test_tokens_that_both_know_keep_their_weights(
     assert "has other tokens: 1 of this run's are new and start from random weights" in caplog.text
 
 
-def test_letters_that_the_data_lacks_are_not_forgotten(
+def test_letters_missing_from_the_data_are_kept(
     micro: Config, finished: Path, tmp_path: Path
 ) -> None:
     def fewer(entries: list[dict[str, Any]]) -> None:
@@ -76,7 +76,7 @@ def test_letters_that_the_data_lacks_are_not_forgotten(
     assert same(dict(run.model.state_dict()), bundle.weights)
 
 
-def test_weights_learnt_at_one_frame_rate_serve_another(
+def test_weights_can_be_used_at_another_frame_rate(
     micro: Config, finished: Path, tmp_path: Path
 ) -> None:
     encoder = dataclasses.replace(micro.encoder, subsampling=1, dropout=0.5)
@@ -87,7 +87,7 @@ def test_weights_learnt_at_one_frame_rate_serve_another(
     assert int(run.model.output_lengths(torch.tensor(9))) == 9
 
 
-def test_what_is_fed_back_is_made_anew_for_new_tokens(micro: Config, tmp_path: Path) -> None:
+def test_feedback_weights_follow_new_tokens(micro: Config, tmp_path: Path) -> None:
     checkpoint = loop.train(optim(early(micro), epochs=1, average=1), tmp_path / "old", CPU)
     bundle = load_checkpoint(checkpoint)
     tokens = TokenTable.from_texts(["~", *bundle.config["tokens"]])

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])
-def test_a_run_stopped_by_ctrl_c_goes_on(
+def test_a_run_stopped_by_ctrl_c_can_be_resumed(
     micro: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     folder = tmp_path / "run"

@@ -16,7 +16,7 @@ pytest_plugins = ["tests.training_fixtures"]
 pytestmark = pytest.mark.usefixtures("quick")
 
 
-def test_one_of_several_runs_is_begun_or_gone_on_with_or_left_as_it_is(
+def test_train_unless_finished_starts_resumes_or_leaves_a_run(
     micro: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"

@@ -61,7 +61,7 @@ def test_a_run_leaves_scalars_and_the_best_weights(
     assert all(f"reference  {u.text}" in transcripts for u in read_manifest(micro.data.dev))
 
 
-def test_the_checkpoint_tells_how_it_was_made(micro: Config, whole: Path) -> None:
+def test_the_checkpoint_records_how_it_was_trained(micro: Config, whole: Path) -> None:
     bundle = load_checkpoint(whole / "checkpoint")
     assert (bundle.config["recipe"], bundle.config["seed"]) == ("micro", 0)
     assert bundle.config["encoder"] == to_dict(micro.encoder)

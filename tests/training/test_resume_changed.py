@@ -81,7 +81,7 @@ def test_manifests_may_move_as_long_as_they_are_the_same(
     assert same(found["model"], expected["model"])
 
 
-def test_another_number_of_processes_is_said(
+def test_another_number_of_processes_is_logged(
     whole: Path, broken: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = load_state(broken)
@@ -93,9 +93,7 @@ def test_another_number_of_processes_is_said(
     assert_same_run(broken, whole)
 
 
-def test_a_setting_that_there_was_not_when_the_run_began_is_as_it_was(
-    whole: Path, broken: Path
-) -> None:
+def test_settings_that_an_older_state_lacks_have_their_defaults(whole: Path, broken: Path) -> None:
     state = load_state(broken)
     del state["config"]["encoder"]["early_predictions"], state["config"]["optim"]["early_weight"]
     write_state(broken, 6, state, 3)
@@ -117,7 +115,7 @@ def test_a_setting_that_there_was_not_when_the_run_began_is_as_it_was(
         ("seed=4", "resuming with seed = 4, previously 0", True),
     ],
 )
-def test_changed_settings_are_said(
+def test_changed_settings_are_logged(
     broken: Path, caplog: pytest.LogCaptureFixture, setting: str, said: str, anew: bool
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -126,7 +124,7 @@ def test_changed_settings_are_said(
     assert ("epoch 2 starts over" in caplog.text) == anew
 
 
-def test_what_the_recipe_says_otherwise_by_now_is_said_and_not_taken(
+def test_settings_of_an_edited_recipe_are_logged_and_not_applied(
     micro: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stopped_run(micro, tmp_path / "run", monkeypatch)
@@ -160,12 +158,12 @@ def test_resuming_with_another_model_is_refused_and_harms_nothing(
     assert_same_run(broken, whole)
 
 
-def test_a_run_that_is_not_told_to_resume_is_left_alone(micro: Config, broken: Path) -> None:
+def test_an_existing_run_is_left_alone_without_resume(micro: Config, broken: Path) -> None:
     with pytest.raises(AsrError, match="already holds a run; add --resume"):
         loop.train(micro, broken, CPU)
 
 
-def test_every_start_is_noted(broken: Path) -> None:
+def test_every_start_is_recorded(broken: Path) -> None:
     run_training(TrainingOptions(broken, resume=True))
     starts = [json.loads(line) for line in (broken / "starts.jsonl").read_text().splitlines()]
     assert [start["resumed_step"] for start in starts] == [None, 6]

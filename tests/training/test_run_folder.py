@@ -111,7 +111,7 @@ def test_runs_are_found_two_levels_down_and_not_inside_runs(tmp_path: Path) -> N
         list(find_runs(tmp_path / "b" / "config.json"))
 
 
-def test_only_settings_that_differ_are_told() -> None:
+def test_only_differing_settings_are_listed() -> None:
     one, other = to_dict(Config(seed=1)), to_dict(Config(seed=2))
     other["optim"]["epochs"] += 1
     other["gone"] = {"since": 3}

@@ -29,7 +29,9 @@ def starts(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / STARTS).read_text().splitlines()]
 
 
-def test_a_start_tells_what_ran_on_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_records_command_machine_and_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "asr", "train", "a b.json"])
     for name, value in (
         ("OMP_NUM_THREADS", "1"),
@@ -72,7 +74,7 @@ def test_processor_and_memory_are_those_that_the_system_names(tmp_path: Path) ->
     assert entry["memory_bytes"] == pytest.approx(kibibytes * 1024, rel=0.01)
 
 
-def test_a_system_that_tells_little_is_no_obstacle(
+def test_a_system_without_proc_and_sysconf_is_no_obstacle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> str:

@@ -79,7 +79,7 @@ def skipped_step(run: Run, progress: Progress, *rest: Any) -> bool:
     return False
 
 
-def test_without_the_weights_of_a_best_epoch_the_average_does_without(
+def test_damaged_weights_are_left_out_of_the_average(
     micro: Config, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = Path(shutil.copytree(whole, tmp_path / "run"))

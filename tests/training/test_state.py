@@ -54,7 +54,7 @@ DAMAGE = [torn, cut, emptied, flipped, code, sealed_code, of_another_program]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_state_gives_way_to_the_one_before(
+def test_a_damaged_state_is_skipped_for_the_one_before(
     whole: Path,
     broken: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,7 +84,7 @@ def test_two_damaged_states_are_two_warnings(
     assert_same_run(broken, whole)
 
 
-def test_without_a_whole_state_there_is_one_message(broken: Path) -> None:
+def test_without_an_intact_state_there_is_one_message(broken: Path) -> None:
     for path in state_files(broken):
         torn(path)
     with pytest.raises(CheckpointError, match="none of the 3 states is intact") as error:
@@ -111,7 +111,7 @@ def test_as_many_states_are_kept_as_asked(micro: Config, tmp_path: Path, keep: i
     assert steps_of(folder) == [4, 3, 2, 1][:keep]
 
 
-def test_a_newer_state_that_is_torn_does_not_push_out_a_whole_one(tmp_path: Path) -> None:
+def test_a_damaged_newer_state_does_not_displace_an_intact_one(tmp_path: Path) -> None:
     for step in (8, 12):
         write_state(tmp_path, step, {"step": step}, keep=2)
     torn(tmp_path / STATES / "step-000000012.pt")
@@ -121,7 +121,7 @@ def test_a_newer_state_that_is_torn_does_not_push_out_a_whole_one(tmp_path: Path
     assert [path.name for path in (tmp_path / STATES).iterdir()] == ["step-000000009.pt"]
 
 
-def test_a_state_that_cannot_be_read_gives_way_as_well(
+def test_an_unreadable_state_is_skipped_as_well(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_state(tmp_path, 8, {"step": 8}, keep=2)
