@@ -193,8 +193,10 @@ class Decoding:
     """The language model in use."""
     lm_is_own: bool
     """Whether it is the checkpoint's."""
+    has_settings: bool
+    """Whether there are settings that `asr tune` found for this language model and constraint."""
     is_tuned: bool
-    """Whether all settings are those that `asr tune` found."""
+    """Whether all settings in use are those."""
 
     def summary(self) -> str:
         """Which search and which language model are in use, in one line."""
@@ -209,8 +211,12 @@ class Decoding:
             count = len(list(self.options.hotwords))
             parts.append("1 hot word" if count == 1 else f"{count} hot words")
         what = f" and {', '.join(parts)}" if parts else ""
-        without = "" if self.lm else ", without a language model"
-        return f"{beam}{what}{without}{', as tuned' if self.is_tuned else ''}"
+        state = "" if self.lm else ", without a language model"
+        if self.is_tuned:
+            state += ", as tuned"
+        elif self.lm_is_own and not self.has_settings:
+            state += ", not tuned: see `asr tune`"
+        return f"{beam}{what}{state}"
 
     def settings(self) -> dict[str, Any]:
         """The settings in use, as plain JSON values."""
@@ -291,7 +297,7 @@ def prepare_decoding(
         calibration=tuned.calibration if tuned and is_tuned else Calibration(),
         reject_below=reject_below,
     )
-    return Decoding(options, decoder, lm, own is not None, is_tuned)
+    return Decoding(options, decoder, lm, own is not None, tuned is not None, is_tuned)
 
 
 def _settings(

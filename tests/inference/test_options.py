@@ -1,0 +1,206 @@
+"""Which decoder the options make for a checkpoint, and what is refused."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import asr
+from asr.checkpoint.checkpoint import LANGUAGE_MODEL, load_checkpoint, update_metrics
+from asr.corpus.manifest import Utterance, read_manifest
+from asr.decode.beam import SearchConfig
+from asr.decode.confidence import Calibration
+from asr.decode.decoder import TunedSettings, with_tuned_settings
+from asr.errors import AsrError, CheckpointError, ConfigError, TextError
+from asr.files import sha256_of
+from asr.inference.options import HOTWORD_BOOST, WIDE_BEAM, DecodingOptions
+from asr.language.ngram.arpa import write_arpa
+from asr.language.ngram.kneser_ney import estimate
+from tests.support import Tones
+
+
+@pytest.fixture
+def utterance(tones: Tones) -> Utterance:
+    return read_manifest(tones.test)[0]
+
+
+def keep_settings(folder: Path, name: str, settings: TunedSettings) -> None:
+    metrics = load_checkpoint(folder).metrics
+    update_metrics(folder, with_tuned_settings(metrics, name, settings))
+
+
+@pytest.fixture
+def own(tones: Tones, tmp_path: Path) -> Path:
+    """A checkpoint with a language model of its own that was tuned."""
+    folder = shutil.copytree(tones.checkpoint, tmp_path / "own")
+    sentences = [u.text.split() for u in read_manifest(tones.test)]
+    write_arpa(folder / LANGUAGE_MODEL, estimate(sentences, 2).table)
+    settings = TunedSettings(
+        lm_sha256=sha256_of(folder / LANGUAGE_MODEL),
+        search=SearchConfig(beam_size=6),
+        calibration=Calibration(0.5, 0.25),
+    )
+    keep_settings(folder, LANGUAGE_MODEL, settings)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beam_size": 0}, "beam_size: expected at least 1"),
+        ({"beam_size": 2.5}, "beam_size: expected a whole number"),
+        ({"beam_size": True}, "beam_size: expected a whole number"),
+        ({"nbest": 0}, "nbest: expected at least 1"),
+        ({"beam_size": 2, "nbest": 3}, "nbest: expected 1 to 2"),
+        ({"lm": 3}, "lm: expected the path of a file"),
+        ({"lm": "x.arpa", "beam_size": 1}, "lm: expected a beam to use x.arpa with"),
+        ({"lm_weight": float("nan")}, "lm_weight: expected a finite number"),
+        ({"lm_weight": -1.0}, "lm_weight: expected 0 or more"),
+        ({"lm": None, "lm_weight": 1.0}, "lm_weight: has no effect without a language model"),
+        ({"beam_size": 1, "closed_vocabulary": True}, "closed_vocabulary: has no effect"),
+        ({"grammar": "x.jsgf", "unknown_penalty": -1.0}, "unknown_penalty: has no effect"),
+        ({"word_bonus": float("inf")}, "word_bonus: expected a finite number"),
+        ({"unknown_penalty": 1.0}, "unknown_penalty: expected 0 or less"),
+        ({"reject_below": -1.0}, "reject_below: has no effect"),
+        ({"grammar": "x", "reject_below": 1.0}, "reject_below: expected 0 or less"),
+        ({"lexicon": "a", "grammar": "b"}, "lexicon: expected a lexicon or a grammar"),
+        ({"grammar": ""}, "grammar: expected the path of a file"),
+        ({"hotwords": "HELLO"}, "hotwords: expected words with their boosts"),
+        ({"hotwords": {"A": "much"}}, "hotwords: expected a finite boost of 'A'"),
+        ({"hotwords": {" ": 1.0}}, "hotwords: expected a word or phrase"),
+    ],
+)
+def test_wrong_values_name_the_option(own: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        asr.load(own).prepare(**options)
+
+
+def test_an_option_that_needs_a_language_model_where_there_is_none(tones: Tones) -> None:
+    with pytest.raises(ConfigError, match="^lm_weight: .* has none of its own; name one with lm"):
+        asr.load(tones.checkpoint).prepare(lm_weight=1.0)
+
+
+def test_own_language_model_is_the_default(own: Path) -> None:
+    recognizer = asr.load(own)
+    decoding = recognizer.prepare()
+    assert decoding.lm == own / LANGUAGE_MODEL
+    assert decoding.lm_is_own
+    assert decoding.is_tuned
+    assert decoding.decoder.search.beam_size == 6
+    assert decoding.decoder.calibration == Calibration(0.5, 0.25)
+    for without in ({"lm": None}, {"lm": "none"}, {"beam_size": 1}):
+        assert recognizer.prepare(**without).decoder.is_greedy  # type: ignore[arg-type]
+
+
+def test_a_grammar_or_lexicon_takes_the_place_of_the_own_model(own: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("A\n")
+    decoding = asr.load(own).prepare(lexicon=words)
+    assert (decoding.lm, decoding.is_tuned) == (None, False)
+    assert decoding.decoder.search.beam_size == WIDE_BEAM
+    assert asr.load(own).prepare(lexicon=words, lm=own / LANGUAGE_MODEL).lm == own / LANGUAGE_MODEL
+
+
+def test_rejection_as_tuned_with_a_grammar(own: Path, tmp_path: Path) -> None:
+    grammar, other = tmp_path / "a.jsgf", tmp_path / "b.jsgf"
+    grammar.write_text("public <c> = A | B;")
+    other.write_text("public <c> = A;")
+    settings = TunedSettings(
+        search=SearchConfig(beam_size=5), constraint_sha256=sha256_of(grammar), reject_below=-0.25
+    )
+    keep_settings(own, "a.jsgf", settings)
+    recognizer = asr.load(own)
+    tuned = recognizer.prepare(grammar=grammar)
+    assert tuned.is_tuned
+    assert (tuned.decoder.search.beam_size, tuned.decoder.reject_below) == (5, -0.25)
+    assert recognizer.prepare(grammar=grammar, reject_below=-1.0).decoder.reject_below == -1.0
+    assert recognizer.prepare(grammar=other).decoder.reject_below is None
+    assert recognizer.prepare().lm_is_own
+
+
+def test_a_model_is_known_by_the_file_it_was_copied_from(own: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source.arpa"
+    source.write_bytes(b"")
+    write_arpa(source, estimate([["A"]], 1).table)
+    settings = TunedSettings(
+        lm_sha256=sha256_of(own / LANGUAGE_MODEL),
+        lm_source_sha256=sha256_of(source),
+        search=SearchConfig(beam_size=3),
+    )
+    keep_settings(own, LANGUAGE_MODEL, settings)
+    decoding = asr.load(own).prepare(lm=source)
+    assert decoding.is_tuned
+    assert not decoding.lm_is_own
+    assert decoding.decoder.search.beam_size == 3
+
+
+def test_hot_words_go_with_the_own_model(own: Path) -> None:
+    decoding = asr.load(own).prepare(hotwords=["A", "B  A"])
+    assert decoding.lm_is_own
+    assert not decoding.is_tuned
+    assert decoding.decoder.calibration.is_identity
+    assert decoding.options.hotwords == {"A": HOTWORD_BOOST, "B A": HOTWORD_BOOST}
+    with pytest.raises(TextError, match="hot word 'k'"):
+        asr.load(own).prepare(hotwords={"k": 1.0})
+
+
+def test_own_language_model_that_is_not_as_recorded(own: Path, utterance: Utterance) -> None:
+    path = own / LANGUAGE_MODEL
+    path.write_bytes(path.read_bytes() + b"\0")
+    recognizer = asr.load(own)
+    with pytest.raises(CheckpointError, match=rf"{path}: .*--lm none"):
+        recognizer.transcribe(utterance.audio_filepath)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=rf"{path}: missing"):
+        recognizer.transcribe(utterance.audio_filepath)
+    assert recognizer.transcribe(utterance.audio_filepath, lm=None).text
+
+
+def test_own_language_model_of_other_characters(own: Path) -> None:
+    write_arpa(own / LANGUAGE_MODEL, estimate([["привет", "мир"]], 1).table)
+    keep_settings(own, LANGUAGE_MODEL, TunedSettings(lm_sha256=sha256_of(own / LANGUAGE_MODEL)))
+    with pytest.raises(CheckpointError, match=rf"{own / LANGUAGE_MODEL}: .*lm none"):
+        asr.load(own).prepare()
+
+
+def test_own_language_model_that_was_not_tuned_is_used_with_defaults(
+    tones: Tones, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tones.checkpoint, tmp_path / "untuned")
+    write_arpa(folder / LANGUAGE_MODEL, estimate([["A", "B"]], 1).table)
+    decoding = asr.load(folder).prepare()
+    assert decoding.lm_is_own
+    assert not decoding.is_tuned
+    assert decoding.summary().endswith("own lm.arpa.gz, not tuned: see `asr tune`")
+
+
+def test_preparing_again_reads_files_only_when_they_changed(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("A\n")
+    recognizer = asr.load(own)
+    with caplog.at_level(logging.INFO, "asr.inference"):
+        first = recognizer.prepare(lexicon=words)
+        assert recognizer.prepare(lexicon=str(words)) is first
+        assert len(caplog.records) == 1
+        words.write_text("A\nBB\n")
+        assert recognizer.prepare(lexicon=words) is not first
+        assert recognizer.prepare() is not first
+    assert len(caplog.records) == 3
+
+
+def test_a_decoder_and_options_together_are_refused(own: Path, utterance: Utterance) -> None:
+    recognizer = asr.load(own)
+    decoder = recognizer.prepare().decoder
+    with pytest.raises(ConfigError, match="nbest: expected a decoder or decoding options"):
+        recognizer.transcribe(utterance.audio_filepath, decoder=decoder, nbest=2)
+
+
+def test_options_are_equal_by_what_they_say() -> None:
+    assert DecodingOptions(lm="none") == DecodingOptions(lm=None)
+    assert DecodingOptions(lm="a.arpa") == DecodingOptions(lm=Path("a.arpa"))
+    assert DecodingOptions(hotwords=["A"]) == DecodingOptions(hotwords={"A": HOTWORD_BOOST})
+    assert issubclass(ConfigError, AsrError)
