@@ -94,8 +94,8 @@ class DecodingOptions:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise ConfigError(f"{name}: expected a whole number, found {value!r}")
-        if self.nbest < 1:
-            raise ConfigError(f"nbest: expected at least 1, found {self.nbest}")
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}: expected at least 1, found {value}")
         _check_numbers(self)
         self._check_together()
 

@@ -78,7 +78,7 @@ def test_wrong_values_name_the_option(own: Path, options: dict[str, Any], messag
 
 
 def test_an_option_that_needs_a_language_model_where_there_is_none(tones: Tones) -> None:
-    with pytest.raises(ConfigError, match="^lm_weight: .* has none of its own; name one with lm"):
+    with pytest.raises(ConfigError, match=r"^lm_weight: .* has none of its own; name one with lm"):
         asr.load(tones.checkpoint).prepare(lm_weight=1.0)
 
 
@@ -91,7 +91,7 @@ def test_own_language_model_is_the_default(own: Path) -> None:
     assert decoding.decoder.search.beam_size == 6
     assert decoding.decoder.calibration == Calibration(0.5, 0.25)
     for without in ({"lm": None}, {"lm": "none"}, {"beam_size": 1}):
-        assert recognizer.prepare(**without).decoder.is_greedy  # type: ignore[arg-type]
+        assert recognizer.prepare(**without).decoder.is_greedy
 
 
 def test_a_grammar_or_lexicon_takes_the_place_of_the_own_model(own: Path, tmp_path: Path) -> None:
