@@ -183,7 +183,7 @@ def test_missing_files_are_named(text: Path, asr_command: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--prune", "1"), 2, "--prune: expected up to 3 counts"),
+        (("--prune", "1"), 2, "expected up to 3 counts"),
         (("--prune", "0 0 1"), 2, "expected counts separated by commas"),
         (("--order", "0"), 2, "--order"),
         (("--order", str(LARGEST_ORDER + 1)), 2, "--order"),

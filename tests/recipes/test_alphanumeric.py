@@ -15,6 +15,7 @@ import torch
 import typer
 
 import asr
+from asr.checkpoint.checkpoint import LANGUAGE_MODEL, update_metrics
 from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import ManifestError
@@ -505,9 +506,11 @@ def tests_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint without its language model."""
+    """A checkpoint without its language model and what was tuned for it."""
     folder = tmp_path_factory.mktemp("bare") / CHECKPOINT.name
-    return shutil.copytree(CHECKPOINT, folder, ignore=lambda *_: ["lm.arpa.gz"])
+    shutil.copytree(CHECKPOINT, folder, ignore=lambda *_: [LANGUAGE_MODEL])
+    update_metrics(folder, {})
+    return folder
 
 
 def cells(line: str) -> list[str]:
