@@ -1,31 +1,21 @@
 """`asr tune`: how best to decode with a checkpoint."""
 
-import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
-from asr.cli.options import (
-    Checkpoint,
-    Device,
-    Threads,
-    check_folder,
-    check_picture,
-    in_one_line,
-    load_recognizer,
-)
-from asr.errors import ManifestError
+from asr.cli.options import Checkpoint, Device, Threads, check_folder, check_picture, in_one_line
+from asr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asr.corpus.manifest import Utterance
     from asr.decode.decoder import TunedSettings
-    from asr.inference.recognizer import Recognizer
-    from asr.tuning.bench import Bench, DevSet
-    from asr.tuning.choice import Tuning
+    from asr.tuning.rejection import Rejection
+    from asr.tuning.tune import TuningResult
 
 _log = logging.getLogger("asr.tune")
 
@@ -34,22 +24,39 @@ def tune(
     checkpoint: Checkpoint,
     dev_manifest: Annotated[
         Path | None,
-        typer.Argument(metavar="DEV_MANIFEST", help="JSONL with the truth; never trained on."),
+        typer.Argument(metavar="DEV_MANIFEST", help="JSONL with transcripts; never trained on."),
     ] = None,
     lm: Annotated[
-        Path | None,
-        typer.Option("--lm", help="ARPA language model to decode with; without: none."),
-    ] = None,
+        str,
+        typer.Option(
+            "--lm",
+            metavar="FILE|none",
+            help="ARPA language model, to be copied into the checkpoint. Without it: the "
+            "checkpoint's own, if it has one. none: decode without.",
+            show_default=False,
+        ),
+    ] = "auto",
     closed_vocabulary: Annotated[
         bool,
-        typer.Option("--closed_vocabulary", help="Words that the model lacks are impossible."),
+        typer.Option(
+            "--closed_vocabulary", help="Words that the language model lacks are impossible."
+        ),
     ] = False,
+    grammar: Annotated[
+        Path | None,
+        typer.Option("--grammar", help="Tune for this JSGF grammar, and when to reject."),
+    ] = None,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option("--lexicon", help="Tune for this list of words, and when to reject."),
+    ] = None,
     like: Annotated[
         Path | None,
         typer.Option(
             "--like",
-            help="Take over what was tuned for this checkpoint, instead of a DEV_MANIFEST: for a "
-            "model that has learnt from all there is.",
+            help="Copy what was tuned for this checkpoint, with its language model unless --lm "
+            "names another, instead of tuning on a DEV_MANIFEST: for a model that was trained on "
+            "all there is.",
         ),
     ] = None,
     plot: Annotated[
@@ -61,129 +68,96 @@ def tune(
     device: Device = "cpu",
     threads: Threads = 0,
 ) -> None:
-    """Choose language model weight, word bonus, beam and pruning on DEV_MANIFEST.
+    """Choose language model weight, word bonus, pruning and beam on DEV_MANIFEST.
 
-    The choice is kept in the checkpoint, with a calibration of word confidences: whenever the same
-    language model is used with it, that is how it decodes.
+    The choice is kept in the checkpoint, with the language model and a calibration of word
+    confidences: from then on that is how the checkpoint decodes unless told otherwise. With
+    --grammar or --lexicon the cost of a word, the search and --reject_below are chosen for it; for
+    the last one DEV_MANIFEST has to hold other utterances too, or noise with an empty transcript.
     """
-    import torch
-
-    from asr.corpus.manifest import read_manifest
-    from asr.decode.decoder import build_decoder
-    from asr.decode.fusion import FusionConfig
-    from asr.tuning.bench import Bench
-    from asr.tuning.choice import passes
-    from asr.tuning.choice import tune as choose
     from asr.tuning.report import draw_trials, render_trials
+    from asr.tuning.tune import check_writable, copy_settings, save_result, tune_checkpoint
 
-    if closed_vocabulary and not lm:
-        raise typer.BadParameter("--closed_vocabulary means nothing without --lm")
-    if like:
-        if dev_manifest or closed_vocabulary or plot:
-            raise typer.BadParameter("--like chooses nothing anew: beside it only --lm, --dry_run")
-        _take_over(checkpoint, like, lm, dry_run)
-        return
-    if dev_manifest is None:
-        raise typer.BadParameter("expected a DEV_MANIFEST to choose on, or --like CHECKPOINT")
+    if like and (dev_manifest or closed_vocabulary or grammar or lexicon or plot):
+        raise ConfigError("like: tunes nothing, so that beside it only --lm and --dry_run count")
     if plot:
         check_picture(plot)
         check_folder(plot)
-    utterances = read_manifest(dev_manifest)
-    recognizer = load_recognizer(checkpoint, device, threads)
-    _warn_if_trained_on(checkpoint, dev_manifest)
-    fusion = FusionConfig(closed_vocabulary=closed_vocabulary)
-    decoder = build_decoder(recognizer.tokens, fusion=fusion, lm=lm)
-    dev = _dev_set(recognizer, utterances, dev_manifest)
-    total = passes(decoder)
-    with tqdm(total=total, desc="searches", disable=None, leave=False) as progress:
-        bench = Bench(dev, recognizer.tokens, threads or torch.get_num_threads(), progress.update)
-        tuning = choose(bench, decoder)
-    typer.echo(render_trials(tuning))
-    settings, calibrated = _settings(tuning, bench, lm)
-    rates = f"dev WER {tuning.choice.wer:.2%}, CER {tuning.choice.cer:.2%}"
-    typer.echo(f"\nchoice: {_choice(settings)}\n{rates}\n{calibrated}")
-    if tuning.edges:
+    if not dry_run:
+        check_writable(checkpoint)
+    if like:
+        result = copy_settings(checkpoint, like, lm)
+    elif dev_manifest:
+        result = tune_checkpoint(
+            checkpoint,
+            dev_manifest,
+            lm=lm,
+            closed_vocabulary=closed_vocabulary,
+            grammar=grammar,
+            lexicon=lexicon,
+            device=device,
+            threads=threads,
+            progress=_progress,
+        )
+    else:
+        raise ConfigError(
+            "dev_manifest: expected a DEV_MANIFEST to tune on, or --like CHECKPOINT, found neither"
+        )
+    if result.tuning:
+        typer.echo(render_trials(result.tuning) + "\n")
+        _warn_of_edges(result.tuning.edges)
+    typer.echo(_summary(result))
+    if plot and result.tuning:
+        draw_trials(result.tuning, plot)
+    if not dry_run:
+        save_result(result)
+        typer.echo(f"kept in {checkpoint}: decoding.{result.name}")
+
+
+@contextmanager
+def _progress(description: str, total: int) -> Iterator[Callable[[], object]]:
+    with tqdm(total=total, desc=description, disable=None, leave=False) as bar:
+        yield bar.update
+
+
+def _warn_of_edges(edges: tuple[str, ...]) -> None:
+    if edges:
         _log.warning(
             "the best is at the edge of what was tried: %s; beyond it may be better still, or the "
             "language model and this speech do not belong together",
-            ", ".join(tuning.edges),
+            ", ".join(edges),
         )
-    if plot:
-        draw_trials(tuning, plot)
-    if not dry_run:
-        _keep(checkpoint, lm.name if lm else "none", settings)
 
 
-def _take_over(checkpoint: Path, other: Path, lm: Path | None, dry_run: bool) -> None:
-    """Keep what was tuned for another checkpoint and its language model, if any, for this one's."""
-    from asr.checkpoint.checkpoint import load_checkpoint
-    from asr.decode.decoder import all_tuned_settings
-    from asr.errors import CheckpointError
-    from asr.files import sha256_of
+def _summary(result: "TuningResult") -> str:
+    lines = [f"choice: {_choice(result.settings)}"]
+    if result.tuning:
+        trial = result.tuning.choice
+        lines.append(f"dev WER {trial.wer:.2%}, CER {trial.cer:.2%}")
+        lines.append("no words were recognised: confidences are not calibrated")
+        if result.calibration_errors:
+            before, after = result.calibration_errors
+            lines[-1] = (
+                f"calibration error of word confidences: {before:.4f}, calibrated {after:.4f}"
+            )
+    if result.rejection:
+        lines += _rejection(result.rejection)
+    return "\n".join(lines)
 
-    load_checkpoint(checkpoint)
-    found = [
-        settings
-        for settings in all_tuned_settings(load_checkpoint(other).metrics)
-        if (settings.lm_sha256 is None) == (lm is None)
+
+def _rejection(rejection: "Rejection") -> list[str]:
+    lines = [
+        f"allowed utterances: {rejection.inside}, of which misrecognised "
+        f"{rejection.misrecognised}, false rejects {rejection.false_rejects}"
     ]
-    kind = "with a language model" if lm else "without a language model"
-    if len(found) != 1:
-        raise CheckpointError(
-            f"{other}: expected one choice of `asr tune` {kind} to take over, found {len(found)}; "
-            f"tune that checkpoint {kind} first"
-        )
-    settings = dataclasses.replace(found[0], lm_sha256=sha256_of(lm) if lm else None)
-    typer.echo(f"choice: {_choice(settings)}")
-    if not dry_run:
-        _keep(checkpoint, lm.name if lm else "none", settings)
-
-
-def _dev_set(
-    recognizer: "Recognizer", utterances: Sequence["Utterance"], manifest: Path
-) -> "DevSet":
-    from asr.tuning.bench import emissions_of
-
-    with tqdm(total=len(utterances), desc="emissions", disable=None, leave=False) as progress:
-        try:
-            return emissions_of(recognizer, utterances, progress.update)
-        except ManifestError as error:
-            raise ManifestError(f"{manifest}: {error}") from error
-
-
-def _warn_if_trained_on(checkpoint: Path, manifest: Path) -> None:
-    from asr.checkpoint.checkpoint import load_checkpoint
-    from asr.tuning.bench import was_trained_on
-
-    if was_trained_on(load_checkpoint(checkpoint).config, manifest):
-        _log.warning(
-            "%s was trained on %s: it knows these very recordings, so that a language model seems "
-            "of little use to it; tune on others",
-            checkpoint,
-            manifest,
-        )
-
-
-def _settings(tuning: "Tuning", bench: "Bench", lm: Path | None) -> tuple["TunedSettings", str]:
-    """The choice as it is kept, with a calibration; what that does to the confidences."""
-    from asr.decode.decoder import TunedSettings
-    from asr.files import sha256_of
-    from asr.scoring.calibration import expected_calibration_error, fit_calibration
-
-    decoder = tuning.choice.decoder
-    settings = TunedSettings(lm_sha256=sha256_of(lm) if lm else None, search=decoder.search)
-    if decoder.fusion is not None:
-        settings = dataclasses.replace(settings, fusion=decoder.fusion.config)
-    raw, correct = bench.raw_confidences(decoder)
-    if not raw:
-        return settings, "no words were recognised: confidences are not calibrated"
-    calibration = fit_calibration(raw, correct)
-    before, after = (
-        expected_calibration_error(confidences, correct)
-        for confidences in (raw, calibration.apply(raw))
-    )
-    text = f"calibration error of word confidences: {before:.4f}, calibrated {after:.4f}"
-    return dataclasses.replace(settings, calibration=calibration), text
+    if rejection.reject_below is None:
+        return [
+            *lines,
+            "other utterances: none, so that reject_below is not set; to set it, add utterances "
+            "of other words, or noise with an empty transcript, to the dev set",
+        ]
+    accepts = f"other utterances: {rejection.outside}, of which false accepts "
+    return [*lines, f"{accepts}{rejection.false_accepts}"]
 
 
 def _choice(settings: "TunedSettings") -> str:
@@ -191,19 +165,15 @@ def _choice(settings: "TunedSettings") -> str:
 
     search, fusion = to_dict(settings.search), settings.fusion
     chosen = {name: value for name, value in search.items() if value not in (None, False)}
+    if settings.lm_sha256 or settings.constraint_sha256:
+        chosen["word_bonus"] = fusion.word_bonus
     if settings.lm_sha256:
-        chosen |= {"lm_weight": fusion.lm_weight, "word_bonus": fusion.word_bonus}
+        chosen["lm_weight"] = fusion.lm_weight
         if fusion.closed_vocabulary:
             chosen["closed_vocabulary"] = True
         else:
             chosen["unknown_penalty"] = fusion.unknown_log_penalty
+        chosen["empty_word_penalty"] = fusion.empty_word_log_penalty
+    if settings.reject_below is not None:
+        chosen["reject_below"] = settings.reject_below
     return in_one_line(chosen)
-
-
-def _keep(checkpoint: Path, name: str, settings: "TunedSettings") -> None:
-    from asr.checkpoint.checkpoint import load_checkpoint, update_metrics
-    from asr.decode.decoder import with_tuned_settings
-
-    metrics = load_checkpoint(checkpoint).metrics
-    update_metrics(checkpoint, with_tuned_settings(metrics, name, settings))
-    typer.echo(f"kept in {checkpoint}: decoding.{name}")

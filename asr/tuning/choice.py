@@ -1,13 +1,19 @@
-"""The choice of decoding settings on a dev set.
+"""The choice of decoding settings by their errors on a dev set.
 
-First the weights: of the language model, of each word, of each unknown word. Then how widely to
-search: the narrowest beam, and with it the tightest pruning, that find what the widest finds, and
-that leave room for a word which the language model lacks.
+Weights and pruning are chosen in turns, since the best weights depend on what the search lets pass:
 
-A dev set has few words, and the best of many settings on it is luck: a handful of utterances
-decides between neighbours. So no setting is judged alone: errors are averaged over neighbours in a
-grid, and of settings that do about as well the middle one is taken. Each is judged by a search of
-its own; rescoring what another setting had found would favour that one's neighbourhood.
+1. the weights of the language model and the word bonus together, over a coarse grid and a fine one
+   within it, then the cost of an unknown word and that of an empty one; by a moderate search;
+2. the pruning (threshold of tokens by threshold of prefixes, with and without recombination), then
+   the beam;
+3. the weights again, close to those of step 1, by the search of step 2;
+4. the pruning and the beam again.
+
+Errors decide, not likeness to the widest search: a wide one also finds likely nonsense that the
+noise of the emissions makes possible. They are smoothed (`asr.tuning.plateau`). Of weights that are
+then as good the middle ones are taken, away from where errors rise; of searches narrow ones. Each
+setting is judged by a search of its own; rescoring what another one found would favour its
+neighbourhood. Neither the number of threads nor a measured time matters for the choice.
 """
 
 import dataclasses
@@ -18,120 +24,200 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.decode.beam import SearchConfig
-from asr.decode.decoder import Decoder
+from asr.decode.decoder import GREEDY, Decoder
 from asr.decode.fusion import FusionConfig
-from asr.tuning.bench import Bench, Trial
+from asr.tuning.dev_set import DecodingTrial, DevEvaluator, count_unknown_words
+from asr.tuning.plateau import finer, luck, plateau_middle, plateau_narrowest, smoothed
 
 LM_WEIGHTS: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-WORD_BONUSES: tuple[float, ...] = (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
-UNKNOWN_LOG_PENALTIES: tuple[float, ...] = (-20.0, -14.0, -10.0, -8.0, -6.0, -4.0, -2.0, 0.0)
-MODERATE = SearchConfig(beam_size=16, token_log_threshold=-8.0, beam_log_threshold=15.0)
-"""The search while weights are chosen."""
-BEAM_SIZES = (4, 8, 16, 32, 64, 128)
-BEAM_SIZES_ALONE = (1, *BEAM_SIZES)
-"""Without knowledge of the language greedy search is tried too."""
-PRUNINGS = (
-    SearchConfig(),
-    SearchConfig(token_log_threshold=-12.0, beam_log_threshold=20.0),
-    SearchConfig(token_log_threshold=-8.0, tokens_per_frame=16, beam_log_threshold=12.0),
-    SearchConfig(token_log_threshold=-6.0, tokens_per_frame=8, beam_log_threshold=8.0),
-    SearchConfig(token_log_threshold=-4.0, tokens_per_frame=4, beam_log_threshold=5.0),
+WORD_BONUSES: tuple[float, ...] = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+BONUSES_ALONE: tuple[float, ...] = (
+    -8.0,
+    -6.0,
+    -4.0,
+    -3.0,
+    -2.0,
+    -1.0,
+    0.0,
+    1.0,
+    2.0,
+    3.0,
+    4.0,
+    6.0,
 )
-"""From none to tight: none of them does more work than the one before it."""
-_REFINED = 5  # points of the fine grid between the neighbours of the coarse one's best
-_LUCK = 0.01  # of the errors, and at least one error, is no difference
-_ALMOST = 0.005  # of the words
+"""With a grammar or word list, where there is no language model."""
+UNKNOWN_LOG_PENALTIES: tuple[float, ...] = (-16.0, -14.0, -12.0, -10.0, -8.0, -6.0, -4.0, -2.0, 0.0)
+EMPTY_WORD_LOG_PENALTIES: tuple[float, ...] = (-20.0, -14.0, -10.0, -6.0, -3.0, -1.0, 0.0)
+MODERATE = SearchConfig(
+    beam_size=16, token_log_threshold=-8.0, beam_log_threshold=15.0, recombine=True
+)
+"""The search while weights are first chosen."""
+TOKEN_LOG_THRESHOLDS: tuple[float, ...] = (-12.0, -10.0, -8.0, -7.0, -6.0, -5.0, -4.0)
+BEAM_LOG_THRESHOLDS: tuple[float, ...] = (20.0, 16.0, 14.0, 12.0, 10.0, 8.0, 6.0)
+BEAM_SIZES = (128, 64, 32, 16, 8, 4)
+BEAM_SIZES_ALONE = (*BEAM_SIZES, 1)
+"""Without a language model greedy search is tried too."""
+PRUNED_AT_BEAM = 32
+"""The beam while the pruning is chosen."""
+ENOUGH_UNKNOWN_WORDS = 20
+"""With fewer in the dev set its errors tell little of what pruning does to unknown words."""
+_FINE = 5
+"""Points of a fine grid along each axis."""
+_LEAN = 0.5
+"""Of prunings that are as good the one halfway from the middle to the narrowest is taken: it is
+fast, and leaves room for speech that is harder than the dev set."""
+_WEIGHT_STEP, _BONUS_STEP = 0.1, 0.5
+"""Of the fine grid in step 3."""
 
 
 @dataclass(frozen=True)
 class Tuning:
     """Every search that was tried with the weights found, and the one to use."""
 
-    trials: tuple[Trial, ...]
-    """Narrow beams first; with each all `PRUNINGS` in their order."""
-    changed: tuple[float, ...]
-    """Of each trial the part of the words that the widest search, unpruned, has otherwise."""
-    choice: Trial
+    trials: tuple[DecodingTrial, ...]
+    """First the prunings at one beam: all thresholds of prefixes, wide ones first, for each
+    threshold of tokens; then the beams with the pruning found."""
+    choice: DecodingTrial
     edges: tuple[str, ...]
     """The settings, with their values, of which the lowest or the highest tried was best."""
 
 
-def tune(bench: Bench, decoder: Decoder) -> Tuning:
-    """Choose the weights of a decoder's language model, then beam and pruning.
+def tune(evaluator: DevEvaluator, decoder: Decoder) -> Tuning:
+    """Choose the weights and the search of a decoder.
 
-    What else its fusion has, and whether its vocabulary is closed, stays. Neither the number of
-    threads nor a measured time has a part in the choice.
+    What else its fusion has, and whether its vocabulary is closed, stays.
     """
-    edges: list[str] = []
-    if decoder.fusion is not None:
-        weights, edges = _choose_weights(bench, dataclasses.replace(decoder, search=MODERATE))
-        decoder = _weighted(decoder, weights)
-    searches = _searches(decoder)
-    trials = [
-        bench.trial(dataclasses.replace(decoder, search=search))
-        for row in searches
-        for search in row
-    ]
-    widest = trials[-len(PRUNINGS)]
-    changed = [bench.changed(trial, widest) for trial in trials]
-    open_to_choice = np.array(changed).reshape(len(searches), -1)
-    open_to_choice[:, [drops_unknown_words(pruning, decoder) for pruning in PRUNINGS]] = np.inf
-    beam, pruning = narrowest(open_to_choice)
-    if beam == len(searches) - 1:
-        edges.append(f"beam_size {searches[beam][pruning].beam_size}")
-    choice = trials[beam * len(PRUNINGS) + pruning]
-    return Tuning(tuple(trials), tuple(changed), choice, tuple(edges))
+    if decoder.fusion is None:
+        return _choose_search(evaluator, decoder, (False,))
+    decoder = dataclasses.replace(decoder, search=MODERATE)
+    decoder = _choose_weights(evaluator, decoder)
+    decoder = _choose_search(evaluator, decoder, (False, True)).choice.decoder
+    decoder = _refine_weights(evaluator, decoder)
+    tuning = _choose_search(evaluator, decoder, (decoder.search.recombine,))
+    return dataclasses.replace(tuning, edges=(*_weights_at_edges(decoder), *tuning.edges))
 
 
 def passes(decoder: Decoder) -> int:
     """How often `tune` decodes the dev set."""
-    searches = sum(map(len, _searches(decoder)))
+    prunings = len(TOKEN_LOG_THRESHOLDS) * len(BEAM_LOG_THRESHOLDS)
+    beams = len(_beam_sizes(decoder))
     if decoder.fusion is None:
-        return searches
-    penalties = 0 if decoder.fusion.config.closed_vocabulary else len(UNKNOWN_LOG_PENALTIES)
-    return searches + len(LM_WEIGHTS) * len(WORD_BONUSES) + _REFINED**2 + penalties
+        return prunings + beams
+    penalties = sum(map(len, _penalties(decoder).values()))
+    first = len(BONUSES_ALONE) + _FINE
+    second = _FINE
+    if _has_model(decoder):
+        first, second = len(LM_WEIGHTS) * len(WORD_BONUSES) + _FINE**2, _FINE**2
+    return first + second + 2 * penalties + 3 * prunings + 2 * beams
 
 
-def _searches(decoder: Decoder) -> list[list[SearchConfig]]:
-    beam_sizes = BEAM_SIZES_ALONE if decoder.fusion is None else BEAM_SIZES
-    return [[dataclasses.replace(p, beam_size=size) for p in PRUNINGS] for size in beam_sizes]
+# --- Weights
 
 
-def _choose_weights(bench: Bench, decoder: Decoder) -> tuple[FusionConfig, list[str]]:
-    """The weights, and those of them that lie at the edge of what was tried.
+def _has_model(decoder: Decoder) -> bool:
+    """Whether there is a language model to weigh."""
+    known = decoder.fusion and decoder.fusion.knowledge
+    return bool(known and (known.has_words or known.has_characters))
 
-    Language model and words together, over a coarse grid and then a fine one within it, as the one
-    makes up for what the other takes from long sentences; after them unknown words.
-    """
+
+def _penalties(decoder: Decoder) -> dict[str, tuple[float, ...]]:
+    """The costs that are chosen after the weights, each with the values to try."""
     assert decoder.fusion is not None
-    config = decoder.fusion.config
+    if not decoder.fusion.knowledge.has_words:
+        return {}
+    empty = {"empty_word_log_penalty": EMPTY_WORD_LOG_PENALTIES}
+    if decoder.fusion.config.closed_vocabulary:
+        return empty
+    return {"unknown_log_penalty": UNKNOWN_LOG_PENALTIES, **empty}
 
-    def best(candidates: list[list[FusionConfig]]) -> FusionConfig:
-        grid = [[bench.word_errors(_weighted(decoder, c)) for c in row] for row in candidates]
-        row, column = plateau_middle(np.array(grid))
-        return candidates[row][column]
 
-    def grid(weights: Sequence[float], bonuses: Sequence[float]) -> list[list[FusionConfig]]:
-        return [
+def _choose_weights(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
+    """The decoder with the best weights of all that are tried.
+
+    Language model and words together, as the one makes up for what the other takes from long
+    sentences.
+    """
+    weights, bonuses = _pairs_to_try(decoder)
+    decoder = _best_pair(evaluator, decoder, weights, bonuses)
+    config = _config(decoder)
+    if len(weights) > 1:
+        weights = finer(weights, config.lm_weight, _FINE)
+    bonuses = finer(bonuses, config.word_bonus, _FINE)
+    decoder = _best_pair(evaluator, decoder, weights, bonuses)
+    return _best_penalties(evaluator, decoder)
+
+
+def _pairs_to_try(decoder: Decoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The coarse grid: weights of the language model, which may be missing, and word bonuses."""
+    if _has_model(decoder):
+        return LM_WEIGHTS, WORD_BONUSES
+    return (_config(decoder).lm_weight,), BONUSES_ALONE
+
+
+def _weights_at_edges(decoder: Decoder) -> list[str]:
+    """The weights that lie at, or beyond, the edge of what was tried."""
+    weights, bonuses = _pairs_to_try(decoder)
+    tried = {"lm_weight": weights, "word_bonus": bonuses}
+    if len(weights) == 1:
+        del tried["lm_weight"]
+    if "unknown_log_penalty" in _penalties(decoder):
+        tried["unknown_log_penalty"] = UNKNOWN_LOG_PENALTIES
+    found = {name: float(getattr(_config(decoder), name)) for name in tried}
+    return [
+        f"{name} {value:g}"
+        for name, value in found.items()
+        if not tried[name][0] < value < tried[name][-1]
+    ]
+
+
+def _refine_weights(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
+    """The decoder with weights close to its own that suit its search."""
+    config = _config(decoder)
+    weights: tuple[float, ...] = (config.lm_weight,)
+    if _has_model(decoder):
+        weights = tuple(max(0.0, weight) for weight in _around(config.lm_weight, _WEIGHT_STEP))
+    bonuses = _around(config.word_bonus, _BONUS_STEP)
+    decoder = _best_pair(evaluator, decoder, weights, bonuses)
+    return _best_penalties(evaluator, decoder)
+
+
+def _around(value: float, step: float) -> tuple[float, ...]:
+    return tuple(round(value + step * (i - _FINE // 2), 4) for i in range(_FINE))
+
+
+def _best_pair(
+    evaluator: DevEvaluator, decoder: Decoder, weights: Sequence[float], bonuses: Sequence[float]
+) -> Decoder:
+    config = _config(decoder)
+    return _best(
+        evaluator,
+        decoder,
+        [
             [dataclasses.replace(config, lm_weight=weight, word_bonus=bonus) for bonus in bonuses]
             for weight in weights
-        ]
+        ],
+    )
 
-    config = best(grid(LM_WEIGHTS, WORD_BONUSES))
-    weights = around(LM_WEIGHTS, config.lm_weight)
-    config = best(grid(weights, around(WORD_BONUSES, config.word_bonus)))
-    tried = {"lm_weight": LM_WEIGHTS, "word_bonus": WORD_BONUSES}
-    if not config.closed_vocabulary:
-        tried["unknown_log_penalty"] = UNKNOWN_LOG_PENALTIES
-        config = best(
-            [
-                [dataclasses.replace(config, unknown_log_penalty=penalty)]
-                for penalty in UNKNOWN_LOG_PENALTIES
-            ]
-        )
-    chosen = {name: float(getattr(config, name)) for name in tried}
-    at_edge = [name for name, value in chosen.items() if value in (tried[name][0], tried[name][-1])]
-    return config, [f"{name} {chosen[name]:g}" for name in at_edge]
+
+def _best_penalties(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
+    for name, values in _penalties(decoder).items():
+        settings = dataclasses.asdict(_config(decoder))
+        candidates = [[FusionConfig(**{**settings, name: value})] for value in values]
+        decoder = _best(evaluator, decoder, candidates)
+    return decoder
+
+
+def _best(
+    evaluator: DevEvaluator, decoder: Decoder, candidates: list[list[FusionConfig]]
+) -> Decoder:
+    grid = [[evaluator.word_errors(_weighted(decoder, c)) for c in row] for row in candidates]
+    row, column = plateau_middle(np.array(grid))
+    return _weighted(decoder, candidates[row][column])
+
+
+def _config(decoder: Decoder) -> FusionConfig:
+    assert decoder.fusion is not None
+    return decoder.fusion.config
 
 
 def _weighted(decoder: Decoder, config: FusionConfig) -> Decoder:
@@ -141,67 +227,75 @@ def _weighted(decoder: Decoder, config: FusionConfig) -> Decoder:
     return dataclasses.replace(decoder, fusion=decoder.fusion.with_config(config))
 
 
-def around(values: Sequence[float], value: float) -> tuple[float, ...]:
-    """Finer values, from the neighbour below one of some rising values to the one above."""
-    place = values.index(value)
-    low, high = values[max(place - 1, 0)], values[min(place + 1, len(values) - 1)]
-    return tuple(round(float(finer), 4) for finer in np.linspace(low, high, _REFINED))
+# --- Search
 
 
-def drops_unknown_words(search: SearchConfig, decoder: Decoder) -> bool:
-    """Whether a hypothesis that has just paid for an unknown word is pruned at once.
+def _beam_sizes(decoder: Decoder) -> tuple[int, ...]:
+    return BEAM_SIZES_ALONE if decoder.fusion is None else BEAM_SIZES
 
-    A dev set tells little of that: what it says is mostly in the language model.
+
+def _choose_search(evaluator: DevEvaluator, decoder: Decoder, recombine: Sequence[bool]) -> Tuning:
+    """Choose the pruning at a middling beam, then the beam; the weights stay."""
+    allowed = _allowed_prunings(evaluator, decoder)
+    grids = [_pruning_trials(evaluator, decoder, merging) for merging in recombine]
+    errors = [np.array([[trial.word_errors for trial in row] for row in grid]) for grid in grids]
+    lowest = [float(smoothed(grid.astype(np.float64))[allowed].min()) for grid in errors]
+    # Recombining is faster, but it thins out the n-best: it has to make fewer errors, too.
+    best = len(grids) - 1 if lowest[-1] + luck(lowest[-1]) < lowest[0] else 0
+    row, column = plateau_middle(errors[best], allowed, _LEAN)
+    pruning = grids[best][row][column].decoder.search
+    beams = [
+        evaluator.trial(dataclasses.replace(decoder, search=_with_beam(pruning, size)))
+        for size in _beam_sizes(decoder)
+    ]
+    place = plateau_narrowest(np.array([trial.word_errors for trial in beams]))
+    edges = []
+    if place == 0:
+        edges.append(f"beam_size {beams[0].decoder.search.beam_size}")
+    if row == 0:
+        edges.append(f"token_log_threshold {pruning.token_log_threshold:g}")
+    if column == 0:
+        edges.append(f"beam_log_threshold {pruning.beam_log_threshold:g}")
+    trials = (*(trial for row in grids[best] for trial in row), *beams)
+    return Tuning(trials, beams[place], tuple(edges))
+
+
+def _pruning_trials(
+    evaluator: DevEvaluator, decoder: Decoder, recombine: bool
+) -> list[list[DecodingTrial]]:
+    return [
+        [
+            evaluator.trial(
+                dataclasses.replace(
+                    decoder,
+                    search=SearchConfig(
+                        PRUNED_AT_BEAM,
+                        token_log_threshold=token_log_threshold,
+                        beam_log_threshold=beam_log_threshold,
+                        recombine=recombine,
+                    ),
+                )
+            )
+            for beam_log_threshold in BEAM_LOG_THRESHOLDS
+        ]
+        for token_log_threshold in TOKEN_LOG_THRESHOLDS
+    ]
+
+
+def _with_beam(pruning: SearchConfig, beam_size: int) -> SearchConfig:
+    return GREEDY if beam_size == 1 else dataclasses.replace(pruning, beam_size=beam_size)
+
+
+def _allowed_prunings(evaluator: DevEvaluator, decoder: Decoder) -> NDArray[np.bool_]:
+    """Which of the prunings, by threshold of tokens and of prefixes, may be chosen.
+
+    Where the dev set has few unknown words its errors do not tell what becomes of them: then a
+    hypothesis that has just paid for one must not be pruned for that alone.
     """
-    threshold = search.beam_log_threshold
-    if threshold is None or decoder.fusion is None or not decoder.fusion.external.has_words:
-        return False
-    config = decoder.fusion.config
-    return not config.closed_vocabulary and threshold <= -config.unknown_log_penalty
-
-
-def plateau_middle(errors: NDArray[np.int64]) -> tuple[int, ...]:
-    """The place in a grid of errors to settle at.
-
-    Errors are averaged with those of the neighbours. Of the places that are then as good as the
-    best, or worse by no more than luck, the one nearest to their centre (of equals the better one,
-    then the first).
-    """
-    smooth = _smoothed(errors.astype(np.float64))
-    lowest = float(smooth.min())
-    plateau = np.argwhere(smooth <= lowest + _luck(lowest))
-    distance = ((plateau - plateau.mean(axis=0)) ** 2).sum(axis=1).round(9)
-    first = np.lexsort((smooth[tuple(plateau.T)], distance))[0]
-    return tuple(plateau[first].tolist())
-
-
-def _smoothed(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over each place of a grid and those around it; beyond the edge, it goes on."""
-    for axis in range(errors.ndim):
-        margin = [(1, 1) if other == axis else (0, 0) for other in range(errors.ndim)]
-        padded = np.pad(errors, margin, mode="edge")
-        errors = np.lib.stride_tricks.sliding_window_view(padded, 3, axis=axis).mean(axis=-1)
-    return errors
-
-
-def _luck(errors: float) -> float:
-    """A difference in errors that says nothing."""
-    return max(1.0, _LUCK * errors)
-
-
-def narrowest(changed: NDArray[np.float64]) -> tuple[int, int]:
-    """The first beam, and with it the tightest pruning, that find what the widest search does.
-
-    `changed` is the part of the words that are found otherwise; it has a row for each beam, narrow
-    ones first, and a column for each pruning, none first. Almost the same words are enough, if all
-    wider and less pruned searches find them too. Word errors have no part in this: where two
-    searches differ, few words of a dev set tell which of them was only lucky.
-    """
-    good = changed <= _ALMOST
-    beams, prunings = good.shape
-    return next(
-        (beam, pruning)
-        for beam in range(beams)
-        for pruning in reversed(range(prunings))
-        if good[beam:, : pruning + 1].all()
-    )
+    allowed = np.ones((len(TOKEN_LOG_THRESHOLDS), len(BEAM_LOG_THRESHOLDS)), bool)
+    fusion = decoder.fusion
+    if fusion is None or not fusion.knowledge.has_words or fusion.config.closed_vocabulary:
+        return allowed
+    if count_unknown_words(evaluator.dev.references, fusion) < ENOUGH_UNKNOWN_WORDS:
+        allowed[:, np.array(BEAM_LOG_THRESHOLDS) <= -fusion.config.unknown_log_penalty] = False
+    return allowed

@@ -53,6 +53,7 @@ def test_the_choice_is_kept_and_used(
     after = load_checkpoint(checkpoint)  # whole and sealed anew
     settings = tuned_settings(after.metrics, lm)
     assert settings is not None
+    assert settings.lm_sha256 == sha256_of(checkpoint / "lm.arpa.gz")
     assert {key: after.metrics[key] for key in before.metrics} == before.metrics
     figures = tmp_path / "figures.json"
     evaluated = asr_command("evaluate", checkpoint, dev, "--lm", lm, "--json", figures)
@@ -106,12 +107,16 @@ def test_a_choice_is_taken_over(
     assert tuned_settings(load_checkpoint(taught).metrics, other) is None
     outcome = asr_command("tune", taught, "--like", checkpoint, "--lm", other)
     assert outcome.code == 0, outcome.stderr
-    assert outcome.stdout.endswith(f"kept in {taught}: decoding.other.arpa\n")
+    assert outcome.stdout.endswith(f"kept in {taught}: decoding.lm.arpa.gz\n")
     kept = tuned_settings(load_checkpoint(taught).metrics, other)
-    assert kept == dataclasses.replace(chosen, lm_sha256=sha256_of(other))
-    without = asr_command("tune", taught, "--like", checkpoint)
+    assert kept == dataclasses.replace(
+        chosen,
+        lm_sha256=sha256_of(taught / "lm.arpa.gz"),
+        lm_source_sha256=sha256_of(other),
+    )
+    without = asr_command("tune", taught, "--like", checkpoint, "--lm", "none")
     assert without.code == 1
-    assert "without a language model to take over, found 0" in without.stderr
+    assert "without a language model to copy, found 0" in without.stderr
 
 
 def test_tuning_on_what_was_trained_on_is_warned_of(
@@ -129,11 +134,14 @@ def test_wrong_usage(tones: Tones, checkpoint: Path, tmp_path: Path, asr_command
     dev = tones.corpus / "dev.jsonl"
     closed = asr_command("tune", checkpoint, dev, "--closed_vocabulary")
     assert closed.code == 2
-    assert "means nothing without --lm" in closed.stderr
+    assert "--closed_vocabulary: has no effect without a language model" in closed.stderr
     nothing = asr_command("tune", checkpoint)
-    assert (nothing.code, "expected a DEV_MANIFEST" in nothing.stderr) == (2, True)
+    assert nothing.code == 2
+    assert "expected a DEV_MANIFEST to tune on, or --like" in nothing.stderr
     both = asr_command("tune", checkpoint, dev, "--like", checkpoint)
-    assert (both.code, "--like chooses nothing anew" in both.stderr) == (2, True)
+    assert (both.code, "--like: tunes nothing" in both.stderr) == (2, True)
+    shipped = asr_command("tune", "alphanumeric", dev)
+    assert "a shipped checkpoint, which is not changed by its name" in shipped.error
     missing = asr_command("tune", checkpoint, dev, "--lm", tmp_path / "gone.arpa")
     assert missing.error.startswith(f"{tmp_path / 'gone.arpa'}: cannot read")
     plot = asr_command("tune", checkpoint, dev, "--plot", tmp_path / "gone" / "plot.png")
