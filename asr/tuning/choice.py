@@ -116,14 +116,14 @@ def passes(decoder: Decoder) -> int:
 
 def _has_model(decoder: Decoder) -> bool:
     """Whether there is a language model to weigh."""
-    known = decoder.fusion and decoder.fusion.knowledge
+    known = decoder.fusion and decoder.fusion.external
     return bool(known and (known.has_words or known.has_characters))
 
 
 def _penalties(decoder: Decoder) -> dict[str, tuple[float, ...]]:
     """The costs that are chosen after the weights, each with the values to try."""
     assert decoder.fusion is not None
-    if not decoder.fusion.knowledge.has_words:
+    if not decoder.fusion.external.has_words:
         return {}
     empty = {"empty_word_log_penalty": EMPTY_WORD_LOG_PENALTIES}
     if decoder.fusion.config.closed_vocabulary:
@@ -294,7 +294,7 @@ def _allowed_prunings(evaluator: DevEvaluator, decoder: Decoder) -> NDArray[np.b
     """
     allowed = np.ones((len(TOKEN_LOG_THRESHOLDS), len(BEAM_LOG_THRESHOLDS)), bool)
     fusion = decoder.fusion
-    if fusion is None or not fusion.knowledge.has_words or fusion.config.closed_vocabulary:
+    if fusion is None or not fusion.external.has_words or fusion.config.closed_vocabulary:
         return allowed
     if count_unknown_words(evaluator.dev.references, fusion) < ENOUGH_UNKNOWN_WORDS:
         allowed[:, np.array(BEAM_LOG_THRESHOLDS) <= -fusion.config.unknown_log_penalty] = False

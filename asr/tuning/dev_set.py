@@ -187,7 +187,7 @@ def _character_errors(reference: str, hypothesis: str) -> int:
 
 def count_unknown_words(references: Sequence[str], fusion: Fusion) -> int:
     """How many of the words of some transcripts the word language model lacks."""
-    known = fusion.knowledge
+    known = fusion.external
 
     @cache
     def is_unknown(word: str) -> bool:
