@@ -5,6 +5,7 @@ use: it is a record in the checkpoint's `metrics.json`, found again by the langu
 """
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,9 @@ GREEDY = SearchConfig(beam_size=1)
 TUNED = "decoding"
 """The key of the tuned settings in a checkpoint's metrics."""
 _RETIRED = ("rescoring",)
-"""Keys of such settings that earlier versions wrote."""
+"""Keys of such settings that earlier versions wrote: the second pass, which has been removed."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,22 @@ def all_tuned_settings(metrics: Mapping[str, Any]) -> list[TunedSettings]:
     if not isinstance(records, Mapping):
         raise ConfigError(f"metrics: {TUNED}: expected an object, found {records!r}")
     return [
-        from_dict(TunedSettings, _without_retired(record), f"metrics: {TUNED}.{name}")
+        from_dict(TunedSettings, _without_retired(record, name), f"metrics: {TUNED}.{name}")
         for name, record in records.items()
     ]
 
 
-def _without_retired(record: Any) -> Any:
-    """A record as today's program reads it: older ones name a second pass, mostly none."""
+def _without_retired(record: Any, name: str) -> Any:
+    """A record without the keys that have gone; a message says so where they were in use."""
     if not isinstance(record, Mapping):
         return record
+    gone = [key for key in _RETIRED if record.get(key) is not None]
+    if gone:
+        _log.warning(
+            "metrics: %s.%s: %s was tuned by an earlier version and is ignored now; run "
+            "`asr tune` again",
+            *(TUNED, name, ", ".join(gone)),
+        )
     return {key: value for key, value in record.items() if key not in _RETIRED}
 
 

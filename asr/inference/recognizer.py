@@ -71,23 +71,23 @@ class Recognizer:
         return cls.from_checkpoint(load_checkpoint(checkpoint), torch_device(device))
 
     @classmethod
-    def from_checkpoint(cls, bundle: Checkpoint, device: torch.device) -> "Recognizer":
+    def from_checkpoint(cls, checkpoint: Checkpoint, device: torch.device) -> "Recognizer":
         """Build the recogniser of a checkpoint that was read.
 
         Raises CheckpointError if its settings and weights do not belong together.
         """
-        where = str(bundle.folder or "checkpoint")
+        where = str(checkpoint.folder or "checkpoint")
         try:
-            features = from_dict(FeatureConfig, bundle.config["features"], f"{where}: features")
-            encoder = from_dict(EncoderConfig, bundle.config["encoder"], f"{where}: encoder")
-            tokens = TokenTable(tuple(bundle.config["tokens"]))
+            features = from_dict(FeatureConfig, checkpoint.config["features"], f"{where}: features")
+            encoder = from_dict(EncoderConfig, checkpoint.config["encoder"], f"{where}: encoder")
+            tokens = TokenTable(tuple(checkpoint.config["tokens"]))
             model = AcousticModel(encoder, features.num_features, len(tokens))
-            model.load_state_dict(bundle.weights)
+            model.load_state_dict(checkpoint.weights)
         except (ConfigError, RuntimeError) as error:
             raise CheckpointError(
                 f"{where}: config.json and model.safetensors do not describe one model: {error}"
             ) from error
-        return cls(FeatureExtractor(features), model, tokens, device, bundle)
+        return cls(FeatureExtractor(features), model, tokens, device, checkpoint)
 
     @property
     def sample_rate(self) -> int:

@@ -248,3 +248,15 @@ def test_settings_agree_whatever_is_returned() -> None:
 def test_malformed_records_are_refused(record: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         tuned_settings({"decoding": record})
+
+
+def test_keys_that_have_gone_are_ignored_with_a_message(
+    words_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = with_tuned_settings({}, "words", settings_for(words_file))
+    metrics["decoding"]["words"]["rescoring"] = None
+    assert tuned_settings(metrics, words_file) == settings_for(words_file)
+    assert caplog.text == ""
+    metrics["decoding"]["words"]["rescoring"] = {"lm_sha256": "0", "weight": 0.1}
+    assert tuned_settings(metrics, words_file) == settings_for(words_file)
+    assert "decoding.words: rescoring was tuned by an earlier version" in caplog.text

@@ -140,12 +140,10 @@ def test_two_processes_follow_one(micro: Config, tmp_path: Path) -> None:
     for found_epoch, expected_epoch in zip(two, one, strict=True):
         for name in ("train_loss", "dev_loss", "blank_rate", "audio_seconds", "skipped", "step"):
             assert found_epoch[name] == pytest.approx(expected_epoch[name], rel=1e-4), name
-    found_bundle, expected_bundle = (
-        load_checkpoint(tmp_path / run / "checkpoint") for run in ("two", "one")
-    )
-    assert found_bundle.metrics["weights"] == expected_bundle.metrics["weights"]
-    for name, weights in expected_bundle.weights.items():
-        assert torch.allclose(found_bundle.weights[name], weights, rtol=1e-2, atol=1e-3), name
+    found, expected = (load_checkpoint(tmp_path / run / "checkpoint") for run in ("two", "one"))
+    assert found.metrics["weights"] == expected.metrics["weights"]
+    for name, weights in expected.weights.items():
+        assert torch.allclose(found.weights[name], weights, rtol=1e-2, atol=1e-3), name
     assert "2 processes" in (tmp_path / "two" / "train.log").read_text()
     assert errors.count("checkpoint written to") == 1
 

@@ -46,10 +46,10 @@ def test_tokens_that_both_know_keep_their_weights(
     micro = dataclasses.replace(micro, init_from=str(finished))
     with caplog.at_level(logging.INFO, "asr.training"):
         run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
-    weights, bundle = run.model.state_dict(), load_checkpoint(finished)
+    weights, loaded = run.model.state_dict(), load_checkpoint(finished)
     new = run.tokens.encode("~")[0]
-    old_characters = bundle.config["tokens"]
-    for name, before in bundle.weights.items():
+    old_characters = loaded.config["tokens"]
+    for name, before in loaded.weights.items():
         if not name.startswith("output."):
             assert torch.equal(weights[name], before), name
             continue
@@ -71,9 +71,9 @@ def test_letters_missing_from_the_data_are_kept(
         micro = edited(micro, tmp_path, fewer, split)
     micro = dataclasses.replace(micro, init_from=str(finished))
     run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
-    bundle = load_checkpoint(finished)
-    assert list(run.tokens.characters) == bundle.config["tokens"]
-    assert same(dict(run.model.state_dict()), bundle.weights)
+    loaded = load_checkpoint(finished)
+    assert list(run.tokens.characters) == loaded.config["tokens"]
+    assert same(dict(run.model.state_dict()), loaded.weights)
 
 
 def test_weights_can_be_used_at_another_frame_rate(
@@ -89,14 +89,14 @@ def test_weights_can_be_used_at_another_frame_rate(
 
 def test_feedback_weights_follow_new_tokens(micro: Config, tmp_path: Path) -> None:
     checkpoint = loop.train(optim(early(micro), epochs=1, average=1), tmp_path / "old", CPU)
-    bundle = load_checkpoint(checkpoint)
-    tokens = TokenTable.from_texts(["~", *bundle.config["tokens"]])
+    loaded = load_checkpoint(checkpoint)
+    tokens = TokenTable.from_texts(["~", *loaded.config["tokens"]])
     config = dataclasses.replace(early(micro), init_from=str(checkpoint))
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
-    fine_tune.load_initial_weights(model, tokens, bundle, config)
-    known = [0, *(tokens.encode(c)[0] for c in bundle.config["tokens"])]
-    assert torch.equal(model.feedback.weight[:, known], bundle.weights["feedback.weight"])
-    assert torch.equal(model.feedback.bias, bundle.weights["feedback.bias"])
+    fine_tune.load_initial_weights(model, tokens, loaded, config)
+    known = [0, *(tokens.encode(c)[0] for c in loaded.config["tokens"])]
+    assert torch.equal(model.feedback.weight[:, known], loaded.weights["feedback.weight"])
+    assert torch.equal(model.feedback.bias, loaded.weights["feedback.bias"])
 
 
 def test_the_command_takes_features_and_encoder_from_the_checkpoint(
@@ -121,22 +121,22 @@ def test_the_command_takes_features_and_encoder_from_the_checkpoint(
 def test_weights_that_are_not_of_the_encoder_are_refused(
     micro: Config, finished: Path, tmp_path: Path
 ) -> None:
-    bundle = load_checkpoint(finished)
-    del bundle.weights["output.bias"]
+    loaded = load_checkpoint(finished)
+    del loaded.weights["output.bias"]
     micro = dataclasses.replace(micro, init_from=str(finished))
     run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
     with pytest.raises(CheckpointError, match="do not describe the same model"):
-        fine_tune.load_initial_weights(run.model, run.tokens, bundle, micro)
+        fine_tune.load_initial_weights(run.model, run.tokens, loaded, micro)
 
 
 def test_a_setting_that_an_older_checkpoint_lacks_is_as_it_was(
     micro: Config, finished: Path, tmp_path: Path
 ) -> None:
-    bundle = load_checkpoint(finished)
-    del bundle.config["encoder"]["early_predictions"]
+    loaded = load_checkpoint(finished)
+    del loaded.config["encoder"]["early_predictions"]
     micro = dataclasses.replace(micro, init_from=str(finished))
     run, _ = setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
-    fine_tune.load_initial_weights(run.model, run.tokens, bundle, micro)
+    fine_tune.load_initial_weights(run.model, run.tokens, loaded, micro)
 
 
 def test_a_checkpoint_of_another_shape_is_refused_by_setting(
