@@ -90,7 +90,7 @@ def _decoding_options(
         _option(
             "--reject_below",
             "With --grammar or --lexicon: the text is empty where the mean log-ratio of what they "
-            "allow to what was heard is lower, 0 or less. Try -0.5; JSON shows it as log_ratio. "
+            "allow to the likeliest path is lower, 0 or less. Try -0.5; JSON shows the ratio. "
             "Default: as tuned, or never.",
         ),
     ] = None,

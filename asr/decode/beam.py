@@ -50,7 +50,7 @@ class SearchConfig:
     """Prefixes that score so much less than the best of their frame are dropped; None: none are."""
     recombine: bool = False
     """Of prefixes that no continuation can tell apart (their last tokens and all states of the
-    knowledge are the same) only the best of the frame is kept. A beam then holds many more
+    external scorers are the same) only the best of the frame is kept. A beam then holds many more
     different ones, but those it drops are missing among the n-best. Nothing without `fusion`."""
 
     def __post_init__(self) -> None:
@@ -108,7 +108,7 @@ def search(
     above -`ctc_loss`, and equal to it while the beam does not fill and nothing else is pruned;
     what `fusion` adds to it is `log_language`. Without frames the hypothesis is empty.
 
-    There is always one without `fusion`. There is none where nothing that was heard is possible:
+    There is always one without `fusion`. There is none where no sequence is possible:
     by an automaton, by a closed vocabulary, or as far as the beam could see. Raises ConfigError
     where the emissions are not log-probabilities or not over the tokens of `fusion`, and where
     memory does not suffice.
@@ -116,7 +116,7 @@ def search(
     emissions = checked_emissions(log_probs)
     if fusion is not None and emissions.shape[1] != len(fusion.table):
         raise ConfigError(
-            f"log_probs: expected {len(fusion.table)} tokens, those of the language knowledge, "
+            f"log_probs: expected {len(fusion.table)} tokens, those of its language models, "
             f"found {emissions.shape[1]}"
         )
     try:

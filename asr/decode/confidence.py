@@ -122,7 +122,7 @@ def mean_log_ratio(log_probs: Tensor, alignment: Alignment) -> float:
     digits or of letters is all that is allowed, -0.5 turns away 2 % of what is on the list and lets
     pass 3 % of what is not.
     """
-    heard = log_probs.argmax(dim=1).numpy() != BLANK
+    speech = log_probs.argmax(dim=1).numpy() != BLANK
     for first, last in zip(alignment.first_frames, alignment.last_frames, strict=True):
-        heard[first : last + 1] = True
-    return float(alignment.log_ratios[heard].mean()) if heard.any() else 0.0
+        speech[first : last + 1] = True
+    return float(alignment.log_ratios[speech].mean()) if speech.any() else 0.0

@@ -1,4 +1,4 @@
-"""A search made ready: how widely, with what knowledge, and with what was tuned for a checkpoint.
+"""A decoder: a search with its pruning, its language models, and what was tuned for a checkpoint.
 
 `tuned_settings` and `with_tuned_settings` are how a choice made on a dev set reaches every later
 use: it is a record in the checkpoint's `metrics.json`, found again by the language model's content.
@@ -131,7 +131,7 @@ def with_tuned_settings(
 
 @dataclass(frozen=True)
 class Decoder:
-    """Emissions to hypotheses: greedy, or by a beam, with any knowledge of the language.
+    """Emissions to hypotheses: greedy, or by beam search with language models and constraints.
 
     Read only: threads may share it.
     """
@@ -203,7 +203,7 @@ def build_decoder(
     for phrase, boost in (hotwords or {}).items():
         spell_hotword(phrase, boost, table)  # so that what Fusion refuses is the language model
     try:
-        knowledge = Fusion(
+        scorers = Fusion(
             table,
             fusion,
             word_model=None if of_characters else model,
@@ -214,7 +214,7 @@ def build_decoder(
     except (ConfigError, TextError) as error:
         assert lm is not None  # all else was made for this table
         raise type(error)(f"{lm}: {error}") from error
-    return Decoder(search, knowledge)
+    return Decoder(search, scorers)
 
 
 def is_of_characters(model: NgramModel, table: TokenTable) -> bool:

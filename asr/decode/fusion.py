@@ -10,7 +10,7 @@ scores
 whose words are those of `TokenTable.decode`. An unknown word costs `lm_weight · log p_lm(<unk>) +
 unknown_log_penalty`, or is impossible. Spaces before, behind and beside a space, which the text
 does not show, are empty words: to a word model each costs `empty_word_log_penalty`, for where the
-acoustics hear two spaces they have heard a word between them and cannot tell which. Character
+model emits two spaces there was a word between them that it could not spell. Character
 models and automata see every token.
 """
 
@@ -77,7 +77,7 @@ class FusionConfig:
 
 
 class Fusion:
-    """The knowledge for searches over one token table, prepared once for all of them.
+    """Language models, automata and hot words over one token table, prepared once for all searches.
 
     Read only, so that threads may share it.
     """

@@ -27,11 +27,11 @@ class Hypothesis:
     frames: tuple[int, ...] | None = None
     """For each token the frame where it peaks; None where the search sums over alignments."""
     log_language: float = 0.0
-    """The part of `log_score` that comes from language models and other knowledge, weighted."""
+    """The part of `log_score` that language models and other external scores add, weighted."""
 
     @property
     def log_acoustic(self) -> float:
-        """The part of `log_score` that was heard."""
+        """The part of `log_score` that comes from the emissions."""
         return self.log_score - self.log_language
 
 

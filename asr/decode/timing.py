@@ -24,7 +24,7 @@ from asr.text.tokens import TokenTable
 REACH_SECONDS = 0.12
 """How far a word reaches at most beyond the frames of its first and last character."""
 OUTER_REACH_SECONDS = 0.06
-"""How far it reaches where no space is heard: at the ends of a recording."""
+"""How far it reaches without a space: at the ends of a recording."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def frame_clock(features: FeatureConfig, encoder: EncoderConfig) -> FrameClock:
 
 
 def match(log_ratios: Floats, num_tokens: int) -> float:
-    """How well a transcript fits what was heard, from 0 to 1.
+    """How well a transcript fits the emissions, from 0 to 1.
 
     The factor, for each of its tokens in the geometric mean, by which the path through it is less
     likely than the likeliest path through the same frames (`Alignment.log_ratios`). 1: the
@@ -89,7 +89,7 @@ def time_words(
             end_seconds = min((ends[end - 1] + space_seconds) / 2, ends[end - 1] + REACH_SECONDS)
         halfway = [(ends[i - 1] + begins[i]) / 2 for i in range(first + 1, end)]
         edges = [start_seconds, *halfway, end_seconds]
-        heard = slice(
+        frames = slice(
             alignment.last_frames[first - 1] + 1 if first else None,
             alignment.first_frames[end] if end < len(begins) else None,
         )
@@ -98,7 +98,7 @@ def time_words(
                 text="".join(spelling[first:end]),
                 start_seconds=start_seconds,
                 end_seconds=end_seconds,
-                confidence=match(alignment.log_ratios[heard], end - first),
+                confidence=match(alignment.log_ratios[frames], end - first),
                 characters=tuple(map(Timed, spelling[first:end], edges, edges[1:])),
             )
         )

@@ -65,7 +65,7 @@ def render(path: Path, transcript: "Transcript", kind: OutputFormat) -> str:
 
 
 def transcript_json(transcript: "Transcript") -> dict[str, Any]:
-    """What was said as plain JSON values; without alternatives, words and judgement if unasked."""
+    """A transcript as plain JSON values; alternatives, words and rejection only if asked for."""
     values: dict[str, Any] = {
         "text": transcript.text,
         "log_score": _finite(transcript.log_score),

@@ -67,7 +67,7 @@ class ConstrainedResult:
     """What a grammar or word list makes of one utterance."""
 
     text: str | None
-    """None: it allows nothing that was heard."""
+    """None: nothing that it allows is possible."""
     log_ratio: float
     """As `mean_log_ratio`."""
 

@@ -140,10 +140,10 @@ def test_two_processes_follow_one(micro: Config, tmp_path: Path) -> None:
     for found_epoch, expected_epoch in zip(two, one, strict=True):
         for name in ("train_loss", "dev_loss", "blank_rate", "audio_seconds", "skipped", "step"):
             assert found_epoch[name] == pytest.approx(expected_epoch[name], rel=1e-4), name
-    found, expected = (load_checkpoint(tmp_path / run / "checkpoint") for run in ("two", "one"))
-    assert found.metrics["weights"] == expected.metrics["weights"]
-    for name, weights in expected.weights.items():
-        assert torch.allclose(found.weights[name], weights, rtol=1e-2, atol=1e-3), name
+    of_two, of_one = (load_checkpoint(tmp_path / run / "checkpoint") for run in ("two", "one"))
+    assert of_two.metrics["weights"] == of_one.metrics["weights"]
+    for name, weights in of_one.weights.items():
+        assert torch.allclose(of_two.weights[name], weights, rtol=1e-2, atol=1e-3), name
     assert "2 processes" in (tmp_path / "two" / "train.log").read_text()
     assert errors.count("checkpoint written to") == 1
 
