@@ -30,7 +30,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m recipes.synthetic.demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, ConfigError, TextError
 
 HOTWORD_BOOST = 5.0
 """Of a hot word that is given without one; as in `asr.inference.options`, which imports torch."""
@@ -13,16 +13,20 @@ HOTWORD_BOOST = 5.0
 def parse_hotwords(entries: Sequence[str]) -> dict[str, float]:
     """Phrases and boosts of `WORD:BOOST,PHRASE OF WORDS,@FILE` entries.
 
-    Raises ConfigError, naming the entry or the line of a file, on a part without a word, a boost
-    that is not a finite number, a phrase that comes twice and a file without words, and AsrError if
-    a file cannot be read.
+    Raises ConfigError, naming the entry, on a part without a word, a boost that is not a finite
+    number and a phrase that comes twice; TextError, naming the line, where they are in a file, or
+    it has none; AsrError if a file cannot be read.
     """
     boosts: dict[str, float] = {}
     for entry in entries:
+        error = TextError if entry.startswith("@") else ConfigError
         for where, part in _parts(entry):
-            phrase, boost = _parse_part(part, where)
+            try:
+                phrase, boost = _parse_part(part)
+            except ValueError as problem:
+                raise error(f"{where}: {problem}") from None
             if phrase in boosts:
-                raise ConfigError(f"{where}: the hot word {phrase!r} comes twice; keep one of them")
+                raise error(f"{where}: the hot word {phrase!r} comes twice; keep one of them")
             boosts[phrase] = boost
     return boosts
 
@@ -34,18 +38,18 @@ def _parts(entry: str) -> Iterator[tuple[str, str]]:
         return
     path = Path(entry[1:])
     parts = [
-        (f"--hotwords {path}, line {number}", line)
+        (f"{path}, line {number}", line)
         for number, line in enumerate(_lines(path), start=1)
         if line.strip()
     ]
     if not parts:
-        raise ConfigError(
-            f"--hotwords {path}: expected at least one hot word, one WORD:BOOST a line, found none"
+        raise TextError(
+            f"{path}: expected at least one hot word, one WORD:BOOST a line, found none"
         )
     yield from parts
 
 
-def _parse_part(text: str, where: str) -> tuple[str, float]:
+def _parse_part(text: str) -> tuple[str, float]:
     phrase, colon, number = text.rpartition(":")
     if not colon:
         phrase, number = text, str(HOTWORD_BOOST)
@@ -55,9 +59,8 @@ def _parse_part(text: str, where: str) -> tuple[str, float]:
     except ValueError:
         boost = math.nan
     if not phrase or not math.isfinite(boost):
-        raise ConfigError(
-            f"{where}: expected a hot word as WORD or WORD:BOOST, such as {'HELLO:4.5'!r}, found "
-            f"{text!r}"
+        raise ValueError(
+            f"expected a hot word as WORD or WORD:BOOST, such as {'HELLO:4.5'!r}, found {text!r}"
         )
     return phrase, boost
 

@@ -213,7 +213,7 @@ def build_decoder(
         )
     except (ConfigError, TextError) as error:
         assert lm is not None  # all else was made for this table
-        raise type(error)(f"{lm}: {error}") from error
+        raise TextError(f"{lm}: {error}") from error
     return Decoder(search, scorers)
 
 

@@ -20,7 +20,7 @@ from asr.decode.beam import SearchConfig, beam_search
 from asr.decode.confidence import Calibration
 from asr.decode.decoder import TunedSettings, with_tuned_settings
 from asr.decode.fusion import FusionConfig
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, ConfigError, TextError
 from asr.files import sha256_of
 from asr.inference import options
 from asr.inference.options import WIDE_BEAM, DecodingOptions
@@ -234,7 +234,7 @@ def test_malformed_hotwords_are_refused(entries: list[str], message: str) -> Non
 def test_malformed_hotword_files_name_the_line(tmp_path: Path) -> None:
     listed = tmp_path / "names.txt"
     listed.write_text("A:1\n\nB:x\n")
-    with pytest.raises(ConfigError, match=r"names\.txt, line 3: expected a hot word"):
+    with pytest.raises(TextError, match=r"names\.txt, line 3: expected a hot word"):
         parse_hotwords([f"@{listed}"])
     listed.write_bytes(b"\xff\xfe")
     with pytest.raises(AsrError, match="cannot read the hot words"):

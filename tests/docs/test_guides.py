@@ -22,11 +22,23 @@ SMALL = (
 """A network that learns nothing in an epoch of seconds."""
 
 
+LONG = ("train", "finetune", "long")
+"""Guides whose commands take more than ten seconds together."""
+
+
 def name_of(page: Path) -> str:
     return page.relative_to(DOCS).with_suffix("").as_posix()
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page, marks=pytest.mark.slow if name_of(page) in LONG else (), id=name_of(page)
+        )
+        for page in GUIDES
+    ],
+)
 def test_every_command_of_the_guide_runs(
     page: Path, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

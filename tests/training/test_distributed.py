@@ -151,6 +151,7 @@ def test_two_processes_follow_one(micro: Config, tmp_path: Path) -> None:
 # --- An end before its time
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_and_one_process_can_finish_it(
     saving: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

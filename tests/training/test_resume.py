@@ -125,6 +125,7 @@ def test_more_epochs_may_be_asked_for(whole: Path, tmp_path: Path) -> None:
     assert load_checkpoint(folder / "checkpoint").metrics["epochs"] == 4
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing(micro: Config, whole: Path, tmp_path: Path) -> None:
     config = optim(micro, save_minutes=0.0)
     kills = kill_repeatedly(config, tmp_path / "run", kills=2, steps=STEPS, seed=1)
