@@ -24,6 +24,8 @@ class Entrant:
     contender: Contender
     configure: Configure
     settings: Settings
+    beam: int | None = None
+    """The one beam that it runs at, where its own tuning chose that."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Result:
     word_error_rate: float
     character_error_rate: float
     ours: bool
+    own_beam: bool = False
+    """Whether the beam was chosen by the decoder's own tuning."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,10 +61,14 @@ def enter(
         except ImportError as error:
             say(f"{contender.name}: not here ({error}); {contender.install}")
             continue
-        settings = tune(contender, configure, tuning)
+        if contender.choose and arpa:
+            configure, settings = contender.choose(tuning, arpa)
+            beam = int(settings["beam_size"])
+        else:
+            settings, beam = tune(contender, configure, tuning), None
         if settings:
             say(f"{contender.name}: " + ", ".join(f"{k} {v:.4g}" for k, v in settings.items()))
-        entrants.append(Entrant(contender, configure, settings))
+        entrants.append(Entrant(contender, configure, settings, beam))
     return entrants
 
 
@@ -114,7 +122,7 @@ def hold(
         for number, entrant in enumerate(entrants):
             native = entrant.contender.native
             inputs = [native(emissions, test.table) for emissions in test.emissions]
-            for beam in beams:
+            for beam in [entrant.beam] if entrant.beam else beams:
                 cost = costs[number, beam]
                 if sum(cost) > patience_seconds:
                     continue
@@ -137,6 +145,7 @@ def hold(
             word_error_rate=test.word_error_rate(texts[number, beam]),
             character_error_rate=test.character_error_rate(texts[number, beam]),
             ours=entrants[number].contender.ours,
+            own_beam=entrants[number].beam is not None,
         )
         for (number, beam), cost in costs.items()
     ]

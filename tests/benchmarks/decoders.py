@@ -51,7 +51,7 @@ def main() -> None:
     def material() -> Material:
         if not made:
             text = english.from_files(options.text) if options.text else english.from_packages()
-            made.append(synthetic(text, options.utterances))
+            made.append(synthetic(text, options.utterances, options.seed))
             _describe("Synthetic", made[0])
         return made[0]
 
@@ -96,6 +96,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="decoders so named alone")
     parser.add_argument("--utterances", type=int, default=64, help="of the synthetic test set")
+    parser.add_argument("--seed", type=int, default=0, help="of the synthetic sets")
     parser.add_argument("--text", type=Path, nargs="+", metavar="FILE", help="English to utter")
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/an4-blstm"))
     parser.add_argument(
@@ -167,10 +168,18 @@ def _estimate(material: Material, order: int, folder: Path) -> Path:
 
 
 def _table(results: Sequence[Result], beams: Sequence[int]) -> str:
-    """A row for each decoder: milliseconds and WER, and our first decoder's time over its."""
+    """A row for each decoder: milliseconds and WER, and our first decoder's time over its.
+
+    A decoder that chose its beam by itself has the same figures in all columns.
+    """
     by_name: dict[str, dict[int, Result]] = {}
     for result in results:
-        by_name.setdefault(result.name, {})[result.beam] = result
+        if result.own_beam:
+            by_name[f"{result.name} (at its own beam, {result.beam})"] = dict.fromkeys(
+                beams, result
+            )
+        else:
+            by_name.setdefault(result.name, {})[result.beam] = result
     ours = next((row for row in by_name.values() if row[beams[0]].ours), None)
     lines = [
         "| ms per second of audio, WER % | " + " | ".join(f"beam {b}" for b in beams) + " | "

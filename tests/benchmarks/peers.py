@@ -12,7 +12,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,14 @@ import numpy as np
 import torch
 
 from asr.decode.beam import SearchConfig, search
+from asr.decode.decoder import Decoder
 from asr.decode.fusion import Fusion, FusionConfig
 from asr.language.ngram.model import read_arpa
 from asr.text.tokens import BLANK, TokenTable
+from asr.tuning.choice import tune
+from asr.tuning.dev_set import DevEvaluator, DevSet
 from tests.benchmarks.emissions import Emissions
+from tests.benchmarks.speech import Speech
 
 Settings = Mapping[str, float]
 """The weights that are tuned, by the decoder's own names."""
@@ -44,6 +48,9 @@ class Contender:
     """Where the search for each setting begins, and its first step."""
     install: str = ""
     ours: bool = False
+    choose: Callable[[Speech, Path], tuple[Configure, Settings]] | None = None
+    """A tuning procedure of the decoder's own, used in place of the benchmark's: from the tuning
+    set and the language model to the decoder as tuned and its settings, "beam_size" among them."""
 
 
 def _ours(**options: Any) -> Callable[[TokenTable, Path | None], Configure]:
@@ -64,6 +71,23 @@ def _ours(**options: Any) -> Callable[[TokenTable, Path | None], Configure]:
         return configure
 
     return build
+
+
+def _as_tuned(tuning: Speech, arpa: Path) -> tuple[Configure, Settings]:
+    """With the weights, the pruning and the beam that `asr tune` chooses, by its own code."""
+    emissions = tuple(map(torch.from_numpy, tuning.emissions))
+    dev = DevSet(tuple(tuning.references), emissions, tuning.seconds)
+    untuned = Decoder(fusion=Fusion(tuning.table, word_model=read_arpa(arpa)))
+    decoder = tune(DevEvaluator(dev, tuning.table, os.cpu_count() or 1), untuned).choice.decoder
+    assert decoder.fusion is not None
+    chosen = {**asdict(decoder.search), **asdict(decoder.fusion.config)}
+
+    def decode(log_probs: torch.Tensor) -> str:
+        best = search(log_probs, decoder.search, decoder.fusion)
+        return tuning.table.decode(best[0].tokens) if best else ""
+
+    numbers = {name: value for name, value in chosen.items() if value is not None}
+    return lambda beam, settings: decode, numbers
 
 
 def _fast_ctc_decode(cut: float) -> Callable[[TokenTable, Path | None], Configure]:
@@ -296,6 +320,7 @@ WITHOUT_MODEL = [
 """Decoders without a language model; ratios are to the first."""
 WITH_WORD_MODEL = [
     Contender("asr, cut 3e-4, threshold 16", _ours(**_PRUNING), _tensor, _OUR_WEIGHTS, ours=True),
+    Contender("asr, as tuned", _ours(), _tensor, ours=True, choose=_as_tuned),
     Contender("asr, cut 0", _ours(), _tensor, _OUR_WEIGHTS, ours=True),
     Contender("pyctcdecode", _pyctcdecode, tuned=_PYCTC_WEIGHTS, install=_PYCTC),
     Contender(
