@@ -2,8 +2,7 @@
 
 Scores a checkpoint on the tests that `recipes.alphanumeric.prepare` wrote, and one that was trained
 without FSDD and without digit strings on these. Greedy search, and that with the language model
-that lies in the checkpoint's folder as `lm.arpa.gz`; or what `--lm` or another option of `asr
-evaluate` asks for.
+of the checkpoint (or that of `--lm`, or a word list with `--lexicon`).
 """
 
 import sys

@@ -1,6 +1,6 @@
 r"""Every error on AN4's test, by cause: a table to read the recordings by.
 
-    python -m recipes.an4.errors checkpoints/an4-blstm --lm checkpoints/an4-blstm/lm.arpa.gz
+    python -m recipes.an4.errors checkpoints/an4-blstm
 
 An error is a stretch of words that differs, and its cause is asked of the scores: is the transcript
 with this one stretch put right likelier by its sound? by sound and language together? Then what

@@ -9,7 +9,7 @@ Writes to the folder of the manifests, without a look at test:
 Then choose the weights on dev, and evaluate with what was chosen:
 
     asr tune runs/an4-s0/checkpoint data/an4/dev.jsonl --lm data/an4/lm.arpa.gz
-    asr evaluate runs/an4-s0/checkpoint data/an4/test.jsonl --lm data/an4/lm.arpa.gz
+    asr evaluate runs/an4-s0/checkpoint data/an4/test.jsonl
     asr evaluate runs/an4-s0/checkpoint data/an4/test.jsonl --lm data/an4/lm.arpa.gz \
         --lexicon data/an4/words.txt
     asr evaluate runs/an4-s0/checkpoint data/an4/test.jsonl --lexicon data/an4/words.txt
