@@ -22,11 +22,13 @@ import logging
 import os
 import re
 import stat
+import subprocess
 import sys
 import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import (
     Annotated,
@@ -49,6 +51,9 @@ PACKAGE = Path(__file__).resolve().parent
 READ_ONLY: Final = "read only"
 """Annotates an array argument that is only read, such as one over `bytes`."""
 
+_LONGEST_SECONDS = 120.0
+"""After so long, another process that compiles counts as hung."""
+
 _log = logging.getLogger(__name__)
 _lock = threading.RLock()  # first calls may come on several threads
 _DECORATED = re.compile(rb"^@(compiled|helper|inlined)$", re.MULTILINE)
@@ -62,6 +67,7 @@ class Compiled(Generic[P, R]):
         self.targetoptions = {"inline": "always"} if inline else {}
         """Where numba looks up whether to inline `py_func` into a caller."""
         self._dispatcher: Any = None
+        self._compiler: subprocess.Popen[bytes] | None = None
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -72,9 +78,50 @@ class Compiled(Generic[P, R]):
     def dispatcher(self) -> Any:
         """What numba makes of the function; compiled, or loaded from the cache, on first use."""
         with _lock:
+            if self._compiler is not None:
+                self._wait_for_compiler(self._compiler)
             if self._dispatcher is None:
                 self._dispatcher = _compile_or_load(self.py_func)
         return self._dispatcher
+
+    def compile_in_background(self) -> None:
+        """Start to compile in another process; the first call here waits for it.
+
+        numba compiles on one core, and while it does no other thread runs Python. Another process
+        leaves this one free for what comes before the first call. Nothing happens where the code
+        is in the cache already or cannot be kept. If the other process fails, this one compiles.
+        """
+        with _lock:
+            folder = os.environ.get("NUMBA_CACHE_DIR") or cache_folder()
+            started = self._dispatcher is not None or self._compiler is not None
+            if started or not folder or not sys.executable or self._is_cached(folder):
+                return
+            module, name = self.py_func.__module__, self.py_func.__name__
+            paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+            environment = {"NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(paths)}
+            code = f"import {module} as module; module.{name}.dispatcher"
+            with suppress(OSError):
+                self._compiler = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-c", code],
+                    env={**os.environ, **environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+
+    def _is_cached(self, folder: str) -> bool:
+        """Whether the cache has this function, by the name that numba gives to its index."""
+        module = self.py_func.__module__.rpartition(".")[2]
+        return any(Path(folder).rglob(f"{module}.{self.py_func.__name__}-*.nbi"))
+
+    def _wait_for_compiler(self, compiler: "subprocess.Popen[bytes]") -> None:
+        if compiler.poll() is None:
+            _announce(kept=True)
+        try:
+            compiler.wait(_LONGEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            compiler.kill()
+        self._compiler = None
 
     @property
     def _numba_type_(self) -> Any:
@@ -187,7 +234,7 @@ def _numba_type(annotation: Any) -> Any:
 @functools.cache
 def _announce(kept: bool) -> None:
     _log.info(
-        "compiling for this machine, which takes up to 10 seconds%s ...",
+        "compiling for this machine, which takes 10 to 20 seconds%s ...",
         ", once"
         if kept
         else " on each start, as there is no folder to keep the result in that can be written; "

@@ -6,6 +6,8 @@ numba, which makes it, is not there before it is needed.
 import logging
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from asr import compiled as compiled_module
 from asr.compiled import PACKAGE, cache_folder, compiled, helper, inlined, sources_digest
-from tests.support import run_python
+from tests.support import REPOSITORY, run_python
 
 
 @compiled
@@ -224,3 +226,32 @@ def test_every_file_with_compiled_functions_counts(tmp_path: Path) -> None:
         assert sources_digest(tmp_path) != before
         file.write_text(text)
     assert sources_digest(tmp_path) == before
+
+
+_IN_BACKGROUND = """
+import sys
+from asr.language.automata.automaton import _reach as function
+if "broken" in sys.argv:
+    sys.executable = "no-such-python"
+if "failing" in sys.argv:
+    sys.executable = "/bin/false"
+function.compile_in_background()
+print("started" if function._compiler else "not started")
+print("loaded" if function.dispatcher.stats.cache_hits else "compiled")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [("", "started loaded"), ("broken", "not started compiled"), ("failing", "started compiled")],
+)
+def test_compiling_in_another_process(tmp_path: Path, how: str, expected: str) -> None:
+    command = [sys.executable, "-c", _IN_BACKGROUND, how]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+
+    def said() -> str:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return " ".join(done.stdout.split())
+
+    assert said() == expected
+    assert said() == "not started loaded"

@@ -19,6 +19,7 @@ from asr.decode.confidence import Calibration
 from asr.decode.fusion import Fusion, FusionConfig
 from asr.decode.greedy import greedy_search
 from asr.decode.hypothesis import Hypothesis
+from asr.decode.kernel import search_kernel
 from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
 from asr.language.grammar.compiler import compile_grammar, read_grammar
@@ -189,7 +190,10 @@ def build_decoder(
             f"lexicon {lexicon} and grammar {grammar}: expected one of them; a grammar states its "
             "own words"
         )
-    if not (lm or lexicon or grammar or hotwords or fusion.word_bonus):
+    guided = bool(lm or lexicon or grammar or hotwords or fusion.word_bonus)
+    if guided or search.beam_size > 1:
+        search_kernel.compile_in_background()  # while the files are read and the encoder works
+    if not guided:
         return Decoder(search)
     automaton = None
     if lexicon:
