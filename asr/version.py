@@ -98,6 +98,8 @@ def _commit_of_installed() -> str | None:
         distribution = importlib.metadata.distribution(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         return None
+    if distribution.read_text("RECORD") is None:  # what a build left beside the sources
+        return None
     installed = Path(str(distribution.locate_file("asr"))).resolve()
     if installed != Path(__file__).resolve().parent:  # another copy: this one is not installed
         return None
