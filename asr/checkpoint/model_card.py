@@ -5,11 +5,12 @@ what model hubs read (`front_matter`), then answers in the order in which people
 for, how good is it, how is it used, where does it fail, what was it made from.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asr.checkpoint.figures import RATES, Figures, figures_of, percent
 from asr.checkpoint.front_matter import language_of, licence_of, render_front_matter
+from asr.config import flatten
 from asr.decode.decoder import TUNED
 
 Rows = list[tuple[str, str]]
@@ -207,16 +208,7 @@ def _line(text: str) -> str:
 
 
 def _flat(values: Mapping[str, Any]) -> Rows:
-    return [(key, _value(value)) for key, value in _flat_values(values)]
-
-
-def _flat_values(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested settings, with dotted names."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat_values(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return [(key, _value(value)) for key, value in flatten(values).items()]
 
 
 def _value(value: Any) -> str:

@@ -30,7 +30,7 @@ from asr.decode.decoder import (
 from asr.decode.fusion import FusionConfig
 from asr.errors import AsrError, CheckpointError, ConfigError, ManifestError
 from asr.files import committed_path, sha256_of
-from asr.inference.options import AUTO, NONE
+from asr.inference.options import AUTO, NONE, DecodingOptions
 from asr.inference.recognizer import Recognizer
 from asr.model.device import torch_device
 from asr.scoring.calibration import expected_calibration_error, fit_calibration
@@ -199,12 +199,7 @@ def check_writable(checkpoint: Path) -> None:
 def _checked_constraint(
     grammar: Path | None, lexicon: Path | None, lm: Path | str | None
 ) -> Path | None:
-    if grammar and lexicon:
-        raise ConfigError(
-            f"lexicon: expected a lexicon or a grammar, found {lexicon} and {grammar}; a grammar "
-            "states its own words"
-        )
-    constraint = grammar or lexicon
+    constraint = DecodingOptions(grammar=grammar, lexicon=lexicon).constraint
     if constraint is None:
         return None
     option = "grammar" if grammar else "lexicon"
