@@ -10,13 +10,14 @@ Compiling takes seconds, of which most would be waste, so:
   width or literal a caller passes. `int` is int64, `float` float64; an array has one dimension
   unless it is `Annotated[NDArray[...], 2]`, records are `Annotated[..., DTYPE]`, and `READ_ONLY`
   marks arrays that need not be writable. Arrays are contiguous.
-- Helpers are inlined instead of compiled by themselves: numba would optimise a separately compiled
-  helper once alone and then again within every caller.
+- Where a parameter may be None, `without` makes a second version from which everything that
+  depends on it is left out.
 
 numba itself (some 60 MB and a third of a second) is imported at the first call of any of them.
 """
 
 import functools
+import gc
 import hashlib
 import logging
 import os
@@ -28,7 +29,7 @@ import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import (
     Annotated,
@@ -81,8 +82,20 @@ class Compiled(Generic[P, R]):
             if self._compiler is not None:
                 self._wait_for_compiler(self._compiler)
             if self._dispatcher is None:
-                self._dispatcher = _compile_or_load(self.py_func)
+                with _garbage_left():
+                    self._dispatcher = _compile_or_load(self.py_func)
         return self._dispatcher
+
+    def without(self, parameter: str, name: str) -> "Compiled[P, R]":
+        """A version for a parameter that is always None, to stand under `name` in the same module.
+
+        The code under `if parameter is not None` is not compiled.
+        """
+        original: Any = self.py_func
+        copy = types.FunctionType(original.__code__, original.__globals__, name)
+        copy.__module__, copy.__qualname__ = original.__module__, name
+        copy.__annotations__ = {**original.__annotations__, parameter: None}
+        return Compiled(copy)
 
     def compile_in_background(self) -> None:
         """Start to compile in another process; the first call here waits for it.
@@ -117,6 +130,7 @@ class Compiled(Generic[P, R]):
     def _wait_for_compiler(self, compiler: "subprocess.Popen[bytes]") -> None:
         if compiler.poll() is None:
             _announce(kept=True)
+            import numba  # noqa: F401  # it is needed next, and takes a second
         try:
             compiler.wait(_LONGEST_SECONDS)
         except subprocess.TimeoutExpired:
@@ -140,9 +154,11 @@ class Helper(Compiled[P, R]):
         # Without the entry from Python, which takes as long to compile as a short function, and
         # without a cache: what is kept of its callers includes it. An inlined function is not
         # compiled at all.
-        options: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        options: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
         if self.targetoptions:
             return njit(**options)(self.py_func)
+        # What returns no array makes none, and need not count references to those that it is given.
+        options["_nrt"] = not _returns_numbers(self.py_func)
         return njit(argument_types(self.py_func), **options)(self.py_func)
 
     @property
@@ -170,7 +186,19 @@ def inlined(function: Callable[P, R]) -> Helper[P, R]:
     return Helper(function, inline=True)
 
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+
+@contextmanager
+def _garbage_left() -> Iterator[None]:
+    """Do not look for garbage: while compiling, a tenth of the time would go into that."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _compile_or_load(function: Callable[..., Any]) -> Any:
@@ -206,6 +234,12 @@ def argument_types(function: Callable[..., Any]) -> tuple[Any, ...]:
     return tuple(map(_numba_type, hints.values()))
 
 
+def _returns_numbers(function: Callable[..., Any]) -> bool:
+    """Whether a function returns numbers or nothing, as its annotations say."""
+    returned = get_type_hints(function)["return"]
+    return {*(get_args(returned) or [returned])} <= {int, float, bool, type(None)}
+
+
 def _numba_type(annotation: Any) -> Any:
     from numba import from_dtype
     from numba.core import types as nb
@@ -214,6 +248,10 @@ def _numba_type(annotation: Any) -> Any:
     scalars = {int: nb.int64, float: nb.float64, bool: nb.boolean}
     if annotation in scalars:
         return scalars[annotation]
+    if annotation is type(None):
+        return nb.none
+    if get_origin(annotation) is types.UnionType:  # a version without it has None here: `without`
+        (annotation,) = (one for one in get_args(annotation) if one is not type(None))
     if isinstance(annotation, type) and issubclass(annotation, tuple):
         members = get_type_hints(annotation, include_extras=True).values()
         return from_types(tuple(map(_numba_type, members)), annotation)
@@ -234,7 +272,7 @@ def _numba_type(annotation: Any) -> Any:
 @functools.cache
 def _announce(kept: bool) -> None:
     _log.info(
-        "compiling for this machine, which takes 10 to 20 seconds%s ...",
+        "compiling for this machine, which takes 5 to 15 seconds%s ...",
         ", once"
         if kept
         else " on each start, as there is no folder to keep the result in that can be written; "

@@ -107,6 +107,30 @@ def test_one_version_serves_every_width_of_number() -> None:
     assert len(unchanged.dispatcher.signatures) == 1
 
 
+@compiled
+def scaled(value: float, factors: NDArray[np.float64] | None) -> float:
+    if factors is not None:
+        value *= factors[0]
+    return value
+
+
+scaled_alone = scaled.without("factors", "scaled_alone")
+
+
+def test_a_version_without_a_parameter_is_compiled_and_kept_by_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert scaled_alone(3.0, None) == 3.0
+    assert {path.name.split("-")[0] for path in tmp_path.rglob("*.nbi")} == {
+        "test_compiled.scaled_alone"
+    }
+    assert "getitem" not in str(scaled_alone.dispatcher.inspect_llvm())
+    assert scaled(3.0, np.array([2.0])) == 6.0
+    with pytest.raises(TypeError, match="No matching definition"):
+        scaled_alone(3.0, np.array([2.0]))
+
+
 def test_arrays_of_another_type_are_refused_rather_than_compiled_for() -> None:
     with pytest.raises(TypeError, match="No matching definition"):
         total(np.arange(5))  # type: ignore[arg-type]

@@ -21,17 +21,15 @@ import numpy as np
 from torch import Tensor
 
 from asr.decode.external_scores import Nodes
-from asr.decode.fusion import Fusion, no_external_scores
+from asr.decode.fusion import Fusion
 from asr.decode.hypothesis import Hypothesis, checked_emissions
-from asr.decode.kernel import Floats, search_kernel
+from asr.decode.kernel import Floats, search_kernel, search_kernel_alone
 from asr.decode.trie import Index, tokens_of
 from asr.errors import ConfigError
 from asr.text.tokens import TokenTable
 
 LARGEST_BEAM = 100_000
 """It takes a gigabyte for four seconds of speech."""
-
-_NO_EXTERNAL_SCORES = no_external_scores()
 
 
 @dataclass(frozen=True)
@@ -119,15 +117,16 @@ def search(
             f"log_probs: expected {len(fusion.table)} tokens, those of its language models, "
             f"found {emissions.shape[1]}"
         )
+    kernel = search_kernel_alone if fusion is None else search_kernel
     try:
-        found = search_kernel(
+        found = kernel(
             emissions,
             -math.inf if config.token_log_threshold is None else float(config.token_log_threshold),
             min(config.tokens_per_frame or emissions.shape[1], emissions.shape[1]),
             config.beam_size,
             math.inf if config.beam_log_threshold is None else float(config.beam_log_threshold),
             config.recombine,
-            _NO_EXTERNAL_SCORES if fusion is None else fusion.external,
+            None if fusion is None else fusion.external,
         )
     except MemoryError as error:
         raise ConfigError(

@@ -19,7 +19,7 @@ from asr.decode.confidence import Calibration
 from asr.decode.fusion import Fusion, FusionConfig
 from asr.decode.greedy import greedy_search
 from asr.decode.hypothesis import Hypothesis
-from asr.decode.kernel import search_kernel
+from asr.decode.kernel import search_kernel, search_kernel_alone
 from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
 from asr.language.grammar.compiler import compile_grammar, read_grammar
@@ -191,8 +191,8 @@ def build_decoder(
             "own words"
         )
     guided = bool(lm or lexicon or grammar or hotwords or fusion.word_bonus)
-    if guided or search.beam_size > 1:
-        search_kernel.compile_in_background()  # while the files are read and the encoder works
+    if guided or search.beam_size > 1:  # while the files are read and the encoder works
+        (search_kernel if guided else search_kernel_alone).compile_in_background()
     if not guided:
         return Decoder(search)
     automaton = None

@@ -50,8 +50,6 @@ Nodes = Annotated[NDArray[Any], NODE]
 class ExternalScores(NamedTuple):
     """Everything that scores a prefix apart from the emissions; absent sources are switched off."""
 
-    any: bool
-    """False: every prefix scores 0, nothing below is read."""
     space: int
     """The token between words; -1: the table has none, a sequence is one word."""
     word_bonus: float
@@ -85,12 +83,19 @@ class ExternalScores(NamedTuple):
 
 
 @inlined
-def init_root(nodes: Nodes, external: ExternalScores) -> None:
+def init_root(nodes: Nodes) -> None:
     """Make node 0 the empty prefix."""
     root = nodes[0]
     root.parent = -1
     root.token = BLANK
     root.beam_slot = 0
+    root.gain = 0.0
+
+
+@inlined
+def enter_start_states(nodes: Nodes, external: ExternalScores) -> None:
+    """Set the states and scores of the empty prefix."""
+    root = nodes[0]
     root.word_state = external.word_start
     root.lexicon_state = 0
     root.character_state = external.character_start
@@ -99,7 +104,6 @@ def init_root(nodes: Nodes, external: ExternalScores) -> None:
     root.state_hash = 0
     root.score = 0.0
     root.estimate = 0.0
-    root.gain = 0.0
 
 
 @inlined
@@ -293,7 +297,8 @@ def final_score(nodes: Nodes, at: int, external: ExternalScores) -> float:
 def score_sequence(tokens: NDArray[np.int64], external: ExternalScores) -> float:
     """The score of a token sequence as a finished hypothesis, by the steps of the search."""
     nodes = np.empty(len(tokens) + 1, NODE)
-    init_root(nodes, external)
+    init_root(nodes)
+    enter_start_states(nodes, external)
     for i in range(len(tokens)):
         node = nodes[i + 1]
         node.parent, node.token = i, tokens[i]

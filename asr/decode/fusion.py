@@ -101,7 +101,7 @@ class Fusion:
         """
         self.table = table
         self.config = config or FusionConfig()
-        external = _absent(len(table))._replace(any=True, space=table.space)
+        external = _absent(len(table))._replace(space=table.space)
         if word_model is not None:
             external = external._replace(
                 has_words=True,
@@ -168,17 +168,11 @@ def _weigh(external: ExternalScores, config: FusionConfig) -> ExternalScores:
     )
 
 
-def no_external_scores() -> ExternalScores:
-    """Of no source: they are all 0."""
-    return _absent(1)
-
-
 def _absent(tokens: int) -> ExternalScores:
     ints, floats = np.zeros(1, np.int32), np.zeros(1)
     ngrams = NgramArrays(floats, ints, floats, ints, np.zeros(1, np.int64), floats, ints)
     automaton = Automaton(np.zeros(2, np.int32), ints, ints, np.zeros(1, np.bool_))
     return ExternalScores(
-        any=False,
         space=-1,
         word_bonus=0.0,
         has_words=False,

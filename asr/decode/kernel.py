@@ -24,6 +24,7 @@ from asr.compiled import compiled, helper, inlined
 from asr.decode.external_scores import (
     ExternalScores,
     Nodes,
+    enter_start_states,
     final_score,
     in_word,
     init_root,
@@ -163,16 +164,19 @@ def extend_prefixes(
     num_tokens: int,
     floor: float,
     candidates: Prefixes,
-    external: ExternalScores,
+    guided: bool,
+    space: int,
+    largest_bonus: float,
+    largest_boost: float,
 ) -> tuple[int, int]:
     """Extend every prefix by every token tried, as candidates behind those that are kept.
 
     Leaves out what has no chance to rise above the floor. Returns how many candidates and how
-    many nodes there are then. New nodes are left to be scored, all of a frame at once.
+    many nodes there are then. New nodes are left to be scored, all of a frame at once. `guided`:
+    there are external scores, whose bonus for a word and for a token of a hot word are at most
+    `largest_bonus` and `largest_boost`.
     """
     nodes, keys, children = trie.nodes, trie.keys, trie.child
-    guided, space = external.any, external.space
-    bonus = external.word_bonus if external.word_bonus > 0.0 else 0.0
     found = width
     for slot in range(width):
         prefix = beam[slot]
@@ -180,10 +184,10 @@ def extend_prefixes(
         # the estimate of a new word may hold the bonus, and a space gives the estimate back.
         max_gain = max_gain_of_space = 0.0
         if guided:
-            max_gain = max_gain_of_space = external.hotwords.largest_gain
+            max_gain = max_gain_of_space = largest_boost
             if not in_word(prefix.last, space):
-                max_gain += bonus
-            max_gain_of_space += bonus - nodes[prefix.node].estimate
+                max_gain += largest_bonus
+            max_gain_of_space += largest_bonus - nodes[prefix.node].estimate
         for i in range(num_tokens):
             token = tokens[i]
             source = prefix.log_blank if token == prefix.last else prefix.log_total
@@ -324,18 +328,23 @@ def search_kernel(
     beam_size: int,
     beam_log_threshold: float,
     recombining: bool,
-    external: ExternalScores,
+    external: ExternalScores | None,
 ) -> tuple[Nodes, Index, Floats, Floats]:
-    """Search emissions `(T, C)`.
+    """Search emissions `(T, C)`. (Without external scores: `search_kernel_alone`.)
 
     Returns the trie's nodes and, of the prefixes in the last beam, their nodes, their acoustic
     scores and their language scores as finished hypotheses (-inf: it cannot be one).
     """
     frames, num_all = log_probs.shape
-    guided = external.any
     # All arrays grow with what the utterance needs: most searches stay far below the beam's size.
     trie, capacity, used = Trie(new_nodes(1), new_ints(1), new_index(1)), 1, 1
-    init_root(trie.nodes, external)
+    init_root(trie.nodes)
+    guided, space, largest_bonus, largest_boost = False, -1, 0.0, 0.0
+    if external is not None:
+        guided, space, largest_boost = True, external.space, external.hotwords.largest_gain
+        if external.word_bonus > 0.0:
+            largest_bonus = external.word_bonus
+        enter_start_states(trie.nodes, external)
     beam, candidates, scratch = new_prefixes(1), new_prefixes(1), new_floats(num_all)
     keys, holder = new_ints(1), new_index(1)  # of `recombine`
     root = beam[0]
@@ -376,20 +385,22 @@ def search_kernel(
             floor = worst
         first_new = used
         found, used = extend_prefixes(
-            beam, width, trie, used, frame, tokens, count, floor, candidates, external
+            *(beam, width, trie, used, frame, tokens, count, floor, candidates),
+            *(guided, space, largest_bonus, largest_boost),
         )
-        if guided:
+        if external is not None:
             score_prefixes(trie.nodes, first_new, used, external)
-        for i in range(width, found):
-            candidate = candidates[i]
-            if guided:
+            for i in range(width, found):
+                candidate = candidates[i]
                 candidate.log_token += trie.nodes[candidate.node].gain
                 candidate.log_total = candidate.log_token
-            if candidate.log_total > best:
-                best = candidate.log_total
+        for i in range(width, found):
+            if candidates[i].log_total > best:
+                best = candidates[i].log_total
         lowest = best - beam_log_threshold
-        if guided and recombining:
-            recombine(candidates, found, lowest, trie.nodes, keys, holder)
+        if external is not None:  # noqa: SIM102  (as one condition it would not be left out)
+            if recombining:
+                recombine(candidates, found, lowest, trie.nodes, keys, holder)
         for slot in range(width):
             trie.nodes[beam[slot].node].beam_slot = -1
         if len(beam) < found and len(beam) < beam_size:
@@ -399,8 +410,12 @@ def search_kernel(
     ends, acoustic, language = new_index(width), new_floats(width), new_floats(width)
     for slot in range(width):
         ends[slot], acoustic[slot], language[slot] = beam[slot].node, beam[slot].log_total, 0.0
-        if guided:
+        if external is not None:
             node = trie.nodes[ends[slot]]
             acoustic[slot] -= node.score + node.estimate
             language[slot] = final_score(trie.nodes, ends[slot], external)
     return trie.nodes, ends, acoustic, language
+
+
+search_kernel_alone = search_kernel.without("external", "search_kernel_alone")
+"""Compiled in half the time."""

@@ -275,7 +275,7 @@ def test_a_search_that_outgrows_memory_says_what_to_do(monkeypatch: pytest.Monke
     def kernel(*_: object) -> None:
         raise MemoryError("Allocation failed (probably too large).")
 
-    monkeypatch.setattr("asr.decode.beam.search_kernel", kernel)
+    monkeypatch.setattr("asr.decode.beam.search_kernel_alone", kernel)
     with pytest.raises(ConfigError, match=r"search of 7 frames .* a beam of 9 prefixes; take a sm"):
         beam_search(torch.zeros(7, 2).log_softmax(1), 9)
 
