@@ -1,15 +1,17 @@
 """What every test file shares."""
 
-import json
 import logging
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support import Command, Outcome, Tones, run_python
+from tests.support import Command, Outcome, Tones
 
 # One thread: sums are added in one order, whatever the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,38 +35,44 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Tones:
-    """Prepared and trained once for all tests, and for all processes of pytest-xdist."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that use the tones model last: it is trained beside the others."""
+    items.sort(key=_uses_tones)
+
+
+def _uses_tones(item: pytest.Item) -> bool:
+    return "tones" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tones_training(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Start to train the tones model, once for all processes of pytest-xdist; yields its folder."""
     folder = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         folder = folder.parent
-    tones = Tones(folder / "tones" / "corpus", folder / "tones" / "run")
-    done = folder / "tones" / "done"
-    try:
-        done.parent.mkdir()
-    except FileExistsError:  # another process is at it
-        while not done.exists():
-            time.sleep(0.2)
-    else:
-        try:
-            _train_tones(tones)
-        finally:
-            done.touch()
-    assert tones.checkpoint.is_dir(), "training the tones model failed"
+    folder = folder / "tones"
+    training = None
+    if any(map(_uses_tones, request.session.items)):
+        with suppress(FileExistsError):  # another process has started it
+            folder.mkdir()
+            command = [sys.executable, "-m", "tests.train_tones", str(folder)]
+            with (folder / "log").open("w") as log:
+                training = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
+    yield folder
+    if training is not None:
+        training.kill()
+
+
+@pytest.fixture(scope="session")
+def tones(_tones_training: Path) -> Tones:
+    """The corpus and the model of the tones recipe."""
+    while not (_tones_training / "ended").exists():
+        time.sleep(0.1)
+    tones = Tones.under(_tones_training)
+    assert tones.checkpoint.is_dir(), (_tones_training / "log").read_text()
     return tones
-
-
-def _train_tones(tones: Tones) -> None:
-    recipe = REPOSITORY / "recipes" / "tones"
-    prepared = run_python(recipe / "prepare.py", "--output_dir", tones.corpus)
-    assert prepared.returncode == 0, prepared.stderr
-    trained = run_python(
-        *(recipe / "train.py", "--output_dir", tones.run, "--threads", "1"),
-        *("--set", f"data.train={json.dumps([str(tones.corpus / 'train.jsonl')])}"),
-        *("--set", f"data.dev={tones.corpus / 'dev.jsonl'}"),
-    )
-    assert trained.returncode == 0, trained.stderr
 
 
 @pytest.fixture

@@ -17,6 +17,10 @@ class Tones:
     """Folder of {train,dev,test}.jsonl."""
     run: Path
 
+    @classmethod
+    def under(cls, folder: Path) -> "Tones":
+        return cls(folder / "corpus", folder / "run")
+
     @property
     def checkpoint(self) -> Path:
         return self.run / "checkpoint"
