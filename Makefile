@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLED_DOCS := $(VENV)/installed-docs
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 # Tests start many processes, and each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test slow lint docs wheel clean help
+.PHONY: setup demo test coverage slow lint docs wheel clean help
 
 help:
 	@echo "make demo   transcribe and score the sample recordings with the shipped checkpoint"
-	@echo "make test   run the tests (slow ones: make slow)"
+	@echo "make test   run the tests (slow ones: make slow; lines covered: make coverage)"
 	@echo "make lint   style and types"
 	@echo "make docs   write the guides and the reference as pages into build/docs"
 	@echo "make wheel  build the package into dist/, with the checkpoint alphanumeric"
@@ -32,7 +33,11 @@ demo: $(INSTALLED)
 	$(BIN)/python -m recipes.synthetic.demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(PYTEST)
+
+# Tracing the lines makes the tests take a third longer.
+coverage: $(INSTALLED)
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -1,16 +1,11 @@
 """The `asr score` command."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support import run_python
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return run_python("-m", "asr", "score", *arguments)
+from tests.support import Command, run_python
 
 
 @pytest.fixture
@@ -32,7 +27,8 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def test_score_prints_the_report_and_writes_json(corpus: Path) -> None:
-    done = run(
+    done = run_python(
+        *("-m", "asr", "score"),
         *(corpus / "references.jsonl", corpus / "hypotheses.trn"),
         *("--baseline", corpus / "baseline.txt", "--by_speaker", "--worst", "1"),
         *("--json", corpus / "score.json"),
@@ -51,36 +47,40 @@ def test_score_prints_the_report_and_writes_json(corpus: Path) -> None:
     assert figures["comparison"]["probability_of_improvement"] > 0.8
 
 
-def test_a_named_format_overrides_the_suffix(corpus: Path) -> None:
+def test_a_named_format_overrides_the_suffix(corpus: Path, asr_command: Command) -> None:
     strange = (corpus / "hypotheses.trn").rename(corpus / "hypotheses.out")
-    refused = run(corpus / "references.jsonl", strange)
-    assert refused.returncode == 1
+    refused = asr_command("score", corpus / "references.jsonl", strange)
+    assert refused.code == 1
     assert "the suffix '.out' does not determine the format" in refused.stderr
     assert refused.stdout == ""
-    done = run(corpus / "references.jsonl", strange, "--format_hypothesis", "trn")
-    assert (done.returncode, done.stderr) == (0, "")
+    done = asr_command("score", corpus / "references.jsonl", strange, "--format_hypothesis", "trn")
+    assert (done.code, done.stderr) == (0, "")
 
 
-def test_a_missing_hypothesis_is_an_error_unless_allowed(corpus: Path) -> None:
+def test_a_missing_hypothesis_is_an_error_unless_allowed(
+    corpus: Path, asr_command: Command
+) -> None:
     (corpus / "hypotheses.trn").write_text("YES (u2)\n")
     arguments = (corpus / "references.jsonl", corpus / "hypotheses.trn")
-    refused = run(*arguments)
-    assert refused.returncode == 1
+    refused = asr_command("score", *arguments)
+    assert refused.code == 1
     assert "no hypothesis for 2 of 3 references ('u1', 'u3')" in refused.stderr
     assert "Traceback" not in refused.stderr
-    allowed = run(*arguments, "--missing_as_empty")
-    assert allowed.returncode == 0
+    allowed = asr_command("score", *arguments, "--missing_as_empty")
+    assert allowed.code == 0
     assert "83.33%" in allowed.stdout
     assert "no hypothesis for 2 of 3 references" in allowed.stderr
 
 
-def test_speakers_are_asked_of_a_manifest_only(corpus: Path) -> None:
-    done = run(corpus / "hypotheses.trn", corpus / "baseline.txt", "--by_speaker")
-    assert done.returncode == 1
+def test_speakers_are_asked_of_a_manifest_only(corpus: Path, asr_command: Command) -> None:
+    done = asr_command("score", corpus / "hypotheses.trn", corpus / "baseline.txt", "--by_speaker")
+    assert done.code == 1
     assert "--by_speaker needs references with speakers" in done.stderr
 
 
-def test_usage_errors_exit_with_two(corpus: Path) -> None:
-    done = run(corpus / "references.jsonl", corpus / "baseline.txt", "--format_reference", "csv")
-    assert done.returncode == 2
+def test_usage_errors_exit_with_two(corpus: Path, asr_command: Command) -> None:
+    done = asr_command(
+        "score", corpus / "references.jsonl", corpus / "baseline.txt", "--format_reference", "csv"
+    )
+    assert done.code == 2
     assert done.stdout == ""

@@ -26,6 +26,13 @@ def checkpoint(tones: Tones, tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.fixture
+def dev(tones: Tones, tmp_path: Path) -> Path:
+    """A few utterances: the search for settings decodes them hundreds of times."""
+    write_manifest(tmp_path / "dev.jsonl", read_manifest(tones.corpus / "dev.jsonl")[:10])
+    return tmp_path / "dev.jsonl"
+
+
 @pytest.fixture(scope="module")
 def lm(tones: Tones, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of the training transcripts, as the AN4 recipe makes it."""
@@ -40,10 +47,9 @@ def lm(tones: Tones, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_choice_is_kept_and_used(
-    tones: Tones, checkpoint: Path, lm: Path, tmp_path: Path, asr_command: Command
+    dev: Path, checkpoint: Path, lm: Path, tmp_path: Path, asr_command: Command
 ) -> None:
     before = load_checkpoint(checkpoint)
-    dev = tones.corpus / "dev.jsonl"
     outcome = asr_command("tune", checkpoint, dev, "--lm", lm, "--plot", tmp_path / "plot.png")
     assert outcome.code == 0, outcome.stderr
     assert "choice: beam_size " in outcome.stdout
@@ -65,10 +71,9 @@ def test_the_choice_is_kept_and_used(
 
 
 def test_a_dry_run_changes_nothing(
-    tones: Tones, checkpoint: Path, lm: Path, asr_command: Command
+    dev: Path, checkpoint: Path, lm: Path, asr_command: Command
 ) -> None:
     before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
-    dev = tones.corpus / "dev.jsonl"
     outcome = asr_command("tune", checkpoint, dev, "--lm", lm, "--closed_vocabulary", "--dry_run")
     assert outcome.code == 0, outcome.stderr
     assert "closed_vocabulary True" in outcome.stdout
@@ -77,9 +82,9 @@ def test_a_dry_run_changes_nothing(
 
 
 def test_without_a_model_beam_and_calibration_are_found(
-    tones: Tones, checkpoint: Path, asr_command: Command
+    dev: Path, checkpoint: Path, asr_command: Command
 ) -> None:
-    outcome = asr_command("tune", checkpoint, tones.corpus / "dev.jsonl")
+    outcome = asr_command("tune", checkpoint, dev)
     assert outcome.code == 0, outcome.stderr
     assert "lm_weight" not in outcome.stdout
     assert "calibration error of word confidences: " in outcome.stdout

@@ -22,7 +22,7 @@ SMALL = (
 """A network that learns nothing in an epoch of seconds."""
 
 
-LONG = ("train", "finetune", "long")
+LONG = ("train", "finetune", "long", "decode")
 """Guides whose commands take more than ten seconds together."""
 
 

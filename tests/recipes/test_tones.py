@@ -10,7 +10,7 @@ import torch
 from asr.corpus.manifest import read_manifest
 from asr.signal import audio
 from recipes.tones.prepare import TONES, letter, main, prepare, sentence
-from tests.support import Tones, run_python
+from tests.support import Command, Tones, run_python
 
 FIGURES = (
     "wer cer ser wer_interval words substitutions deletions insertions utterances real_time_factor "
@@ -18,7 +18,9 @@ FIGURES = (
 )
 
 
-def test_a_recogniser_from_nothing_to_no_errors(tones: Tones, tmp_path: Path) -> None:
+def test_a_recogniser_from_nothing_to_no_errors(
+    tones: Tones, tmp_path: Path, asr_command: Command
+) -> None:
     figures, hypotheses = tmp_path / "figures.json", tmp_path / "hypotheses.jsonl"
     evaluated = run_python(
         *("-m", "asr", "evaluate", tones.checkpoint, tones.test, "--threads", "1"),
@@ -33,20 +35,22 @@ def test_a_recogniser_from_nothing_to_no_errors(tones: Tones, tmp_path: Path) ->
     assert 0 < found["real_time_factor"] < 0.5
 
     rescored = tmp_path / "rescored.json"
-    scored = run_python("-m", "asr", "score", tones.test, hypotheses, "--json", rescored)
-    assert scored.returncode == 0, scored.stderr
+    scored = asr_command("score", tones.test, hypotheses, "--json", rescored)
+    assert scored.code == 0, scored.stderr
     assert found.pop("decoding") == {"search": "greedy"}
     assert json.loads(rescored.read_text()) == found | {"real_time_factor": None}
 
 
-def test_files_folders_and_globs_are_transcribed(tones: Tones, tmp_path: Path) -> None:
+def test_files_folders_and_globs_are_transcribed(
+    tones: Tones, tmp_path: Path, asr_command: Command
+) -> None:
     utterances = read_manifest(tones.test)
     references = {utterance.audio_filepath.stem: utterance.text for utterance in utterances}
-    transcribe = ("-m", "asr", "transcribe", tones.checkpoint)
+    transcribe = ("transcribe", tones.checkpoint)
     folder = tones.corpus / "test"
 
-    written = run_python(*transcribe, folder, "-o", tmp_path / "out", "-f", "json", "--threads=1")
-    assert (written.returncode, written.stdout) == (0, "")
+    written = asr_command(*transcribe, folder, "-o", tmp_path / "out", "-f", "json", "--threads=1")
+    assert (written.code, written.stdout) == (0, "")
     assert written.stderr == "decoding greedily, without a language model\n"
     outputs = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out").iterdir()}
     assert {stem: output["text"] for stem, output in outputs.items()} == references
@@ -55,8 +59,8 @@ def test_files_folders_and_globs_are_transcribed(tones: Tones, tmp_path: Path) -
     }
 
     file, pattern = folder / "test-007.flac", folder / "test-00[0-3].flac"
-    printed = run_python(*transcribe, file, pattern, "--beam_size", "4", "--threads", "1")
-    assert printed.returncode == 0, printed.stderr
+    printed = asr_command(*transcribe, file, pattern, "--beam_size", "4", "--threads", "1")
+    assert printed.code == 0, printed.stderr
     assert "decoding with a beam of 4, without a language model\n" in printed.stderr
     stems = ["test-007", "test-000", "test-001", "test-002", "test-003"]
     assert printed.stdout.splitlines() == [
@@ -64,9 +68,9 @@ def test_files_folders_and_globs_are_transcribed(tones: Tones, tmp_path: Path) -
     ]
 
 
-def test_the_checkpoint_says_what_it_is(tones: Tones) -> None:
-    described = run_python("-m", "asr", "describe", tones.checkpoint)
-    assert described.returncode == 0, described.stderr
+def test_the_checkpoint_says_what_it_is(tones: Tones, asr_command: Command) -> None:
+    described = asr_command("describe", tones.checkpoint)
+    assert described.code == 0, described.stderr
     for expected in ("tones", "lstm", "train.jsonl", "model.safetensors", "dev"):
         assert expected in described.stdout
     assert "\n# checkpoint\n" in (tones.checkpoint / "README.md").read_text()
