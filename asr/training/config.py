@@ -24,6 +24,8 @@ class DataConfig:
     """Licence of the training data, for the model card."""
     description: str = ""
     """What the training data is, for the model card."""
+    language: str = ""
+    """Language of the training data as an ISO 639 code, for the model card."""
 
     def __post_init__(self) -> None:
         if self.shard_window < 1:

@@ -114,7 +114,7 @@ def test_fine_tuning_carries_licences_commands_and_ancestors_over(
     def trained(name: str, licence: str, init_from: str = "") -> Checkpoint:
         argv = ["/usr/bin/python", "-m", "asr", "train", "-o", str(tmp_path / name)]
         monkeypatch.setattr(sys, "orig_argv", argv)
-        data = dataclasses.replace(micro.data, licence=licence)
+        data = dataclasses.replace(micro.data, licence=licence, language="ami")
         config = dataclasses.replace(micro, data=data, init_from=init_from)
         folder = loop.train(optim(config, epochs=1, average=1), tmp_path / name, CPU)
         return load_checkpoint(folder)
@@ -126,6 +126,9 @@ def test_fine_tuning_carries_licences_commands_and_ancestors_over(
     training = third.config["training"]
     assert training["licence"] == "CC BY 4.0; CC0"
     assert training["data"]["licence"] == "CC BY 4.0"
+    card = (tmp_path / "third/checkpoint/README.md").read_text()
+    assert '\nlanguage: "ami"\n' in card
+    assert "for the language `ami`" in card
     names = ("first", "second", "third")
     assert training["commands"] == [f"python -m asr train -o {name}" for name in names]
     digests = [c.config["files"]["model.safetensors"]["sha256"] for c in (first, second)]
