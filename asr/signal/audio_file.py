@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from asr.errors import AudioError, ConfigError
+from asr.signal.containers.flac import AudioDigest, stated_digest
 from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error, check_length
 from asr.signal.resampling import resample_stream
 
@@ -130,6 +131,8 @@ class AudioFile:
     decoder: _SequentialDecoder
     info: AudioInfo
     limits: Limits
+    digest: AudioDigest | None = None
+    """Of all of the audio, where the file states it."""
 
     def waveform(
         self, sample_rate: int | None, segment: Segment | None = None
@@ -151,11 +154,14 @@ class AudioFile:
         start, end = self._span(segment)
         buffer = np.empty((max(1, _BLOCK_VALUES // info.channels), info.channels), np.float32)
         longest = int(self.limits.max_duration_seconds * info.sample_rate)
+        digest = self.digest if segment is None else None
         total = self._skip(start)
         while total < end and len(block := self._decode(buffer[: end - total], total)):
             before, total = total, total + len(block)
             if total > longest:
                 raise _too_long(info.path, self.limits, f"more than {longest} frames")
+            if digest:
+                digest.update(block)
             block = block[max(0, start - before) :]
             with np.errstate(all="ignore"):  # infinities of opposite signs; refused just below
                 mono = block[:, 0].copy() if info.channels == 1 else block.mean(axis=1)
@@ -170,6 +176,14 @@ class AudioFile:
         expected = info.frames if segment is None else end
         if total == 0 or total < expected < UNKNOWN_FRAMES:
             raise self._damaged(total, "the audio ends there")
+        if digest and not digest.agrees:
+            raise audio_error(
+                info.path,
+                "the audio whose MD5 checksum its header states",
+                f"{total} frames with another",
+                "the file is damaged, and lacks some of the recording or has silence in its place; "
+                "copy it again",
+            )
 
     def _span(self, segment: Segment | None) -> tuple[int, int]:
         """First frame of a segment, and the one after its last."""
@@ -239,7 +253,8 @@ def open_audio(
             # A second handle, because the decoder relies on the position in its own.
             with _opened(path, content) as another:
                 info = _inspect(path, another, decoder, limits)
-            yield AudioFile(decoder, info, limits)
+                digest = stated_digest(another) if info.container == "FLAC" else None
+            yield AudioFile(decoder, info, limits, digest)
 
 
 def _opened(path: Path, content: bytes | None) -> _LenientFile:

@@ -1,8 +1,9 @@
 """Checks the length that an audio file declares against the bytes that are there.
 
-libsndfile silently shortens a truncated file to what is left of it, ignores some counts in headers,
-and stops reading an MP3 or Ogg file where its first stream seems to end. Each check here reads the
-declared length from the file itself and refuses the file if audio would be lost silently.
+libsndfile silently shortens a truncated file to what is left of it, believes a header that states
+less than the file holds, ignores some counts in headers, and stops reading an MP3 or Ogg file where
+its first stream seems to end. Each check here reads the declared length from the file itself and
+refuses the file if audio would be lost silently.
 """
 
 import logging
@@ -10,11 +11,13 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from asr.errors import AudioError
-from asr.signal.containers import mpeg
+from asr.signal.containers import mpeg, ogg
 
 _log = logging.getLogger("asr.audio")
 
@@ -23,6 +26,16 @@ UNKNOWN_FRAMES = 1 << 62
 
 _MAX_FRAMES_PER_BYTE = 8192
 """FLAC packs 65535 equal samples into 11 bytes, Opus and Vorbis at most 2880 into one."""
+
+_LEAST_PLACEHOLDER = (1 << 30) - (1 << 16)
+"""Recorders that write into pipes state what no recording reaches: 2³¹ - 1 bytes, 2³⁰ samples, all
+ones, each less a header or rounded to whole blocks."""
+_FEW_BYTES = 16
+"""So many may be missing at the end of a file, or be left over, without its being refused."""
+_TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")
+"""How tags begin that players append to files of any format."""
+_BLOCK_BYTES = 65536
+_COPY = "the header is damaged; copy the file again"
 
 _MAX_CHUNKS = 4096
 """More chunks than any real file has; a damaged file may consist of millions of empty ones."""
@@ -36,6 +49,8 @@ class _Payload:
     declared_bytes: int | None
     unit_bytes: int
     unit: str = "frames"
+    chunk_order: str = ""
+    """Byte order of the chunks that may follow; empty: the format has none."""
 
 
 def audio_error(path: Path, expected: str, found: str, remedy: str) -> AudioError:
@@ -54,7 +69,10 @@ def check_length(path: Path, file: BinaryIO, container: str, frames: int) -> int
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if container in _PARSERS:
-        _check_payload(path, _PARSERS[container](file), size)
+        payload = _PARSERS[container](file)
+        if payload is not None:
+            _check_payload(path, payload, size, frames)
+            _check_rest(path, file, payload, size)
     elif container == "MP3":
         return _check_mpeg(path, file, frames)
     elif container == "OGG":
@@ -64,17 +82,16 @@ def check_length(path: Path, file: BinaryIO, container: str, frames: int) -> int
             path,
             f"at most {size * _MAX_FRAMES_PER_BYTE} frames in {size} bytes",
             f"a header that declares {frames}",
-            "the header is damaged; copy the file again",
+            _COPY,
         )
     return frames
 
 
-def _check_payload(path: Path, payload: _Payload | None, size: int) -> None:
-    if payload is None:
-        return
+def _check_payload(path: Path, payload: _Payload, size: int, frames: int) -> None:
+    """Compare the declared length with what is there, and with what libsndfile would read."""
     available = max(0, size - payload.start)
-    found = available // payload.unit_bytes
-    if payload.declared_bytes is None:
+    declared, found = payload.declared_bytes, available // payload.unit_bytes
+    if declared is None or (declared >= _LEAST_PLACEHOLDER and available < declared // 2):
         _log.warning(
             "%s: the header does not state a length (a streamed recording); reading the %d %s that "
             "are there, which may not be all",
@@ -82,15 +99,84 @@ def _check_payload(path: Path, payload: _Payload | None, size: int) -> None:
             found,
             payload.unit,
         )
+        if payload.unit == "frames" and frames < found:
+            raise audio_error(
+                path,
+                f"{found} frames, as many as the file holds",
+                f"{frames} that can be read",
+                _COPY,
+            )
         return
-    expected = payload.declared_bytes // payload.unit_bytes
-    if found < expected:
+    expected = declared // payload.unit_bytes
+    if found < expected and declared - available <= _FEW_BYTES:
+        _log.warning(
+            "%s: the last %d bytes that the header declares are missing; reading %d of %d %s",
+            path,
+            declared - available,
+            found,
+            expected,
+            payload.unit,
+        )
+    elif found < expected:
         raise audio_error(
             path,
             f"{expected} {payload.unit} as its header declares",
             f"{found} in the file's {size} bytes",
             "the file is truncated or its header is damaged; copy the file again",
         )
+    elif payload.unit == "frames" and frames < expected:
+        raise audio_error(
+            path,
+            f"{expected} frames as one part of its header declares",
+            f"{frames} by another part",
+            _COPY,
+        )
+
+
+def _check_rest(path: Path, file: BinaryIO, payload: _Payload, size: int) -> None:
+    """What follows the declared audio must be chunks, tags or zeros, not the rest of the audio."""
+    if payload.declared_bytes is None:
+        return
+    end = payload.start + payload.declared_bytes
+    rest = size - end
+    if rest < payload.unit_bytes:
+        return
+    file.seek(end)
+    blocks = iter(partial(file.read, _BLOCK_BYTES), b"")
+    first = next(blocks)
+    if first.startswith(_TAGS) or not any(block.strip(b"\0") for block in chain([first], blocks)):
+        return
+    # Not all writers pad an odd number of bytes before the next chunk.
+    starts = {end, end + end % 2} if payload.chunk_order else ()
+    if any(_are_chunks(file, start, size, payload.chunk_order) for start in starts):
+        return
+    if rest <= _FEW_BYTES:
+        _log.warning("%s: the last %d bytes, behind the audio, are not read", path, rest)
+        return
+    raise audio_error(
+        path,
+        f"{payload.declared_bytes} bytes of audio as its header declares, and nothing but metadata "
+        "behind them",
+        f"{rest} other bytes behind them",
+        "the header states too little (a recording that was stopped hard, or is above 4 GiB), or "
+        "files were joined; `sox --ignore-length FILE NEW.wav` makes one of all that is there",
+    )
+
+
+def _are_chunks(file: BinaryIO, position: int, size: int, order: str) -> bool:
+    """Whether the bytes from a position on are whole RIFF or IFF chunks, or begin with one."""
+    for _ in range(_MAX_CHUNKS):
+        if position in (size, size + 1):  # the last one may lack its padding
+            return True
+        file.seek(position)
+        header = file.read(8)
+        if len(header) < 8:
+            return False
+        name, length = struct.unpack(order + "4sI", header)
+        if not all(0x20 <= byte < 0x7F for byte in name) or name in (b"RIFF", b"RF64", b"FORM"):
+            return False
+        position += 8 + length + length % 2
+    return True
 
 
 def _chunks(file: BinaryIO, order: str) -> Iterator[tuple[bytes, int, int]]:
@@ -117,12 +203,9 @@ def _parse_riff(file: BinaryIO) -> _Payload | None:
             long_bytes = struct.unpack(order + "8xQ", file.read(16))[0]
         elif name == b"data":
             align = max(1, align)
-            # Writers that cannot seek back to fill in the length leave all ones (ffmpeg), or
-            # 0x7FFFF000 rounded down to whole blocks (sox).
-            streamed = length in (0xFFFFFFFF, 0x7FFFF000 // align * align)
-            declared = long_bytes if streamed else length
+            declared = long_bytes if length == 0xFFFFFFFF else length
             unit = "frames" if tag in (1, 3, 6, 7, 0xFFFE) else "compressed blocks"
-            return _Payload(start, declared, align, unit)
+            return _Payload(start, declared, align, unit, order)
     return None
 
 
@@ -139,7 +222,8 @@ def _parse_aiff(file: BinaryIO) -> _Payload | None:
                 declared_by_count = frames * unit_bytes
         elif name == b"SSND":
             declared = max(length - 8, declared_by_count)
-            return _Payload(start + 8, declared, unit_bytes, "bytes" if compressed else "frames")
+            unit = "bytes" if compressed else "frames"
+            return _Payload(start + 8, declared, unit_bytes, unit, ">")
     return None
 
 
@@ -180,18 +264,18 @@ _PARSERS = {
 
 
 def _check_ogg(path: Path, file: BinaryIO, size: int) -> None:
-    """The last page (RFC 3533) must be complete, end its stream, and belong to the first stream.
-
-    Reading the last 64 KiB suffices, since no page is longer.
-    """
-    largest_page = 27 + 255 + 255 * 255
-    first_serial = file.read(18)[14:]
-    file.seek(max(0, size - largest_page))
-    tail = file.read(largest_page)
-    page = tail[max(0, tail.rfind(b"OggS\0")) :]
-    # Byte 26 is the number of segments, whose lengths follow; bit 2 of byte 5 marks the end.
-    whole = len(page) >= 27 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
-    if not (whole and page[5] & 4):
+    """The pages must be whole, without a gap, of one stream after the other, and have an end."""
+    try:
+        walk = ogg.walk(file)
+    except ogg.PageError as error:
+        raise audio_error(
+            path,
+            "Ogg pages without damage or a gap",
+            str(error),
+            "the file is damaged: copy it again, or repair what is left of it by `ffmpeg -i FILE "
+            "NEW.flac`",
+        ) from error
+    if not walk.ended:
         raise audio_error(
             path,
             "an Ogg stream with an end-of-stream page",
@@ -199,7 +283,7 @@ def _check_ogg(path: Path, file: BinaryIO, size: int) -> None:
             "the file is truncated: copy it again, or repair what is left of it by "
             "`ffmpeg -i FILE -c copy NEW`",
         )
-    if page[14:18] != first_serial:
+    if walk.streams > 1:
         raise audio_error(
             path,
             "one Ogg stream",

@@ -45,7 +45,11 @@ def test_the_length_of_the_riff_chunk_does_not_matter(tmp_path: Path, riff_bytes
     assert (read(path)[0] * 32768).tolist() == list(range(100))
 
 
-@pytest.mark.parametrize("stated", [0xFFFFFFFF, 0x7FFFF000])
+# What ffmpeg, sox, arecord (2³⁰ samples, 2³¹ bytes less a header) and others leave in pipes.
+@pytest.mark.parametrize(
+    "stated",
+    [0xFFFFFFFF, 0xFFFFFFD0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0x7FFFFFDB, 0x40000000],
+)
 def test_a_streamed_wav_is_read_and_the_doubt_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, stated: int
 ) -> None:
@@ -53,6 +57,76 @@ def test_a_streamed_wav_is_read_and_the_doubt_is_said(
     path.write_bytes(wav(100, data_bytes=stated))
     assert len(read(path)[0]) == 100
     assert "does not state a length" in caplog.text
+
+
+@pytest.mark.parametrize("missing", [1, 2, 16])
+def test_a_few_missing_bytes_are_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, missing: int
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(100)[:-missing])
+    frames = 100 - (missing + 1) // 2
+    assert (read(path)[0] * 32768).tolist() == list(range(frames))
+    assert f"the last {missing} bytes that the header declares are missing" in caplog.text
+
+
+LENGTHS = {
+    "WAV": (b"data", 4, "<I", 2),
+    "WAVEX": (b"data", 4, "<I", 2),
+    "RF64": (b"ds64", 16, "<Q", 2),
+    "AU": (b".snd", 8, ">I", 2),
+    "AIFF": (b"COMM", 10, ">I", 1),
+}
+"""Where a container states its length: a mark, the place from it on, the form, bytes a unit."""
+
+
+@pytest.mark.parametrize("container", [*LENGTHS, "NIST"])
+@pytest.mark.parametrize("frames", [0, 1, 8000, 31990])
+def test_a_header_that_states_less_than_there_is(
+    refused: Callable[[bytes, str], None], container: str, frames: int
+) -> None:
+    content = bytearray(encode(container, "PCM_16"))
+    if container == "NIST":
+        content = content.replace(b"count -i 32000", f"count -i {frames:05}".encode())
+    else:
+        mark, behind, form, unit = LENGTHS[container]
+        place = content.index(mark) + behind
+        struct.pack_into(form, content, place, frames * unit)
+    if container == "AIFF":  # which states it twice
+        struct.pack_into(">I", content, content.index(b"SSND") + 4, frames * 2 + 8)
+    refused(bytes(content), "other bytes behind them|by another part")
+
+
+@pytest.mark.parametrize("container", ["WAV", "AU", "NIST"])
+def test_two_recordings_in_one_file(refused: Callable[[bytes, str], None], container: str) -> None:
+    one = encode(container, "PCM_16", 3000)
+    refused(one + one, "files were joined|No .RIFF. chunk marker")
+
+
+TAILS = {
+    "a chunk": struct.pack("<4sI", b"LIST", 3) + b"abc\0",
+    "chunks": struct.pack("<4sI4s", b"id3 ", 4, b"ID3\4") + struct.pack("<4sI", b"JUNK", 0),
+    "an ID3 tag": b"TAG" + bytes(125),
+    "an APE tag": b"APETAGEX" + bytes(range(200)),
+    "zeros": bytes(70_000),
+    "a byte": b"x",
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+def test_what_may_follow_the_audio(tmp_path: Path, tail: str) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(100) + TAILS[tail])
+    assert (read(path)[0] * 32768).tolist() == list(range(100))
+
+
+def test_a_chunk_after_an_odd_number_of_bytes_may_be_padded_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    odd = encode("WAV", "PCM_U8", 101)
+    assert len(odd) % 2 == 0  # padded
+    for whole in (odd, odd[:-1]):
+        path.write_bytes(whole + TAILS["a chunk"])
+        assert len(read(path)[0]) == 101
 
 
 def test_headers_without_a_count(tmp_path: Path) -> None:
@@ -89,8 +163,8 @@ def test_counts_in_sphere_and_aiff_headers(refused: Callable[[bytes, str], None]
     refused(shorten, "something else")
     aiff = bytearray(encode("AIFF", "PCM_16"))
     frames_at = aiff.index(b"COMM") + 10
-    aiff[frames_at : frames_at + 4] = struct.pack(">I", 2**31)
-    refused(bytes(aiff), "2147483648 frames")
+    aiff[frames_at : frames_at + 4] = struct.pack(">I", 2**24)
+    refused(bytes(aiff), "16777216 frames")
 
 
 def flac_with_count(count: int) -> bytes:
@@ -105,6 +179,31 @@ def test_a_flac_that_declares_too_much(refused: Callable[[bytes, str], None]) ->
     refused(flac_with_count(2**36 - 1), "header that declares 68719476735")
     refused(flac_with_count(32001), "expected 32001 frames, found damage after 32000")
     refused(flac_with_count(10**8), "at most 14400 s of audio|expected 100000000 frames")
+
+
+@pytest.mark.parametrize("count", [1, 8000, 31999])
+def test_a_flac_that_declares_too_little(refused: Callable[[bytes, str], None], count: int) -> None:
+    refused(flac_with_count(count), f"whose MD5 checksum.*, found {count} frames with another")
+
+
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_frames_lost_from_a_flac(
+    tmp_path: Path, refused: Callable[[bytes, str], None], subtype: str, channels: int
+) -> None:
+    file = io.BytesIO()
+    samples = np.random.default_rng(1).uniform(-1, 1, (40000, channels))
+    soundfile.write(file, samples, RATE, subtype, format="FLAC")
+    whole, path = file.getvalue(), tmp_path / "a.flac"
+    path.write_bytes(whole)
+    found = read(path)[0].numpy()
+    np.testing.assert_allclose(found, samples.mean(axis=1), atol=2**-7)
+
+    # Frames begin with a mark of 15 bits, of which few other places have the first 4 bytes.
+    mark = whole[whole.index(b"\xff\xf8") :][:4]
+    frames = [at for at in range(len(whole)) if whole.startswith(mark, at)]
+    middle = len(frames) // 2
+    refused(whole[: frames[middle]] + whole[frames[middle + 1] :], "MD5|damage after")
 
 
 def test_a_streamed_flac_is_counted_by_decoding(tmp_path: Path) -> None:
