@@ -3,7 +3,10 @@
 import dataclasses
 import glob
 import io
+import logging
+import mimetypes
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -20,10 +23,15 @@ from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error
 __all__ = ["SUFFIXES", "AudioInfo", "Limits", "RawFormat", "Segment"]
 __all__ += ["encode", "find_audio", "probe", "read", "write"]
 
+_log = logging.getLogger("asr.audio")
+
 SUFFIXES = frozenset(
     ".wav .wave .rf64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .sph .nist".split()
 )
 """File name suffixes, in lower case, that `find_audio` looks for in folders."""
+_BESIDE_AUDIO = frozenset(
+    ".jsonl .trn .ctm .stm .lab .textgrid .yaml .yml .toml .arpa .md .log".split()
+)
 
 
 def probe(
@@ -110,7 +118,8 @@ def find_audio(arguments: Sequence[Path | str]) -> list[Path]:
     A folder stands for all files below it with a known suffix (`SUFFIXES`), sorted and without
     hidden ones. A glob pattern (`**` for any depth) stands for its matches, sorted, as a shell
     would expand it. Any other argument stands for itself, whatever its suffix, even if it does not
-    exist: reading it will raise. Raises AudioError on a folder without audio files and on a pattern
+    exist: reading it will raise. A warning counts the files of a folder that are passed over, apart
+    from text and pictures. Raises AudioError on a folder without audio files and on a pattern
     without a match.
     """
     found: dict[str, Path] = {}
@@ -132,13 +141,26 @@ def _audio_below(folder: Path) -> list[Path]:
         raise AudioError(f"{error.filename}: cannot list this folder ({error.strerror})")
 
     files: list[Path] = []
+    others: Counter[str] = Counter()
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [
-            Path(parent, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
+        for name in names:
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in SUFFIXES:
+                files.append(Path(parent, name))
+            elif not _is_beside_audio(suffix):
+                others[suffix or "without a suffix"] += 1
+    if others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(10))
+        _log.warning(
+            "%s: %d files are passed over, as their names are not those of audio that can be read "
+            "(%s); name such a file itself, or convert it, e.g. by `ffmpeg -i FILE NEW.flac`",
+            folder,
+            others.total(),
+            kinds,
+        )
     if not files:
         raise audio_error(
             folder,
@@ -147,3 +169,9 @@ def _audio_below(folder: Path) -> list[Path]:
             "name the files themselves if they have other suffixes",
         )
     return sorted(files)
+
+
+def _is_beside_audio(suffix: str) -> bool:
+    """Whether files of this suffix lie beside recordings: transcripts, tables, pictures."""
+    kind = mimetypes.guess_type(f"x{suffix}")[0] or ""
+    return suffix in _BESIDE_AUDIO or kind.startswith(("text/", "image/", "application/"))

@@ -7,10 +7,12 @@ block by block, so that memory use depends on the audio that is really there.
 import functools
 import io
 import logging
+import math
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -37,6 +39,8 @@ _RAW_SAMPLE_BYTES = {
 }
 _BLOCK_VALUES = 1 << 18
 """Samples, of all channels together, that are decoded at a time: 1 MiB."""
+_CANCELLED = 0.01
+"""Channels that agree keep their energy in the mean, two that have nothing in common half of it."""
 _EXACT_SEEK = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF", "AU", "NIST")
 """Containers in which the samples after a seek are those of sequential decoding."""
 
@@ -98,6 +102,11 @@ def log_once(message: str) -> None:
     _log.info(message)
 
 
+@functools.cache
+def _warn_once(message: str) -> None:
+    _log.warning(message)
+
+
 class _LenientFile(io.BufferedReader):
     """A file for libsndfile that ignores impossible seeks, which damaged headers lead to.
 
@@ -155,6 +164,7 @@ class AudioFile:
         buffer = np.empty((max(1, _BLOCK_VALUES // info.channels), info.channels), np.float32)
         longest = int(self.limits.max_duration_seconds * info.sample_rate)
         digest = self.digest if segment is None else None
+        energy = np.zeros(2)  # of the channels, and of their mean
         total = self._skip(start)
         while total < end and len(block := self._decode(buffer[: end - total], total)):
             before, total = total, total + len(block)
@@ -171,8 +181,17 @@ class AudioFile:
                 raise audio_error(
                     info.path, "finite samples", f"NaN or infinity at frame {at}", remedy
                 )
+            if info.channels > 1:
+                energy[0] += np.square(block, dtype=np.float64).sum() / info.channels
+                energy[1] += np.square(mono, dtype=np.float64).sum()
             if len(mono):
                 yield torch.from_numpy(mono)
+        if energy[1] < _CANCELLED * energy[0]:
+            lost = 10 * math.log10(energy[0] / max(energy[1], 1e-30))
+            _warn_once(
+                f"{info.path}: the channels cancel out: their mean has {lost:.0f} dB less energy "
+                "than they have; take one of them, e.g. by `sox FILE NEW.wav remix 1`"
+            )
         expected = info.frames if segment is None else end
         if total == 0 or total < expected < UNKNOWN_FRAMES:
             raise self._damaged(total, "the audio ends there")
@@ -242,19 +261,49 @@ def open_audio(
         options = {"format": "RAW", "samplerate": raw.sample_rate, "channels": raw.channels}
         options |= {"subtype": raw.subtype, "endian": raw.endian}
         _check_raw_size(path, raw, size)
-    with _opened(path, content) as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(_opened(path, content))
         try:
             decoder = _SequentialDecoder(file, **options)
         except soundfile.SoundFileError as error:
-            cause = getattr(error, "error_string", str(error))
-            remedy = "specify its raw format" if path.suffix.lower() == ".raw" else _CONVERT
-            raise audio_error(path, _KINDS, f"something else ({cause})", remedy) from error
-        with decoder:
-            # A second handle, because the decoder relies on the position in its own.
-            with _opened(path, content) as another:
-                info = _inspect(path, another, decoder, limits)
-                digest = stated_digest(another) if info.container == "FLAC" else None
-            yield AudioFile(decoder, info, limits, digest)
+            elsewhere = stack.enter_context(_away_from_resource_forks(path, content))
+            if elsewhere is None:
+                raise _not_audio(path, error) from error
+            try:
+                decoder = _SequentialDecoder(elsewhere, **options)
+            except soundfile.SoundFileError as again:
+                raise _not_audio(path, again) from again
+        stack.enter_context(decoder)
+        # A second handle, because the decoder relies on the position in its own.
+        with _opened(path, content) as another:
+            info = _inspect(path, another, decoder, limits)
+            digest = stated_digest(another) if info.container == "FLAC" else None
+        yield AudioFile(decoder, info, limits, digest)
+
+
+def _not_audio(path: Path, error: soundfile.SoundFileError) -> AudioError:
+    cause = getattr(error, "error_string", str(error))
+    remedy = "specify its raw format" if path.suffix.lower() == ".raw" else _CONVERT
+    return audio_error(path, _KINDS, f"something else ({cause})", remedy)
+
+
+@contextmanager
+def _away_from_resource_forks(path: Path, content: bytes | None) -> Iterator[Path | None]:
+    """The file under a name beside which libsndfile finds no resource fork of a Macintosh.
+
+    It takes `._NAME` and `.AppleDouble/NAME` for part of the file NAME, and since it knows no name
+    here, `._` and `.AppleDouble` in the current folder for part of any file. None if neither is.
+    """
+    if not any(map(os.path.lexists, ("._", ".AppleDouble"))):
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        elsewhere = Path(folder, "audio")
+        if content is None:
+            elsewhere.symlink_to(path.absolute())
+        else:
+            elsewhere.write_bytes(content)
+        yield elsewhere
 
 
 def _opened(path: Path, content: bytes | None) -> _LenientFile:

@@ -84,6 +84,24 @@ def test_lossy_formats_keep_length_and_signal(
     assert correlation > 0.99
 
 
+@pytest.mark.parametrize("fork", ["._", ".AppleDouble/"])
+def test_resource_forks_in_the_current_folder_do_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fork: str
+) -> None:
+    """libsndfile takes them for a part of an MP3 without a tag, which it then refuses."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, np.zeros(8000), 16000, "MPEG_LAYER_III", format="MP3")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / fork).mkdir() if fork.endswith("/") else (tmp_path / fork).write_bytes(bytes(300))
+    expected = read(path)[0]
+    assert len(expected) == 8000
+    assert torch.equal(read("a.mp3")[0], expected)
+    assert torch.equal(read("gone", content=path.read_bytes())[0], expected)
+    path.write_bytes(b"no audio at all")
+    with pytest.raises(AudioError, match="found something else"):
+        read("a.mp3")
+
+
 def test_mp3_under_a_wav_name(shared_data: Path) -> None:
     folder = shared_data / "librispeech-dev-clean-half"
     path = next(iter(sorted(folder.rglob("*.wav"))))
@@ -97,6 +115,25 @@ def test_eight_channels_are_averaged(tmp_path: Path) -> None:
     samples = tone(1000, channels=8)
     waveform, _ = read(store(tmp_path / "a.wav", samples, 16000, "WAV", "FLOAT"))
     np.testing.assert_allclose(waveform.numpy(), samples.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("second", "cancel"), [(-1.0, True), (-0.9, True), (0.0, False), (1.0, False), (None, False)]
+)
+def test_channels_that_cancel_are_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, second: float | None, cancel: bool
+) -> None:
+    path = tmp_path / "two.wav"
+    rng = np.random.default_rng(0)
+    left = rng.uniform(-0.5, 0.5, 400_000)  # of several blocks
+    right = rng.uniform(-0.5, 0.5, 400_000) if second is None else left * second
+    soundfile.write(path, np.stack([left, right], axis=1), 16000, "FLOAT")
+    for _ in range(2):
+        read(path)
+    assert caplog.text.count(f"{path}: the channels cancel out") == cancel
+    soundfile.write(path, np.zeros((100, 2)), 16000)
+    read(path)
+    assert caplog.text.count("cancel out") == cancel
 
 
 @pytest.mark.parametrize("samples", [np.zeros(16000), np.array([0.25])])
@@ -225,6 +262,27 @@ def test_finding_audio(tree: Path) -> None:
     assert find_audio([]) == []
     named = [tree / "notes.txt", tree / "missing.wav"]
     assert find_audio(named) == named
+
+
+def test_files_that_are_passed_over_are_counted(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    find_audio([tree])
+    assert not caplog.text
+    for name in (
+        "x.m4a",
+        "y.M4A",
+        "z.w64",
+        "b/call",
+        "b/notes.txt",
+        "b/a.jsonl",
+        "p.png",
+        ".x.amr",
+    ):
+        (tree / name).touch()
+    find_audio([tree])
+    assert f"{tree}: 4 files are passed over" in caplog.text
+    assert "(2 .m4a, 1 .w64, 1 without a suffix)" in caplog.text
 
 
 def test_a_name_with_brackets_is_no_glob(tree: Path) -> None:
