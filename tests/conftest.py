@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,33 +45,39 @@ def _uses_tones(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _tones_training(
+def _start_tones(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """Start to train the tones model, once for all processes of pytest-xdist; yields its folder."""
+) -> Iterator[Callable[[], Path]]:
+    """Train the tones model from now on, once for all processes of pytest-xdist; says where."""
     folder = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         folder = folder.parent
     folder = folder / "tones"
-    training = None
-    if any(map(_uses_tones, request.session.items)):
-        with suppress(FileExistsError):  # another process has started it
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> Path:
+        with suppress(FileExistsError):  # this or another process has started it
             folder.mkdir()
             command = [sys.executable, "-m", "tests.train_tones", str(folder)]
             with (folder / "log").open("w") as log:
-                training = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
-    yield folder
-    if training is not None:
+                started.append(subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log))
+        return folder
+
+    if any(map(_uses_tones, request.session.items)):
+        start()
+    yield start
+    for training in started:
         training.kill()
 
 
 @pytest.fixture(scope="session")
-def tones(_tones_training: Path) -> Tones:
+def tones(_start_tones: Callable[[], Path]) -> Tones:
     """The corpus and the model of the tones recipe."""
-    while not (_tones_training / "ended").exists():
+    folder = _start_tones()
+    while not (folder / "ended").exists():
         time.sleep(0.1)
-    tones = Tones.under(_tones_training)
-    assert tones.checkpoint.is_dir(), (_tones_training / "log").read_text()
+    tones = Tones.under(folder)
+    assert tones.checkpoint.is_dir(), (folder / "log").read_text()
     return tones
 
 

@@ -39,12 +39,10 @@ def name_of(page: Path) -> str:
         for page in GUIDES
     ],
 )
-def test_every_command_of_the_guide_runs(
-    page: Path, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_every_command_of_the_guide_runs(page: Path, tones: Tones, tmp_path: Path) -> None:
     reader = Reader(tmp_path, REPOSITORY)
     for step in steps(page):
-        if step.not_run is not None or answered(step, tmp_path, request):
+        if step.not_run is not None or answered(step, tmp_path, tones):
             continue
         shorten(step)
         code, printed = reader.run(step)
@@ -54,14 +52,13 @@ def test_every_command_of_the_guide_runs(
         missing = missing_lines(step.expected, printed)
         assert not missing, f"{where}expected {missing}\nin\n{printed}"
         if step.code.startswith("asr train") and "runs/my" in step.code:
-            train_well(tmp_path / "runs" / "my" / "checkpoint", request)
+            train_well(tmp_path / "runs" / "my" / "checkpoint", tones)
 
 
-def answered(step: Step, folder: Path, request: pytest.FixtureRequest) -> bool:
+def answered(step: Step, folder: Path, tones: Tones) -> bool:
     """Take what the session's fixture has made by this command already."""
     if step.code != "python -m recipes.tones.prepare":
         return False
-    tones: Tones = request.getfixturevalue("tones")
     shutil.copytree(tones.corpus, folder / "data" / "tones")
     return True
 
@@ -73,9 +70,8 @@ def shorten(step: Step) -> None:
         step.code += "" if "--init_from" in step.code else f" {SMALL}"
 
 
-def train_well(checkpoint: Path, request: pytest.FixtureRequest) -> None:
+def train_well(checkpoint: Path, tones: Tones) -> None:
     """Replace what a short run made by a model that has learnt, for the steps that follow."""
-    tones: Tones = request.getfixturevalue("tones")
     if checkpoint.is_dir():
         shutil.rmtree(checkpoint)
         shutil.copytree(tones.checkpoint, checkpoint)
