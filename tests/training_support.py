@@ -90,9 +90,14 @@ def edited(config: Config, folder: Path, change: Change, split: str = "train") -
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **paths))
 
 
-def liar(place: int, seconds: float) -> Change:
-    """Give an utterance a false duration, and a text too long for its audio."""
-    return lambda entries: entries[place].update(duration=seconds, text="ABCDEFGHI" * 40)
+def liar(place: int) -> Change:
+    """State an utterance longer than it is, by less than is refused, with a text of that length."""
+
+    def change(entries: list[dict[str, Any]]) -> None:
+        duration = entries[place]["duration"] + 0.45
+        entries[place].update(duration=duration, text=("ABCDEFGHI" * 40)[: int(duration * 23.5)])
+
+    return change
 
 
 # --- Interruptions

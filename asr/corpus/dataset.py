@@ -13,7 +13,7 @@ from asr.corpus.manifest import Utterance
 from asr.corpus.noise_corpus import NoiseCorpus
 from asr.corpus.recordings import read_utterance
 from asr.corpus.sampler import UtteranceKey
-from asr.errors import AsrError
+from asr.errors import AsrError, AudioError
 from asr.signal.augment import AugmentConfig, augment_waveform
 from asr.signal.features import FeatureExtractor
 from asr.signal.rng import seeded_generator
@@ -44,6 +44,10 @@ class Batch:
         tensors = (self.features, self.feature_lengths, self.targets, self.target_lengths)
         return Batch(self.ids, *(tensor.to(device, non_blocking=True) for tensor in tensors))
 
+
+LARGEST_DIFFERENCE_SECONDS, LARGEST_DIFFERENCE = 0.5, 0.05
+"""By so much, in seconds or as a part, whichever is more, a recording may be longer or shorter than
+its manifest says: some round to whole seconds."""
 
 Item = tuple[str, list[Tensor], Tensor]
 """Id, views of the features `(T, F)` and target `(U,)` of an utterance."""
@@ -79,10 +83,12 @@ class UtteranceDataset(Dataset[Item]):
         self.noise = NoiseCorpus(noises, extractor.config.sample_rate) if noises else None
 
     def __getitem__(self, key: UtteranceKey) -> Item:
-        """Raises AudioError if the recording cannot be read, TextError on unknown characters."""
+        """Raises AudioError if the recording cannot be read or is not as long as the manifest says,
+        TextError on unknown characters."""
         utterance = self.utterances[key.utterance]
         target = self.tokens.encode(utterance.text)
-        waveform, _ = read_utterance(utterance, self.extractor.config.sample_rate)
+        waveform, rate = read_utterance(utterance, self.extractor.config.sample_rate)
+        _check_duration(utterance, len(waveform) / rate)
         frame_seconds = self.seconds_per_frame(key.epoch) if self.seconds_per_frame else 0.0
         # Two frames to spare: resampling and subsampling round lengths.
         min_seconds = (minimum_frames(target) + 2) * frame_seconds
@@ -115,6 +121,17 @@ class UtteranceDataset(Dataset[Item]):
             self.extractor.stacked(mask_features(frames, augment, generator))
             for _ in range(self.views)
         ]
+
+
+def _check_duration(utterance: Utterance, seconds: float) -> None:
+    """Batches are planned, and memory is measured, by what the manifest says."""
+    stated = utterance.duration
+    if abs(seconds - stated) > max(LARGEST_DIFFERENCE_SECONDS, LARGEST_DIFFERENCE * stated):
+        raise AudioError(
+            f"{utterance.audio_filepath}: expected a recording of {stated:.6g} s, as the manifest "
+            f"says of {utterance.id}, found {seconds:.6g} s; if the file was replaced, write the "
+            "manifest anew"
+        )
 
 
 def collate(items: Sequence[Item]) -> Batch:

@@ -1,13 +1,16 @@
 """The dataset: items that depend on seed, epoch and utterance alone, and padded batches."""
 
+import dataclasses
 from collections.abc import Sequence
 
+import pytest
 import torch
 from torch import Tensor
 
 from asr.corpus.dataset import Item, UtteranceDataset, collate
 from asr.corpus.manifest import Utterance
 from asr.corpus.sampler import UtteranceKey
+from asr.errors import AudioError
 from asr.signal.augment import AugmentConfig
 from asr.signal.features import FeatureConfig, FeatureExtractor
 from asr.text.tokens import TokenTable
@@ -110,3 +113,15 @@ def test_views_differ_in_masks_only(utterances: list[Utterance]) -> None:
     for view in (first, second):
         kept = view != 0
         assert torch.equal(view[kept], plain[kept])
+
+
+@pytest.mark.parametrize(("stated", "refused"), [(0.3, False), (0.7, True), (0.05, False)])
+def test_a_recording_of_another_length_than_stated_is_refused(
+    utterances: list[Utterance], stated: float, refused: bool
+) -> None:
+    one = dataclasses.replace(utterances[0], duration=stated)  # it lasts 0.125 s
+    (found,) = [dataset([one]).__getitems__([UtteranceKey(0, 0)])]
+    assert isinstance(found, AudioError) == refused
+    if refused:
+        assert str(found).startswith(f"{one.audio_filepath}: expected a recording of 0.7 s, as the")
+        assert "of u0, found 0.125 s" in str(found)

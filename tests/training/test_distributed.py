@@ -275,19 +275,24 @@ def test_a_loss_of_one_process_that_is_not_finite_stops_or_is_skipped(
 ) -> None:
     """The second longest of its batch, and so of the second process."""
 
-    def change(entries: list[dict[str, Any]]) -> None:
-        entries[0].update(duration=61.0)
-        liar(3, 60.0)(entries)
+    names: list[str] = []
 
-    config = optim(edited(without_dropout(micro), tmp_path, change), batch_seconds=190.0)
+    def change(entries: list[dict[str, Any]]) -> None:
+        longest = sorted(range(len(entries)), key=lambda place: -entries[place]["duration"])
+        entries[longest[0]]["duration"] += 0.45
+        liar(longest[1])(entries)
+        names.append(entries[longest[1]]["id"])
+
+    config = edited(without_dropout(micro), tmp_path, change)
+    (name,) = names
     folder = tmp_path / "run"
     status, errors = ended(torchrun(config, folder))
     assert status != 0
-    assert "error: the loss is not finite for train-003; " in errors
+    assert f"error: the loss is not finite for {name}; " in errors
     more = ("--resume", "--set", "optim.non_finite=skip")
     status, errors = ended(torchrun(config, folder, *more))
     assert status == 0, errors
-    assert errors.count("skipped: the loss is not finite for train-003") == 3
+    assert errors.count(f"skipped: the loss is not finite for {name}") == 3
     assert [metrics["skipped"] for metrics in history_of(folder)] == [1.0] * 3
     alone = tmp_path / "alone"
     loop.train(optim(config, non_finite="skip"), alone, CPU)

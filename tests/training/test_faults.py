@@ -278,7 +278,7 @@ def test_a_folder_in_place_of_the_log_is_one_message(
 
 
 def test_a_loss_that_is_not_finite_names_the_utterance(micro: Config, tmp_path: Path) -> None:
-    config, folder = edited(micro, tmp_path, liar(3, 60.0)), tmp_path / "run"
+    config, folder = edited(micro, tmp_path, liar(3)), tmp_path / "run"
     with pytest.raises(AsrError, match=r"the loss is not finite for train-003; .*peak_rate"):
         loop.train(config, folder, CPU)
     run_training(TrainingOptions(folder, settings=("optim.non_finite=skip",), resume=True))
@@ -286,7 +286,7 @@ def test_a_loss_that_is_not_finite_names_the_utterance(micro: Config, tmp_path: 
 
 
 def test_two_views_are_named_once(micro: Config, tmp_path: Path) -> None:
-    config = optim(edited(micro, tmp_path, liar(3, 60.0)), consistency=0.2)
+    config = optim(edited(micro, tmp_path, liar(3)), consistency=0.2)
     with pytest.raises(AsrError, match=r"the loss is not finite for train-003; "):
         loop.train(config, tmp_path / "run", CPU)
 
@@ -319,7 +319,7 @@ def test_a_gradient_that_is_not_finite_names_the_batch_and_keeps_the_state_befor
 def test_a_skipped_batch_is_counted_and_named_and_skipped_again_on_resuming(
     micro: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = optim(edited(micro, tmp_path, liar(3, 60.0)), non_finite="skip", save_minutes=0.0)
+    config = optim(edited(micro, tmp_path, liar(3)), non_finite="skip", save_minutes=0.0)
     with caplog.at_level(logging.INFO):
         loop.train(config, tmp_path / "whole", CPU)
     assert (
