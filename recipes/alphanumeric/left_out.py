@@ -1,8 +1,9 @@
 """The alphanumeric model without FSDD and without who reads digit strings in speechocean762.
 
-`python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out`: what it makes of those two
-tells what the shipped checkpoint, which has heard both, may do on yet other voices and microphones.
-It goes on from `checkpoints/an4-blstm`, which has learnt letters in quiet, to the end: from a young
+`python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out`: its figures on those two
+tell what to expect of the shipped checkpoint, which was trained on both, on yet other voices and
+microphones.
+It fine-tunes `checkpoints/an4-blstm`, which has learnt letters in quiet, to the end: from a young
 model it comes out worse (RESULTS.md).
 """
 
@@ -23,6 +24,7 @@ CONFIG = dataclasses.replace(
             "CMU AN4, sentences of speechocean762 and LibriSpeech dev-clean, synthesised phrases "
             "and digits, noise"
         ),
+        language="en",
         licence="AN4 and speechocean762 free for any purpose, LibriSpeech CC BY 4.0",
     ),
     augment=dataclasses.replace(

@@ -1,7 +1,8 @@
 """Write recordings of noise, whose transcript is empty: `{train,silence,dev,test,nothing}.jsonl`.
 
-`train` and `dev` are of the kinds that a model hears in training (`sounds.HEARD` and `ANYTHING`,
-and crowds), `test` and `nothing` of others (`unheard.UNHEARD`). The `speaker` of each is its kind.
+`train` and `dev` are of the kinds for training (`sounds.TRAINING_NOISES` and `ANYTHING`, and
+crowds), `test` and `nothing` of others (`unheard.HELD_OUT_NOISES`). The `speaker` of each is its
+kind.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ from asr.files import make_folder
 from asr.signal import audio
 from recipes.alphanumeric.sounds import (
     ANYTHING,
-    HEARD,
     SAMPLE_RATE,
+    TRAINING_NOISES,
     Sound,
     babble,
     backwards,
@@ -26,7 +27,7 @@ from recipes.alphanumeric.sounds import (
     soft,
     unit,
 )
-from recipes.alphanumeric.unheard import TONES, UNHEARD
+from recipes.alphanumeric.unheard import HELD_OUT_NOISES, TONES
 
 _PEAK = 0.95
 _FLOOR_DBFS = (-80.0, -60.0)
@@ -61,18 +62,22 @@ SETS = (
 
 
 def write_noises(
-    folder: Path, heard: Sequence[Utterance], held_out: Sequence[Utterance], seed: int
+    folder: Path, training: Sequence[Utterance], held_out: Sequence[Utterance], seed: int
 ) -> dict[str, list[Utterance]]:
     """Write every recording below a folder, with a manifest of each set; return the sets.
 
-    `heard` and `held_out` are the speech that crowds are mixed of, to train and to test with. The
-    same arguments give the same recordings.
+    `training` and `held_out` are the speech that crowds are mixed of, to train and to test with.
+    The same arguments give the same recordings.
     """
-    crowds = {"babble": babble(heard), "chatter": chatter(heard), "backwards": backwards(heard)}
+    crowds = {
+        "babble": babble(training),
+        "chatter": chatter(training),
+        "backwards": backwards(training),
+    }
     groups: dict[str, dict[str, Sound]] = {
-        "heard": HEARD | crowds,
+        "heard": TRAINING_NOISES | crowds,
         "anything": ANYTHING,
-        "unheard": UNHEARD | {"babble": babble(held_out)},
+        "unheard": HELD_OUT_NOISES | {"babble": babble(held_out)},
         "tones": TONES,
         "quiet": QUIET_KINDS,
     }

@@ -101,7 +101,7 @@ def train_parts(
         ],
         "sentences": [u for u in mandarin if not is_digit_string(u.text)],
         "librispeech": [u for u in libri if u.duration <= LONGEST_SECONDS],
-        "noise": noises_heard(noises, left_out),
+        "noise": training_noises(noises, left_out),
         "silence": noises["silence"],
     }
     return {
@@ -110,7 +110,7 @@ def train_parts(
     }
 
 
-def noises_heard(noises: Parts, left_out: bool) -> list[Utterance]:
+def training_noises(noises: Parts, left_out: bool) -> list[Utterance]:
     """Recordings of noise to train with."""
     return [u for u in noises["train"] if not (left_out and u.speaker in NOISES_LEFT_OUT)]
 
@@ -124,7 +124,7 @@ def fits(utterance: Utterance) -> bool:
 
 
 def dev_parts(corpora: Corpora, noises: Parts, left_out: bool, folder: Path) -> Parts:
-    """What the epochs are judged by: mostly letters, digits, numbers and commands.
+    """What epochs are compared by: mostly letters, digits, numbers and commands.
 
     AN4 is in that of the left-out model alone, in quiet and in noise, which is written to `folder`.
     """
@@ -181,7 +181,7 @@ def write_manifests(
             ]
             write_manifest(folder / path, utterances)
             written[path] = parts
-    write_manifest(folder / "left_out" / "noises.jsonl", noises_heard(noises, left_out=True))
+    write_manifest(folder / "left_out" / "noises.jsonl", training_noises(noises, left_out=True))
     return written
 
 

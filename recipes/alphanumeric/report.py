@@ -36,25 +36,27 @@ class Tester:
     recognizer: Recognizer
     folder: Path
     decoder: Decoder | None
-    heard: dict[Path, "Heard"] = field(default_factory=dict, init=False)
-    """Tests that have been heard, by their manifests."""
+    results: dict[Path, "TestResult"] = field(default_factory=dict, init=False)
+    """Of the tests that have been decoded, by their manifests."""
 
     @property
     def decoders(self) -> list[Decoder]:
         """Greedy search, then the other, if there is one."""
         return [Decoder(), self.decoder] if self.decoder else [Decoder()]
 
-    def hear(self, manifest: Path) -> "Heard":
+    def decode(self, manifest: Path) -> "TestResult":
         """Transcribe and align every utterance of a manifest."""
-        if manifest not in self.heard:
+        if manifest not in self.results:
             utterances = read_manifest(manifest)
-            results = [evaluate(self.recognizer, utterances, decoder=d) for d in self.decoders]
-            self.heard[manifest] = Heard(utterances, [result.aligned for result in results])
-        return self.heard[manifest]
+            found = [evaluate(self.recognizer, utterances, decoder=d) for d in self.decoders]
+            self.results[manifest] = TestResult(utterances, [one.aligned for one in found])
+        return self.results[manifest]
 
-    def hear_an4(self, level: float | None = None) -> "Heard":
+    def decode_an4(self, level: float | None = None) -> "TestResult":
         """AN4's test, in quiet or in noise at some level in dB."""
-        return self.hear(self.folder / ("an4.jsonl" if level is None else f"an4_{level:g}db.jsonl"))
+        return self.decode(
+            self.folder / ("an4.jsonl" if level is None else f"an4_{level:g}db.jsonl")
+        )
 
     def words_a_minute(self, manifest: Path) -> str:
         """Words found in recordings in which nobody speaks, for each of the decoders."""
@@ -64,17 +66,17 @@ class Tester:
 
 
 @dataclass(frozen=True)
-class Heard:
+class TestResult:
     """Utterances of a test and their alignments, greedy and maybe by another search."""
 
     utterances: list[Utterance]
     aligned: list[list[AlignedUtterance]]
 
-    def only(self, wanted: Callable[[Utterance], bool]) -> "Heard":
-        """The part that some utterances make up."""
+    def subset(self, wanted: Callable[[Utterance], bool]) -> "TestResult":
+        """The results of some of the utterances."""
         chosen = [u for u in self.utterances if wanted(u)]
         ids = {u.id for u in chosen}
-        return Heard(chosen, [[a for a in own if a.id in ids] for own in self.aligned])
+        return TestResult(chosen, [[a for a in own if a.id in ids] for own in self.aligned])
 
     @property
     def wers(self) -> list[float]:
@@ -82,16 +84,16 @@ class Heard:
         return [summarise(aligned, resamples=1).wer for aligned in self.aligned]
 
 
-def row(what: str, heard: Heard, further: str = "", wanted: str = "") -> str:
+def row(what: str, result: TestResult, further: str = "", wanted: str = "") -> str:
     """A line of the table: WER with its 95 % interval, CER, utterances without an error."""
     cells = []
-    for aligned in heard.aligned:
+    for aligned in result.aligned:
         score = summarise(aligned)
         low, high = score.wer_interval
         cells.append(f"{score.wer:.2%} ({low:.2%}–{high:.2%})")
-    greedy = summarise(heard.aligned[0], resamples=1)
+    greedy = summarise(result.aligned[0], resamples=1)
     cells[1:1] = [f"{greedy.cer:.2%}", f"{1 - greedy.ser:.1%}"]
-    return _line([what, str(len(heard.utterances)), *cells, further, wanted])
+    return _line([what, str(len(result.utterances)), *cells, further, wanted])
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -108,36 +110,38 @@ def heading(name: str, tester: Tester) -> list[str]:
 
 
 def _bare(what: str, tester: Tester, further: str, wanted: str) -> str:
-    """A line without error rates."""
+    """A row without error rates."""
     empty = [""] * (4 + (tester.decoder is not None))
     return _line([what, *empty, further, wanted])
 
 
 def known_rows(tester: Tester) -> list[str]:
-    """What a checkpoint does with people it has not heard and corpora it knows, and in noise."""
-    clean = tester.hear_an4()
+    """Results on new speakers of corpora that a checkpoint was trained on, and in noise."""
+    clean = tester.decode_an4()
     new = {u.id for u in read_manifest(tester.folder / "an4_new_sentences.jsonl")}
     rows = [
         row("AN4 test", clean, wanted="≤ 8 %; with its language model ≤ 4 %"),
-        row("… sentences that train lacks", _these(clean, new)),
+        row("… sentences that train lacks", _with_ids(clean, new)),
     ]
     for level in LEVELS_DB:
-        noisy = tester.hear_an4(level)
+        noisy = tester.decode_an4(level)
         pairs = zip(noisy.wers, clean.wers, strict=True)
         ratios = [f"{wer / quiet:.2f}" if quiet else "no error in" for wer, quiet in pairs]
         ratio = f"{' / '.join(ratios)} × clean"
         rows.append(row(f"AN4 test at {level:g} dB", noisy, ratio, f"≤ {WANTED_RATIOS[level]:g} ×"))
     return [
         *rows,
-        row("FSDD test, speakers it knows", tester.hear(tester.folder / "fsdd.jsonl")),
-        row("synthesised samples", tester.hear(SAMPLES / "manifest.jsonl")),
-        row("LibriSpeech, sentences", tester.hear(tester.folder / "librispeech.jsonl")),
+        row(
+            "FSDD test, speakers of the training data", tester.decode(tester.folder / "fsdd.jsonl")
+        ),
+        row("synthesised samples", tester.decode(SAMPLES / "manifest.jsonl")),
+        row("LibriSpeech, sentences", tester.decode(tester.folder / "librispeech.jsonl")),
     ]
 
 
 def by_noise(tester: Tester) -> list[str]:
-    """A table of greedy WER on AN4 by kind of noise, which says what the levels hide."""
-    levels = {f"{level:g} dB": tester.hear_an4(level) for level in LEVELS_DB}
+    """A table of greedy WER on AN4 by kind of noise."""
+    levels = {f"{level:g} dB": tester.decode_an4(level) for level in LEVELS_DB}
     kinds: dict[str, set[str]] = {}
     for u in next(iter(levels.values())).utterances:
         kind = u.audio_filepath.stem.removesuffix(f"-{u.id}")  # as write_noisy names it
@@ -145,41 +149,41 @@ def by_noise(tester: Tester) -> list[str]:
     columns = ["kind of noise", "utterances", "quiet", *levels]
     lines = [_line(columns), "|" + "---|" * len(columns)]
     for kind, ids in sorted(kinds.items()):
-        parts = [_these(heard, ids) for heard in (tester.hear_an4(), *levels.values())]
+        parts = [_with_ids(result, ids) for result in (tester.decode_an4(), *levels.values())]
         lines.append(_line([kind, str(len(ids)), *(f"{part.wers[0]:.1%}" for part in parts)]))
     return lines
 
 
 def left_out_rows(tester: Tester) -> list[str]:
-    """What a checkpoint does with a corpus, and with children, of whom it has heard nobody."""
+    """Results on a corpus and on children that are missing from the training data."""
     ages = read_ages(tester.folder / "ages.json")
-    digits = tester.hear(tester.folder / "fsdd_all.jsonl")
-    strings = tester.hear(tester.folder / "digit_strings.jsonl")
+    digits = tester.decode(tester.folder / "fsdd_all.jsonl")
+    strings = tester.decode(tester.folder / "digit_strings.jsonl")
     rows = [
-        row("AN4 test", tester.hear_an4()),
+        row("AN4 test", tester.decode_an4()),
         row("FSDD, all single digits", digits, wanted="all right ≥ 90 %"),
     ]
     speakers = sorted({u.speaker or "" for u in digits.utterances})
-    rows += [row(f"… {speaker}", _of(digits, {speaker})) for speaker in speakers]
+    rows += [row(f"… {speaker}", _of_speakers(digits, {speaker})) for speaker in speakers]
     rows.append(row("digit strings of Mandarin speakers", strings, wanted="≤ 30 %"))
     present = {u.speaker or "" for u in strings.utterances}
     for name, years in AGES.items():
         group = {s for s, age in ages.items() if age in years} & present
         if group:
-            rows.append(row(f"… {name}, {len(group)} speakers", _of(strings, group)))
+            rows.append(row(f"… {name}, {len(group)} speakers", _of_speakers(strings, group)))
     return rows
 
 
-def _these(heard: Heard, ids: Collection[str]) -> Heard:
-    return heard.only(lambda u: u.id in ids)
+def _with_ids(result: TestResult, ids: Collection[str]) -> TestResult:
+    return result.subset(lambda u: u.id in ids)
 
 
-def _of(heard: Heard, speakers: Collection[str | None]) -> Heard:
-    return heard.only(lambda u: u.speaker in speakers)
+def _of_speakers(result: TestResult, speakers: Collection[str | None]) -> TestResult:
+    return result.subset(lambda u: u.speaker in speakers)
 
 
 def shared_rows(tester: Tester, checkpoint: Path) -> list[str]:
-    """What needs no reference: words found in nothing, and the size on disk."""
+    """What needs no reference: words output where nothing is said, and the size on disk."""
     size = sum(p.stat().st_size for p in checkpoint.rglob("*") if p.is_file()) / 1e6
     words = tester.words_a_minute(tester.folder / "nothing.jsonl")
     return [

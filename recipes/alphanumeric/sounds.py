@@ -1,7 +1,7 @@
 """Sounds of rooms, machines, hands and crowds, made from random numbers: noise to train with.
 
-`HEARD` are the kinds that a model hears in training; `recipes.alphanumeric.unheard` makes others,
-by other means, for testing. A sound is a function of a generator and a number of samples; what it
+`TRAINING_NOISES` are the kinds for training; `recipes.alphanumeric.unheard` makes others, by other
+means, for testing. A sound is a function of a generator and a number of samples; what it
 returns is of any level. Crowds are mixed from recordings of speech.
 
 Shapes: S samples at 16 kHz.
@@ -288,8 +288,8 @@ def chatter(pool: Sequence[Utterance]) -> Sound:
         tail = round(random.uniform(0.5, 1.2) * SAMPLE_RATE)
         room = random.standard_normal(tail) * decay(tail, random.uniform(0.04, 0.12))
         length = size + tail
-        heard = np.fft.irfft(np.fft.rfft(talk, length) * np.fft.rfft(room, length), length)[:size]
-        muffled = unit(filtered(heard, band(100, random.uniform(300, 800))))
+        far = np.fft.irfft(np.fft.rfft(talk, length) * np.fft.rfft(room, length), length)[:size]
+        muffled = unit(filtered(far, band(100, random.uniform(300, 800))))
         return muffled + random.uniform(0.1, 0.4) * static(random, size)
 
     return sound
@@ -300,7 +300,7 @@ def backwards(pool: Sequence[Utterance]) -> Sound:
     return lambda random, size: speech_of(random, pool, size)[::-1]
 
 
-HEARD: dict[str, Sound] = {
+TRAINING_NOISES: dict[str, Sound] = {
     "static": static,
     "hum": hum,
     "fan": fan,

@@ -3,7 +3,7 @@
     python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out
     python -m recipes.alphanumeric.train -o runs/alphanumeric
 
-The first has not heard two of the corpora, and is judged by them; the second goes on from it with
+The first is trained without two of the corpora, and tested on them; the second fine-tunes it with
 all of them, dev as well: what was chosen for the first serves it, too. Each utterance is put
 through what strangers' equipment might do to it: rooms, telephones, codecs, noise, cut ends.
 """
@@ -24,6 +24,7 @@ CONFIG = Config(
             "CMU AN4, Free Spoken Digit Dataset, parts of speechocean762 and of LibriSpeech "
             "dev-clean, synthesised phrases and digits, noise"
         ),
+        language="en",
         licence=(
             "AN4 and speechocean762 free for any purpose, FSDD CC BY-SA 4.0, LibriSpeech CC BY 4.0"
         ),

@@ -1,4 +1,4 @@
-"""Sounds of kinds that no model hears in training, made by other means than those it hears.
+"""Sounds of kinds that are not in the training data, made by other means than those that are.
 
 Shapes: S samples at 16 kHz.
 """
@@ -119,7 +119,7 @@ def whistle(random: Generator, size: int) -> Samples:
     return tone(random.uniform(200, 4000) * contour(random, size, 6, 0.995, 1.005), size)
 
 
-UNHEARD: dict[str, Sound] = {
+HELD_OUT_NOISES: dict[str, Sound] = {
     "rain": rain,
     "engine": engine,
     "siren": siren,

@@ -6,7 +6,7 @@ r"""Cross-validation over AN4's training speakers: what pays is chosen here, not
 
 The official 948 training utterances (train and dev) are parted by speaker into folds of like size;
 each is read by a model trained on the others, with the fold's number as its seed. So every choice
-is judged on 948 utterances and as many seeds as there are folds, where dev has 100. Finished folds
+is scored on 948 utterances and as many seeds as there are folds, where dev has 100. Finished folds
 are kept: a run that was stopped goes on.
 """
 
@@ -59,12 +59,12 @@ def table(runs: Sequence[Path]) -> list[str]:
     """A Markdown line a run: its folds, the mean and the range of their error rates."""
     lines = ["| run | folds | WER | range | CER | range | loss | minutes |", "|" + "---|" * 8]
     for run in runs:
-        bundles = [
+        checkpoints = [
             load_checkpoint(c.parent) for c in sorted(run.glob("fold*/checkpoint/config.json"))
         ]
-        if not bundles:
+        if not checkpoints:
             raise AsrError(f"{run}: no finished fold here; expected fold0/checkpoint in it")
-        metrics = [bundle.metrics for bundle in bundles]
+        metrics = [checkpoint.metrics for checkpoint in checkpoints]
         cells = [run.name, str(len(metrics))]
         for rate in ("wer", "cer"):
             values = [m["dev"][rate] for m in metrics]
@@ -90,7 +90,7 @@ def crossval(
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
     print_table: Annotated[bool, typer.Option("--table", help="Compare finished runs.")] = False,
 ) -> None:
-    """Train and judge the recipe on each fold, or print what finished runs have come to."""
+    """Train and score the recipe on each fold, or print the figures of finished runs."""
     log_to_stderr()
     try:
         if print_table:

@@ -2,11 +2,12 @@ r"""Every error on AN4's test, by cause: a table to read the recordings by.
 
     python -m recipes.an4.errors checkpoints/an4-blstm
 
-An error is a stretch of words that differs, and its cause is asked of the scores: is the transcript
-with this one stretch put right likelier by its sound? by sound and language together? Then what
-misled is the **language** model, or the **search** did not find it; otherwise the **sound** was
-taken for another. Beside that stands how long the stretch is (where the reference has words there),
-whether it lies at an edge of the recording, and how far speech stands above what is behind it.
+An error is a segment of words that differs from the reference. Its cause follows from the scores of
+the transcript in which this segment alone is corrected. If the acoustic and the language model
+together score that higher, the **search** missed it; if only the acoustic model does, the
+**language** model preferred the error; otherwise the **sound** was mistaken. The table also gives
+the length of the segment (if the reference has words there), whether it lies at an edge of the
+recording, and the level of the speech above the background.
 """
 
 import sys
@@ -42,57 +43,61 @@ NUMBERS = frozenset((*ONES, *TEENS, *TENS, *ORDINALS, "OH", "HUNDRED", "THOUSAND
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Words that differ: those said from `first` on, and those written instead, from `written`."""
+class ErrorSegment:
+    """Words of the reference from `first` on, and those of the hypothesis from `position` on."""
 
     first: int
-    said: tuple[str, ...]
-    written: int
-    heard: tuple[str, ...]
+    reference: tuple[str, ...]
+    position: int
+    hypothesis: tuple[str, ...]
 
     @property
     def errors(self) -> int:
         """In words."""
-        return max(len(self.said), len(self.heard))
+        return max(len(self.reference), len(self.hypothesis))
 
     def corrected(self, hypothesis: Sequence[str]) -> list[str]:
-        """The hypothesis with this stretch as it was said."""
-        end = self.written + len(self.heard)
-        return [*hypothesis[: self.written], *self.said, *hypothesis[end:]]
+        """The hypothesis with this segment corrected."""
+        end = self.position + len(self.hypothesis)
+        return [*hypothesis[: self.position], *self.reference, *hypothesis[end:]]
 
 
-def stretches(pairs: Iterable[Pair]) -> list[Stretch]:
-    """The stretches of an alignment, in order."""
-    found, first, written = [], 0, 0
+def error_segments(pairs: Iterable[Pair]) -> list[ErrorSegment]:
+    """The segments of an alignment that differ, in order."""
+    found, first, position = [], 0, 0
     for equal, run in groupby(pairs, key=lambda pair: pair[0] == pair[1]):
         references, hypotheses = zip(*run, strict=True)
-        said = tuple(word for word in references if word is not None)
-        heard = tuple(word for word in hypotheses if word is not None)
+        reference = tuple(word for word in references if word is not None)
+        hypothesis = tuple(word for word in hypotheses if word is not None)
         if not equal:
-            found.append(Stretch(first, said, written, heard))
-        first, written = first + len(said), written + len(heard)
+            found.append(ErrorSegment(first, reference, position, hypothesis))
+        first, position = first + len(reference), position + len(hypothesis)
     return found
 
 
-def kind(stretch: Stretch, vocabulary: frozenset[str]) -> str:
-    """What was confused."""
-    words = (*stretch.said, *stretch.heard)
-    if any(word not in vocabulary for word in stretch.said):
+def kind(segment: ErrorSegment, vocabulary: frozenset[str]) -> str:
+    """The kind of confusion."""
+    words = (*segment.reference, *segment.hypothesis)
+    if any(word not in vocabulary for word in segment.reference):
         return "word that train lacks"
-    if any(word not in vocabulary for word in stretch.heard):
+    if any(word not in vocabulary for word in segment.hypothesis):
         return "no word"
     if all(len(word) == 1 for word in words):
-        if stretch.said and stretch.heard:
+        if segment.reference and segment.hypothesis:
             return "letter for letter"
-        return "letter lost" if stretch.said else "letter too many"
+        return "letter lost" if segment.reference else "letter too many"
     if all(word in NUMBERS for word in words):
-        return "number for number" if stretch.said and stretch.heard else "number lost or added"
+        return (
+            "number for number"
+            if segment.reference and segment.hypothesis
+            else "number lost or added"
+        )
     return "word and letter" if any(len(word) == 1 for word in words) else "other words"
 
 
 @dataclass(frozen=True)
-class Judge:
-    """How likely a transcript is, by sound and by what a decoder knows of the language."""
+class TranscriptScorer:
+    """Scores a transcript by the acoustic model and by the language model of a decoder."""
 
     tokens: TokenTable
     fusion: Fusion | None
@@ -103,11 +108,11 @@ class Judge:
         return -float(ctc_loss(log_probs[None], lengths, torch.tensor([tokens]), target_lengths))
 
     def language(self, tokens: Sequence[int]) -> float:
-        """What the language adds, as the search counts it."""
+        """The score of the language model, as the search counts it."""
         return self.fusion.score(tokens) if self.fusion else 0.0
 
     def cause(self, log_probs: Tensor, tokens: Sequence[int], right: Sequence[str]) -> str:
-        """Why these tokens were written and not the words that would be right."""
+        """Why these tokens were output instead of the right words."""
         right_tokens = self.tokens.encode(" ".join(right))
         by_sound = self.sound(log_probs, right_tokens) - self.sound(log_probs, tokens)
         by_both = by_sound + self.language(right_tokens) - self.language(tokens)
@@ -127,11 +132,11 @@ def level_above_background(waveform: Tensor, sample_rate: int) -> float:
 def rows(
     recognizer: Recognizer,
     decoder: Decoder,
-    judge: Judge,
+    scorer: TranscriptScorer,
     utterance: Utterance,
     vocabulary: frozenset[str],
 ) -> list[tuple[str, ...]]:
-    """A row for each stretch of an utterance: errors, id, said, heard, kind, cause and measures."""
+    """A row for each segment of an utterance: errors, id, reference, hypothesis, kind, cause, …"""
     waveform, _ = read_utterance(utterance, recognizer.sample_rate)
     log_probs = recognizer.log_probs(waveform)
     tokens = decoder(log_probs)[0].tokens
@@ -143,20 +148,20 @@ def rows(
         log_probs, recognizer.tokens, utterance.text, recognizer.clock, seconds
     ).words
     level = f"{level_above_background(waveform, recognizer.sample_rate):.0f}"
-    for stretch in stretches(aligned.pairs):
-        words = times[stretch.first : stretch.first + len(stretch.said)]
+    for segment in error_segments(aligned.pairs):
+        words = times[segment.first : segment.first + len(segment.reference)]
         edge = bool(words) and (
             words[0].start_seconds < EDGE_SECONDS or words[-1].end_seconds > seconds - EDGE_SECONDS
         )
         length = f"{words[-1].end_seconds - words[0].start_seconds:.2f}" if words else ""
         found.append(
             (
-                str(stretch.errors),
+                str(segment.errors),
                 utterance.id,
-                " ".join(stretch.said),
-                " ".join(stretch.heard),
-                kind(stretch, vocabulary),
-                judge.cause(log_probs, tokens, stretch.corrected(text.split())),
+                " ".join(segment.reference),
+                " ".join(segment.hypothesis),
+                kind(segment, vocabulary),
+                scorer.cause(log_probs, tokens, segment.corrected(text.split())),
                 length,
                 "edge" if edge else "",
                 level,
@@ -182,7 +187,8 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
     train: Annotated[
-        list[Path], typer.Option("--train", help="Whose words are not new; repeatable.")
+        list[Path],
+        typer.Option("--train", help="Transcripts whose words do not count as new; repeatable."),
     ] = TRAIN,
     lm: Annotated[
         str, typer.Option("--lm", help="By default the checkpoint's own; none: greedy search.")
@@ -192,18 +198,18 @@ def main(
     try:
         recognizer = asr.load(checkpoint)
         decoder = recognizer.prepare(lm=lm).decoder
-        judge = Judge(recognizer.tokens, decoder.fusion)
+        scorer = TranscriptScorer(recognizer.tokens, decoder.fusion)
         texts = [u.text for path in train for u in read_manifest(path, require_audio=False)]
         vocabulary = frozenset(word for text in texts for word in text.split())
         found = [
             row
             for utterance in read_manifest(manifest)
-            for row in rows(recognizer, decoder, judge, utterance, vocabulary)
+            for row in rows(recognizer, decoder, scorer, utterance, vocabulary)
         ]
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)
-    head = ("errors", "utterance", "said", "written", "kind", "cause", "seconds", "", "dB")
+    head = ("errors", "utterance", "reference", "hypothesis", "kind", "cause", "seconds", "", "dB")
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     typer.echo("\n".join([*lines, *(f"| {' | '.join(row)} |" for row in found)]))
     typer.echo("\n" + "\n".join(summary(found)))

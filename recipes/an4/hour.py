@@ -4,9 +4,9 @@
 
 `RUN/first` learns from the 848 utterances of train, 25 frames a second and one view of each. It
 cuts `RUN/spliced` out of all 948 (splice.py), from which `RUN/final` goes on, with two views, half
-of its epochs at 25 frames a second and half at 50. What is heard at all is learnt as well from
+of its epochs at 25 frames a second and half at 50. The sounds are learnt as well from
 coarse frames, at half the cost; letters that follow fast want the fine ones. As in train_on_all.py,
-dev is trained on and only test can judge. Finished stages are kept: a run that was stopped goes on.
+dev is trained on so only test tells. Finished stages are kept: a run that was stopped continues.
 """
 
 import dataclasses

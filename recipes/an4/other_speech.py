@@ -2,8 +2,8 @@
 
     python -m recipes.an4.other_speech -o runs/an4-other-speech --seed 0 --threads 2
 
-Goes on from `checkpoints/alphanumeric`, which has heard AN4 among speech of other corpora, of
-synthesisers, and noise, with AN4 alone.
+Fine-tunes `checkpoints/alphanumeric`, which was trained on AN4 together with other corpora,
+synthesised speech and noise, on AN4 alone.
 """
 
 import dataclasses

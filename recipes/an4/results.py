@@ -21,7 +21,7 @@ from asr.scoring.wer import Score, summarise
 from recipes.an4.crossval import MANIFESTS
 
 TRAIN = list(MANIFESTS)
-"""What the models that are tested have learnt from."""
+"""What the models under test were trained on."""
 
 HEAD = (
     *("seed", "minutes", "WER (95 %)", "CER", "new sentences"),
@@ -69,7 +69,8 @@ def results(
     runs: list[Path],
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
     train: Annotated[
-        list[Path], typer.Option("--train", help="Whose sentences are not new; repeatable.")
+        list[Path],
+        typer.Option("--train", help="Transcripts that do not count as new; repeatable."),
     ] = TRAIN,
     lm: Annotated[Path | None, typer.Option("--lm", help="Search with it as well.")] = None,
 ) -> None:
@@ -80,16 +81,16 @@ def results(
     typer.echo(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
     found = []
     for run in runs:
-        bundle = load_checkpoint(run / "checkpoint")
-        recognizer = Recognizer.from_checkpoint(bundle, torch_device("cpu"))
+        checkpoint = load_checkpoint(run / "checkpoint")
+        recognizer = Recognizer.from_checkpoint(checkpoint, torch_device("cpu"))
         found.append(
             [
                 scores(recognizer, utterances, known, with_)
                 for with_ in ([None, lm] if lm else [None])
             ]
         )
-        minutes = bundle.metrics["training_seconds"] / 60
-        typer.echo(line(str(bundle.config["seed"]), minutes, found[-1]))
+        minutes = checkpoint.metrics["training_seconds"] / 60
+        typer.echo(line(str(checkpoint.config["seed"]), minutes, found[-1]))
     typer.echo(means(found))
 
 

@@ -11,6 +11,7 @@ CONFIG = Config(
         train=("data/an4/train.jsonl",),
         dev="data/an4/dev.jsonl",
         description="CMU AN4, 848 utterances (0.63 h) of 66 speakers: spelled words, digits, dates",
+        language="en",
         licence="free for any purpose, acknowledgement asked for (CMU AN4)",
     ),
     # A tenth of the utterances is one letter or word, whose own mean a mean per mel takes away.

@@ -7,7 +7,7 @@ r"""The best AN4 model: all 948 training utterances and 1900 new ones, spliced o
 
 The first model finds where the words are, the second begins anew. Every choice was made by
 cross-validation, so that dev can be trained on too: its error rate means nothing here (the run says
-so), the number of epochs is fixed beforehand, and only test can judge.
+so), the number of epochs is fixed beforehand, so only test tells.
 """
 
 import dataclasses

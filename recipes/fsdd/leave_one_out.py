@@ -1,4 +1,4 @@
-"""FSDD with each speaker left out in turn: six models, each tested on a voice it never heard.
+"""FSDD with each speaker left out in turn: six models, each tested on the speaker left out.
 
 `python -m recipes.fsdd.leave_one_out`, after prepare.py. Finished speakers are kept: a run that was
 stopped goes on with the next. Strings are the same recordings again and are left out. Five voices

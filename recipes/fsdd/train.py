@@ -17,6 +17,7 @@ CONFIG = Config(
         train=("data/fsdd/train.jsonl", "data/fsdd/strings_train.jsonl"),
         dev="data/fsdd/dev.jsonl",
         description="Free Spoken Digit Dataset, single digits and concatenated strings, 8 kHz",
+        language="en",
         licence="CC BY-SA 4.0 (Free Spoken Digit Dataset)",
     ),
     features=FeatureConfig(sample_rate=8000, num_mels=40, high_hz=3800.0, normalise="level"),

@@ -30,8 +30,8 @@ from recipes.alphanumeric import corpora, noises, prepare, report
 from recipes.alphanumeric.noisy import write_noisy
 from recipes.alphanumeric.sounds import (
     ANYTHING,
-    HEARD,
     SAMPLE_RATE,
+    TRAINING_NOISES,
     Samples,
     Sound,
     babble,
@@ -47,14 +47,14 @@ from recipes.alphanumeric.sounds import (
     speech_of,
     tone,
 )
-from recipes.alphanumeric.unheard import TONES, UNHEARD
+from recipes.alphanumeric.unheard import HELD_OUT_NOISES, TONES
 from recipes.fsdd.prepare import WORDS
-from tests.support import REPOSITORY, run_python
+from tests.support import REPOSITORY
 
 CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
 SAMPLES = read_manifest(REPOSITORY / "recipes" / "synthetic" / "samples" / "manifest.jsonl")
 SIZE = 2 * SAMPLE_RATE
-ALL = HEARD | ANYTHING | UNHEARD | TONES | {"soft": soft}
+ALL = TRAINING_NOISES | ANYTHING | HELD_OUT_NOISES | TONES | {"soft": soft}
 
 
 def peak_hz(wave: Samples) -> float:
@@ -81,9 +81,9 @@ class TestSounds:
         assert np.mean(first**2) > 0
 
     def test_no_kind_is_both_heard_and_unheard(self) -> None:
-        heard = HEARD | ANYTHING
-        assert not heard.keys() & (UNHEARD | TONES).keys()
-        assert not set(heard.values()) & set((UNHEARD | TONES).values())
+        heard = TRAINING_NOISES | ANYTHING
+        assert not heard.keys() & (HELD_OUT_NOISES | TONES).keys()
+        assert not set(heard.values()) & set((HELD_OUT_NOISES | TONES).values())
 
     def test_filters_pass_their_band(self) -> None:
         inside, below, above = (
@@ -227,7 +227,7 @@ class TestNoises:
 
 
 def test_ten_minutes_of_nothing() -> None:
-    groups = {"unheard": len(UNHEARD) + 1, "tones": len(TONES), "quiet": 2}
+    groups = {"unheard": len(HELD_OUT_NOISES) + 1, "tones": len(TONES), "quiet": 2}
     seconds = sum(groups[g] * p.seconds_a_kind for name, g, p in PLANNED if name == "nothing")
     assert seconds == 600
 
@@ -450,14 +450,16 @@ class TestPrepare:
         assert "1 utterances of LibriSpeech over 12 s are left out of train" in said
         assert re.search(r"^train\.jsonl +accented_digits +7 +0\.001$", said, re.MULTILINE)
 
-    def test_a_missing_corpus_comes_with_its_command(self, data: Path, tmp_path: Path) -> None:
-        outcome = run_python(
-            "-m", "recipes.alphanumeric.prepare", "--data_dir", tmp_path, "-o", tmp_path / "out"
-        )
-        assert outcome.returncode == 1
-        assert f"{tmp_path}/an4/train.jsonl: expected a prepared corpus" in outcome.stderr
-        assert "make it with `python -m recipes.an4.prepare" in outcome.stderr
-        assert len(outcome.stderr.splitlines()) == 1
+    def test_a_missing_corpus_comes_with_its_command(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as ended:
+            prepare.prepare(tmp_path / "out", tmp_path)
+        assert ended.value.code == 1
+        message = capsys.readouterr().err
+        assert message.startswith(f"{tmp_path}/an4/train.jsonl: expected a prepared corpus")
+        assert "make it with `python -m recipes.an4.prepare" in message
+        assert len(message.splitlines()) == 1
 
     @pytest.mark.parametrize("said", ["an4=1", "librispeech", "librispeech=-1", "librispeech=x"])
     def test_other_hours_are_refused(self, said: str) -> None:
@@ -591,16 +593,10 @@ class TestReport:
         score = evaluate(recognizer, read_manifest(tests_dir / "an4.jsonl"), lm=model).score
         assert cells(first)[5].startswith(f"{score.wer:.2%} (")
 
-    def test_a_missing_test_is_said(self, tmp_path: Path) -> None:
-        outcome = run_python(
-            "-m",
-            "recipes.alphanumeric.report",
-            CHECKPOINT,
-            "--test_dir",
-            tmp_path,
-            "--threads",
-            "1",
-        )
-        assert outcome.returncode == 1
-        assert f"{tmp_path}/an4.jsonl: cannot read the manifest" in outcome.stderr
-        assert "Traceback" not in outcome.stderr
+    def test_a_missing_test_is_an_error(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as ended:
+            report.report(CHECKPOINT, test_dir=tmp_path)
+        assert ended.value.code == 1
+        assert f"{tmp_path}/an4.jsonl: cannot read the manifest" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The tables of AN4's results and errors: stretches, kinds, causes."""
+"""The tables of AN4's results and errors: segments, kinds, causes."""
 
 import math
 from pathlib import Path
@@ -15,7 +15,7 @@ from asr.language.ngram.kneser_ney import estimate
 from asr.language.ngram.model import compile_model
 from asr.scoring.wer import align
 from recipes.an4 import errors, results
-from recipes.an4.errors import Judge, Stretch
+from recipes.an4.errors import ErrorSegment, TranscriptScorer
 from recipes.synthetic.prepare import SAMPLES
 from tests.support import REPOSITORY
 
@@ -23,32 +23,32 @@ CHECKPOINT = REPOSITORY / "checkpoints" / "alphanumeric"
 VOCABULARY = frozenset("A B OF FIVE NINE SEVENTY TWO YES".split())
 
 
-def found(said: str, written: str) -> list[Stretch]:
-    return errors.stretches(align({"u": said}, {"u": written})[0].pairs)
+def found(reference: str, hypothesis: str) -> list[ErrorSegment]:
+    return errors.error_segments(align({"u": reference}, {"u": hypothesis})[0].pairs)
 
 
-def test_a_stretch_is_where_words_differ() -> None:
+def test_a_segment_is_where_words_differ() -> None:
     assert found("A B A", "A B A") == []
     assert found("A B A YES", "A A A") == [
-        Stretch(1, ("B",), 1, ("A",)),
-        Stretch(3, ("YES",), 3, ()),
+        ErrorSegment(1, ("B",), 1, ("A",)),
+        ErrorSegment(3, ("YES",), 3, ()),
     ]
-    assert found("A B", "YES A B") == [Stretch(0, (), 0, ("YES",))]
+    assert found("A B", "YES A B") == [ErrorSegment(0, (), 0, ("YES",))]
 
 
 @pytest.mark.parametrize(
-    ("said", "written"),
+    ("reference", "hypothesis"),
     [("A B A YES", "A A A"), ("A B", "YES A B"), ("A", ""), ("A B A B", "B A B A B A"), ("", "A")],
 )
-def test_all_stretches_put_right_give_what_was_said(said: str, written: str) -> None:
-    words = written.split()
-    for stretch in reversed(found(said, written)):
-        words = stretch.corrected(words)
-    assert " ".join(words) == said
+def test_correcting_all_segments_gives_the_reference(reference: str, hypothesis: str) -> None:
+    words = hypothesis.split()
+    for segment in reversed(found(reference, hypothesis)):
+        words = segment.corrected(words)
+    assert " ".join(words) == reference
 
 
 @pytest.mark.parametrize(
-    ("said", "heard", "kind"),
+    ("reference", "hypothesis", "kind"),
     [
         ("A", "B", "letter for letter"),
         ("A", "", "letter lost"),
@@ -62,8 +62,13 @@ def test_all_stretches_put_right_give_what_was_said(said: str, written: str) -> 
         ("MAYBE", "YES", "word that train lacks"),
     ],
 )
-def test_kinds(said: str, heard: str, kind: str) -> None:
-    assert errors.kind(Stretch(0, tuple(said.split()), 0, tuple(heard.split())), VOCABULARY) == kind
+def test_kinds(reference: str, hypothesis: str, kind: str) -> None:
+    assert (
+        errors.kind(
+            ErrorSegment(0, tuple(reference.split()), 0, tuple(hypothesis.split())), VOCABULARY
+        )
+        == kind
+    )
 
 
 def test_the_cause_is_what_would_have_chosen_otherwise() -> None:
@@ -75,8 +80,8 @@ def test_the_cause_is_what_would_have_chosen_otherwise() -> None:
     # Of A and B the model thinks as it was told: B is five times as likely.
     model = compile_model(estimate([["B"]] * 5 + [["A"]], 1).table)
     fusion = Fusion(table, FusionConfig(lm_weight=1.0), word_model=model)
-    told = Judge(table, fusion)
-    untold = Judge(table, fusion.with_config(FusionConfig(lm_weight=0.1)))
+    told = TranscriptScorer(table, fusion)
+    untold = TranscriptScorer(table, fusion.with_config(FusionConfig(lm_weight=0.1)))
     assert told.sound(log_probs, [a]) == pytest.approx(math.log(0.6))
     assert told.cause(log_probs, [b], ["A"]) == "language"
     assert told.cause(log_probs, [a], ["B"]) == "search"
@@ -88,11 +93,13 @@ def test_empty_words_are_part_of_the_language() -> None:
     recognizer = asr.load(CHECKPOINT)
     model = compile_model(estimate([["A", "B"]], 1).table)
     config = FusionConfig(empty_word_log_penalty=-7.0)
-    judge = Judge(recognizer.tokens, Fusion(recognizer.tokens, config, word_model=model))
+    scorer = TranscriptScorer(
+        recognizer.tokens, Fusion(recognizer.tokens, config, word_model=model)
+    )
     encode = recognizer.tokens.encode
-    one = judge.language(encode("A B"))
-    assert judge.language(encode("A  B")) == pytest.approx(one - 7)
-    assert judge.language(encode(" A B ")) == pytest.approx(one - 14)
+    one = scorer.language(encode("A B"))
+    assert scorer.language(encode("A  B")) == pytest.approx(one - 7)
+    assert scorer.language(encode(" A B ")) == pytest.approx(one - 14)
 
 
 def test_speech_is_so_much_above_its_background() -> None:
