@@ -29,6 +29,7 @@ from asr.inference.transcript import Alternative, Transcript
 from asr.model.acoustic import AcousticModel, EncoderConfig
 from asr.model.device import torch_device
 from asr.signal import audio
+from asr.signal.audio_file import LARGEST_SAMPLE
 from asr.signal.features import FeatureConfig, FeatureExtractor
 from asr.signal.resampling import resample_stream
 from asr.text.timed import TimedWord
@@ -245,8 +246,13 @@ class Recognizer:
                 "integers by 32768"
             )
         waveform = samples.detach().cpu().float()
-        if not bool(torch.isfinite(waveform).all()):
-            raise AudioError("samples: found NaN or infinity")
+        if not bool((waveform.abs() <= LARGEST_SAMPLE).all()):
+            largest = float(waveform.abs().max())
+            found = f"{largest:.3g}" if math.isfinite(largest) else "NaN or infinity"
+            raise AudioError(
+                f"samples: expected sizes of {LARGEST_SAMPLE:g} at most, where 1 is full scale, "
+                f"found {found}"
+            )
         return torch.cat(list(resample_stream([waveform], sample_rate, self.sample_rate)))
 
 

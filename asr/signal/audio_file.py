@@ -39,6 +39,8 @@ _RAW_SAMPLE_BYTES = {
 }
 _BLOCK_VALUES = 1 << 18
 """Samples, of all channels together, that are decoded at a time: 1 MiB."""
+LARGEST_SAMPLE = 1e10
+"""Larger than 32-bit integers written as floats; the features of much larger ones overflow."""
 _CANCELLED = 0.01
 """Channels that agree keep their energy in the mean, two that have nothing in common half of it."""
 _EXACT_SEEK = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF", "AU", "NIST")
@@ -175,11 +177,15 @@ class AudioFile:
             block = block[max(0, start - before) :]
             with np.errstate(all="ignore"):  # infinities of opposite signs; refused just below
                 mono = block[:, 0].copy() if info.channels == 1 else block.mean(axis=1)
-            if not np.isfinite(mono).all():
-                at = total - len(mono) + int(np.flatnonzero(~np.isfinite(mono))[0])
-                remedy = "the recording is damaged; record or copy it again"
+            sound = np.abs(mono) <= LARGEST_SAMPLE  # false for NaN
+            if not sound.all():
+                first = int(np.argmin(sound))
+                found = f"{mono[first]:.3g}" if np.isfinite(mono[first]) else "NaN or infinity"
                 raise audio_error(
-                    info.path, "finite samples", f"NaN or infinity at frame {at}", remedy
+                    info.path,
+                    f"samples of size {LARGEST_SAMPLE:g} at most, where 1 is full scale",
+                    f"{found} at frame {total - len(mono) + first}",
+                    "the recording is damaged; record or copy it again",
                 )
             if info.channels > 1:
                 energy[0] += np.square(block, dtype=np.float64).sum() / info.channels

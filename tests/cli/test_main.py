@@ -358,6 +358,7 @@ BAD_SAMPLES: dict[str, tuple[Callable[[], np.ndarray | Tensor], int | None, str]
     "texts": (lambda: np.array(["a", "b"]), 8000, "expected floats"),
     "NaN": (lambda: np.array([0.0, np.nan]), 8000, "found NaN or infinity"),
     "infinity": (lambda: torch.tensor([0.0, torch.inf]), 8000, "found NaN or infinity"),
+    "absurd": (lambda: torch.tensor([0.0, -3e25]), 8000, r"sizes of 1e\+10 at most.*found 3e\+25"),
 }
 
 

@@ -97,6 +97,19 @@ def test_samples_that_are_not_finite(refused: Callable[[bytes, str], None], valu
     refused(file.getvalue(), "infinity at frame 0")
 
 
+def test_samples_of_absurd_size(tmp_path: Path, refused: Callable[[bytes, str], None]) -> None:
+    samples = np.zeros(300_000)
+    for size, sound in ((2.0**31, True), (1e10, True), (3e25, False), (-1e11, False)):
+        file = io.BytesIO()
+        samples[290_000] = size
+        soundfile.write(file, samples, RATE, "FLOAT", format="WAV")
+        if sound:
+            (tmp_path / "a.wav").write_bytes(file.getvalue())
+            assert read(tmp_path / "a.wav")[0][290_000] == size
+        else:
+            refused(file.getvalue(), "size 1e.10 at most, .*found -?[13]e.[12][15] at frame 290000")
+
+
 def test_limits(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(wav(RATE * 2, channels=2))
