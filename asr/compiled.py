@@ -123,9 +123,8 @@ class Compiled(Generic[P, R]):
                 )
 
     def _is_cached(self, folder: str) -> bool:
-        """Whether the cache has this function, by the name that numba gives to its index."""
-        module = self.py_func.__module__.rpartition(".")[2]
-        return any(Path(folder).rglob(f"{module}.{self.py_func.__name__}-*.nbi"))
+        """Whether the cache has an index for this function."""
+        return any(file.suffix == ".nbi" for file in _cached_files(self.py_func, folder))
 
     def _wait_for_compiler(self, compiler: "subprocess.Popen[bytes]") -> None:
         if compiler.poll() is None:
@@ -216,12 +215,29 @@ def _compile_or_load(function: Callable[..., Any]) -> Any:
             try:
                 return numba.njit(signature, cache=True, **_OPTIONS)(function)
             except Exception as error:
-                # A full disk, a damaged file, a folder that has gone. If the function itself is at
-                # fault, compiling it without the cache raises that again.
                 _log.debug("compiled code cannot be kept in %s: %r", folder, error)
+                # Damaged files would fail each time.
+                with suppress(Exception):
+                    if _remove_cached(function, folder):
+                        return numba.njit(signature, cache=True, **_OPTIONS)(function)
             finally:
                 settings.CACHE_DIR = elsewhere
+        # The disk is full or the folder has gone. If the function itself is at fault, this raises.
         return numba.njit(signature, **_OPTIONS)(function)
+
+
+def _cached_files(function: Callable[..., Any], folder: str) -> list[Path]:
+    """What the cache has of a function, by the names that numba gives."""
+    module = function.__module__.rpartition(".")[2]
+    return list(Path(folder).rglob(f"{module}.{function.__name__}-*.nb[ci]"))
+
+
+def _remove_cached(function: Callable[..., Any], folder: str) -> bool:
+    """Remove what the cache has of a function, and say whether there was anything."""
+    files = _cached_files(function, folder)
+    for file in files:
+        file.unlink()
+    return bool(files)
 
 
 # Argument types

@@ -216,6 +216,24 @@ def test_without_any_folder_functions_are_compiled_each_time_and_say_so_once(
     assert "NUMBA_CACHE_DIR" in message
 
 
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("left", [0.0, 0.5])
+def test_a_damaged_file_of_the_cache_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, suffix: str, left: float
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert compiled(total.py_func)(np.arange(5.0)) == 10.0
+    (file,) = tmp_path.rglob(f"*{suffix}")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(left * len(whole))])
+    again = compiled(total.py_func)
+    assert again(np.arange(5.0)) == 10.0
+    assert sum(again.dispatcher.stats.cache_misses.values()) == 1
+    once_more = compiled(total.py_func)
+    assert once_more(np.arange(5.0)) == 10.0
+    assert sum(once_more.dispatcher.stats.cache_hits.values()) == 1
+
+
 def test_a_folder_that_fails_in_use_is_done_without(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
