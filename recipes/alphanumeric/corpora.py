@@ -1,4 +1,4 @@
-"""The corpora as other recipes have prepared them, and which of their speakers are held out."""
+"""The corpora that other recipes have prepared, and their held-out speakers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,55 +61,58 @@ PREPARED: dict[str, tuple[str, str]] = {
         "-o data/accented-digits",
     ),
 }
-"""Manifests below the folder of the data, and the commands that make them."""
+"""Manifests below the data folder, and the commands that create them."""
 
 LIBRISPEECH_TEST = ("84", "174")
-"""Held out for the test on sentences: a woman and a man."""
+"""Held out for the test on sentences: one woman and one man."""
 LIBRISPEECH_HELD_OUT = (*LIBRISPEECH_TEST, "1462", "251")
-"""Of these is the babble of the tests."""
+"""Held out for the babble of the test sets."""
 LONGEST_SECONDS = 12.0
-"""Longer utterances of LibriSpeech are left out of training: a batch would be one of them."""
+"""Longer utterances of LibriSpeech are left out of training: one would fill a batch."""
 
 SPEECHOCEAN_DEV = ("5401", "6401", "1012", "9646")
-"""Two children, 11 and 12 years old, and two adults, none of whom read digit strings."""
+"""Two children, aged 11 and 12, and two adults; none of them read digit strings."""
 
 
 @dataclass(frozen=True)
 class Corpora:
-    """What was prepared, by its name in `PREPARED`, and who read digit strings."""
+    """The prepared utterances, by name in `PREPARED`, and the speakers who read digit strings."""
 
     utterances: Mapping[str, list[Utterance]]
     digit_speakers: frozenset[str]
-    """Of speechocean762: the left-out model hears nothing of them."""
+    """Speakers of speechocean762 whom the left-out model is not trained on."""
 
     def __getitem__(self, name: str) -> list[Utterance]:
         return self.utterances[name]
 
     def held_out(self, left_out: bool) -> frozenset[str]:
-        """Speakers of whom nothing is trained on."""
+        """Speakers excluded from training."""
         if not left_out:
             return frozenset(SPEECHOCEAN_DEV)
         an4 = (u.speaker or "" for u in self["an4_dev"])
         return self.digit_speakers.union(SPEECHOCEAN_DEV, an4)
 
     def digit_strings(self) -> list[Utterance]:
-        """Those of speechocean762."""
+        """The digit strings of speechocean762."""
         return [u for u in self["speechocean762"] if is_digit_string(u.text)]
 
 
 def is_digit_string(text: str) -> bool:
-    """Whether a transcript holds digits alone."""
+    """Whether a transcript consists of digits alone."""
     return all(word in DIGITS for word in text.split())
 
 
 def read_corpora(data_dir: Path) -> Corpora:
-    """Read every manifest of `PREPARED`. Raises ManifestError, with the command, on one missing."""
+    """Read every manifest of `PREPARED`.
+
+    Raises ManifestError, naming the command to run, if one is missing.
+    """
     utterances = {}
     for name, (path, command) in PREPARED.items():
         manifest = data_dir / path
         if not manifest.is_file():
             raise ManifestError(
-                f"{manifest}: expected a prepared corpus, found no such file; make it with "
+                f"{manifest}: expected a prepared corpus, found no such file; create it with "
                 f"`{command.replace('data/', f'{data_dir}/')}`"
             )
         utterances[name] = read_manifest(manifest)
@@ -118,10 +121,10 @@ def read_corpora(data_dir: Path) -> Corpora:
 
 
 def speech_pools(corpora: Corpora) -> tuple[list[Utterance], list[Utterance]]:
-    """Recordings that babble for training is mixed of, and those for testing.
+    """Recordings from which babble is mixed, for training and for testing.
 
-    The first are of LibriSpeech and speechocean762, without anybody who is held out of either
-    model; the second of LibriSpeech's held-out speakers.
+    The first are of LibriSpeech and speechocean762, without the speakers held out from either
+    model; the second are of LibriSpeech's held-out speakers.
     """
     libri = corpora["librispeech"]
     held_out = corpora.held_out(left_out=True)

@@ -1,10 +1,9 @@
-"""The alphanumeric model without FSDD and without who reads digit strings in speechocean762.
+"""The alphanumeric model without FSDD and without speechocean762's readers of digit strings.
 
-`python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out`: its figures on those two
-tell what to expect of the shipped checkpoint, which was trained on both, on yet other voices and
-microphones.
-It fine-tunes `checkpoints/an4-blstm`, which has learnt letters in quiet, to the end: from a young
-model it comes out worse (RESULTS.md).
+Run `python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out`. The shipped checkpoint
+is trained on both; the error rates of this model on them show what to expect of new voices and
+microphones. Training starts from `checkpoints/an4-blstm`, which was fully trained on clean letters;
+starting from a model trained for a short time gave worse results (RESULTS.md).
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Write recordings of noise, whose transcript is empty: `{train,silence,dev,test,nothing}.jsonl`.
 
-`train` and `dev` are of the kinds for training (`sounds.TRAINING_NOISES` and `ANYTHING`, and
-crowds), `test` and `nothing` of others (`unheard.HELD_OUT_NOISES`). The `speaker` of each is its
-kind.
+`train` and `dev` hold the kinds used in training (`sounds.TRAINING_NOISES`, `GENERIC_NOISES` and
+crowds), `test` and `nothing` held-out kinds (`unheard.HELD_OUT_NOISES`). The `speaker` of each
+recording is its kind.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from asr.corpus.manifest import Utterance, write_manifest
 from asr.files import make_folder
 from asr.signal import audio
 from recipes.alphanumeric.sounds import (
-    ANYTHING,
+    GENERIC_NOISES,
     SAMPLE_RATE,
     TRAINING_NOISES,
     Sound,
@@ -25,7 +25,7 @@ from recipes.alphanumeric.sounds import (
     chatter,
     silence,
     soft,
-    unit,
+    unit_rms,
 )
 from recipes.alphanumeric.unheard import HELD_OUT_NOISES, TONES
 
@@ -35,7 +35,7 @@ _FLOOR_DBFS = (-80.0, -60.0)
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of each kind, in recordings of which lengths and levels, to write."""
+    """How many seconds of each kind to write, and the range of recording lengths and levels."""
 
     seconds_a_kind: float
     length_seconds: tuple[float, float]
@@ -43,7 +43,7 @@ class Plan:
 
 
 QUIET = (-85.0, -55.0)
-"""Levels at which the noise of a quiet room is recorded."""
+"""Range of levels (dBFS) of the noise of a quiet room."""
 
 QUIET_KINDS: dict[str, Sound] = {"soft": soft, "silence": silence}
 
@@ -58,26 +58,29 @@ SETS = (
     ("nothing", "tones", Plan(45.0, (5.0, 15.0))),
     ("nothing", "quiet", Plan(45.0, (5.0, 15.0), QUIET)),
 )
-"""Each set, a group of kinds that it holds, and how much; `nothing` is ten minutes."""
+"""A set, a group of kinds in it, and their plan; `nothing` adds up to ten minutes."""
 
 
 def write_noises(
-    folder: Path, training: Sequence[Utterance], held_out: Sequence[Utterance], seed: int
+    folder: Path,
+    training_speech: Sequence[Utterance],
+    held_out_speech: Sequence[Utterance],
+    seed: int,
 ) -> dict[str, list[Utterance]]:
     """Write every recording below a folder, with a manifest of each set; return the sets.
 
-    `training` and `held_out` are the speech that crowds are mixed of, to train and to test with.
+    Crowds are mixed from `training_speech` for training and from `held_out_speech` for testing.
     The same arguments give the same recordings.
     """
     crowds = {
-        "babble": babble(training),
-        "chatter": chatter(training),
-        "backwards": backwards(training),
+        "babble": babble(training_speech),
+        "chatter": chatter(training_speech),
+        "backwards": backwards(training_speech),
     }
     groups: dict[str, dict[str, Sound]] = {
         "heard": TRAINING_NOISES | crowds,
-        "anything": ANYTHING,
-        "unheard": HELD_OUT_NOISES | {"babble": babble(held_out)},
+        "anything": GENERIC_NOISES,
+        "unheard": HELD_OUT_NOISES | {"babble": babble(held_out_speech)},
         "tones": TONES,
         "quiet": QUIET_KINDS,
     }
@@ -94,7 +97,7 @@ def write_noises(
 def _write_kind(
     folder: Path, prefix: str, kind: str, sound: Sound, plan: Plan, seed: int
 ) -> list[Utterance]:
-    """Recordings of one kind of sound, `seconds_a_kind` together to the sample."""
+    """Write recordings of one kind of sound that add up to exactly `seconds_a_kind`."""
     make_folder(folder / "audio")
     missing = round(plan.seconds_a_kind * SAMPLE_RATE)
     written: list[Utterance] = []
@@ -103,9 +106,9 @@ def _write_kind(
         name = f"{prefix}-{len(written):02}"
         random = np.random.default_rng([seed, *name.encode()])
         size = round(random.uniform(*plan.length_seconds) * SAMPLE_RATE)
-        if missing - size < shortest:  # no rest that would be shorter than the others
+        if missing - size < shortest:  # leave no remainder below the shortest length
             size = missing
-        waveform = _recorded(sound, random, size, plan.level_dbfs)
+        waveform = _record(sound, random, size, plan.level_dbfs)
         path = folder / "audio" / f"{name}.flac"
         audio.write(path, waveform, SAMPLE_RATE)
         written.append(Utterance(name, path, size / SAMPLE_RATE, "", kind))
@@ -113,12 +116,12 @@ def _write_kind(
     return written
 
 
-def _recorded(
+def _record(
     sound: Sound, random: np.random.Generator, size: int, level_dbfs: tuple[float, float]
 ) -> torch.Tensor:
-    """A sound `(size,)` at a random level (RMS), as loud as fits, in the noise of a quiet room."""
-    wave = unit(np.asarray(sound(random, size))) * 10 ** (random.uniform(*level_dbfs) / 20)
-    if sound is not silence:  # what is mixed into speech must nowhere be without power
+    """A sound `(size,)` at a random RMS level, scaled to avoid clipping, plus quiet-room noise."""
+    wave = unit_rms(np.asarray(sound(random, size))) * 10 ** (random.uniform(*level_dbfs) / 20)
+    if sound is not silence:  # noise to be mixed into speech must have power everywhere
         wave += soft(random, size) * 10 ** (random.uniform(*_FLOOR_DBFS) / 20)
     loudest = float(np.abs(wave).max())
     return torch.from_numpy(wave * min(1.0, _PEAK / max(loudest, _PEAK))).float()

@@ -1,7 +1,7 @@
-"""Speech in noise: the same utterances, at several ratios of speech to noise.
+"""Speech in noise: the same utterances at several signal-to-noise ratios.
 
-The ratio counts the power of the speech where there is speech (`asr.signal.noise.active_part`, by
-the margin of ITU-T P.56, in frames of 10 ms), and of the noise over the whole utterance.
+The power of the speech is that of its active frames of 10 ms (`asr.signal.noise.active_part`, with
+the margin of ITU-T P.56); that of the noise is its mean over the whole utterance.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ def write_noisy(
 ) -> dict[float, list[Utterance]]:
     """Write each utterance at each level as `folder/LEVELdb/KIND-ID.flac`; return them by level.
 
-    The id of an utterance chooses the kind of its noise (`speaker` of `noises`), the recording and
-    the part of it: the same at all levels. What would pass full scale is made quieter as a whole.
+    The id of an utterance determines the kind of noise (`speaker` of `noises`), the recording and
+    the section of it; they are the same at all levels. A mixture that would clip is scaled down.
     """
     kinds = sorted({noise.speaker or "" for noise in noises})
     written: dict[float, list[Utterance]] = {level: [] for level in levels_db}
@@ -54,6 +54,6 @@ def write_noisy(
 
 
 def _part(noise: Tensor, size: int, random: Random) -> Tensor:
-    """`(size,)` of a noise from a random place on, begun again where it ends."""
+    """A section `(size,)` of a noise from a random position; short noise is repeated."""
     start = random.randrange(len(noise))
     return torch.cat([noise[start:], *[noise] * (size // len(noise) + 1)])[:size]

@@ -1,17 +1,16 @@
 """Write the manifests of the recogniser of letters, digits, numbers, dates and commands.
 
-`python -m recipes.alphanumeric.prepare` takes what the recipes of the corpora have prepared below
+`python -m recipes.alphanumeric.prepare` reads the corpora that other recipes have prepared below
 `data/` and writes to `data/alphanumeric`:
 
-    {train,dev}.jsonl            what the checkpoint learns from
-    {language,tune}.jsonl        of both what is letters, digits, dates and commands, or nothing
-                                 said, nothing too often: to make a language model of, and to tune
-                                 it by
-    left_out/*.jsonl             the same without FSDD, without all who read digit strings in
-                                 speechocean762, and with AN4's dev to validate on, not to learn
-                                 from; its `noises.jsonl` lacks kinds that its dev has
-    test/*.jsonl                 what both are tested on; `test/ages.json`: speaker to age
-    noises/                      noise, made here; no text: {train,silence,dev,test}.jsonl
+    {train,dev}.jsonl            training and validation data of the checkpoint
+    {language,tune}.jsonl        the same without sentences, repeated transcripts limited: to
+                                 estimate a language model and to tune its weights
+    left_out/*.jsonl             the same without FSDD and without the speakers who read digit
+                                 strings in speechocean762; AN4's dev is for validation only, and
+                                 `noises.jsonl` lacks the kinds of noise used in validation
+    test/*.jsonl                 the test sets of both; `test/ages.json`: age by speaker
+    noises/                      generated noise, with empty transcripts
 """
 
 import dataclasses
@@ -46,7 +45,7 @@ from recipes.alphanumeric.noisy import write_noisy
 from recipes.alphanumeric.train import CONFIG
 
 Parts = dict[str, list[Utterance]]
-"""Utterances by the name of the part that they belong to."""
+"""Utterances by the name of their part."""
 
 HOURS = {
     "fsdd_strings": 0.4,
@@ -56,31 +55,31 @@ HOURS = {
     "synthetic_digits": 0.35,
     "accented_digits": 0.3,
 }
-"""At most so much of a part is trained on; of the others everything."""
+"""Maximum hours of a part in training; other parts are used in full."""
 
 SENTENCES = ("sentences", "librispeech")
-"""What is no language of letters, digits, dates and commands."""
+"""Parts outside the domain of letters, digits, dates and commands."""
 SPLICED = ("an4_spliced",)
-"""Said by nobody: no language either."""
-MOST_OFTEN = 50
-"""How often the language model is told a sentence, at most: a thousand recordings of SEVEN do not
-make it so likely. Silence is told as often as it is there."""
+"""Parts with artificial word sequences, unsuitable for a language model."""
+MAX_REPEATS = 50
+"""Maximum copies of a transcript in the text of the language model: a thousand recordings of SEVEN
+do not mean that it is that likely. Empty transcripts are not limited."""
 LEVELS_DB = (20.0, 10.0, 0.0)
 
 NOISES_LEFT_OUT = ("beeps", "chords", "knocks", "paper")
-"""Kinds of noise that the left-out model is validated with, and does not hear before."""
+"""Kinds of noise that the left-out model is validated on but not trained on."""
 DEV_LEVEL_DB = 10.0
 
 _DEV = {"fsdd_strings_dev": 24, "sentences": 16, "synthetic": 60, "accented_digits": 25}
-"""How many utterances of a part validate; of dev's other parts all do."""
+"""How many utterances of a part are used for validation; other parts of dev are used in full."""
 
 
 def train_parts(
     corpora: Corpora, noises: Parts, left_out: bool, hours: Mapping[str, float]
 ) -> Parts:
-    """What is trained on: of each part a seeded choice of as many hours as it may have."""
-    gone = corpora.held_out(left_out)
-    mandarin = _without(gone, corpora["speechocean762"])
+    """The training data: of each part a seeded selection of at most its hours."""
+    held_out = corpora.held_out(left_out)
+    mandarin = _without(held_out, corpora["speechocean762"])
     if left_out:
         parts = {"an4": corpora["an4_train"], "an4_spliced": corpora["an4_train_spliced"]}
     else:
@@ -92,8 +91,8 @@ def train_parts(
         parts["digit_strings"] = [u for u in mandarin if is_digit_string(u.text)]
     libri = _without(LIBRISPEECH_HELD_OUT, corpora["librispeech"])
     parts |= {
-        "borrowed_digits": _without(gone, corpora["borrowed_digits"]),
-        "borrowed_strings": _without(gone, corpora["borrowed_strings"]),
+        "borrowed_digits": _without(held_out, corpora["borrowed_digits"]),
+        "borrowed_strings": _without(held_out, corpora["borrowed_strings"]),
         "synthetic": _shuffled("synthetic", corpora["synthetic"])[_DEV["synthetic"] :],
         "synthetic_digits": corpora["synthetic_digits"],
         "accented_digits": _shuffled("accented_digits", corpora["accented_digits"])[
@@ -111,22 +110,24 @@ def train_parts(
 
 
 def training_noises(noises: Parts, left_out: bool) -> list[Utterance]:
-    """Recordings of noise to train with."""
+    """The recordings of noise used in training."""
     return [u for u in noises["train"] if not (left_out and u.speaker in NOISES_LEFT_OUT)]
 
 
 def fits(utterance: Utterance) -> bool:
-    """Whether a recording lasts as long as its transcript needs, at the fastest pace: some of
-    FSDD's THREEs are too short.
+    """Whether a recording has enough frames for its transcript at the highest speed.
+
+    Some of FSDD's recordings of THREE are too short.
     """
     frames = minimum_frames([ord(c) for c in utterance.text])
     return utterance.duration >= frames * CONFIG.shortest_frame_seconds(epoch=0)
 
 
 def dev_parts(corpora: Corpora, noises: Parts, left_out: bool, folder: Path) -> Parts:
-    """What epochs are compared by: mostly letters, digits, numbers and commands.
+    """The validation data: mostly letters, digits, numbers and commands.
 
-    AN4 is in that of the left-out model alone, in quiet and in noise, which is written to `folder`.
+    Only that of the left-out model holds AN4, in quiet and in noise; the latter is written to
+    `folder`.
     """
     parts: Parts = {}
     chosen = ["synthetic", "accented_digits"]
@@ -147,7 +148,7 @@ def dev_parts(corpora: Corpora, noises: Parts, left_out: bool, folder: Path) -> 
 
 
 def test_sets(corpora: Corpora, noises: Parts) -> Parts:
-    """What finished models are tested on, by the name of the manifest."""
+    """The test sets, by the name of the manifest."""
     known = {u.text for name in ("an4_train", "an4_dev") for u in corpora[name]}
     return {
         "an4": corpora["an4_test"],
@@ -163,14 +164,14 @@ def test_sets(corpora: Corpora, noises: Parts) -> Parts:
 def write_manifests(
     corpora: Corpora, noises: Parts, folder: Path, hours: Mapping[str, float]
 ) -> dict[str, Parts]:
-    """Write what both models learn from; return its parts by the path of the manifest."""
+    """Write the manifests of both models; return their parts by the path of the manifest."""
     written = {}
     for left_out in (False, True):
         place = "left_out/" if left_out else ""
         train = train_parts(corpora, noises, left_out, hours)
         dev = dev_parts(corpora, noises, left_out, folder / place)
-        language = _not_too_often(_but_for((*SENTENCES, *SPLICED), train))
-        tune = _but_for(SENTENCES, dev)
+        language = _limit_repeats(_excluding((*SENTENCES, *SPLICED), train))
+        tune = _excluding(SENTENCES, dev)
         sets = {"train": train, "language": language, "dev": dev, "tune": tune}
         for name, parts in sets.items():
             path = f"{place}{name}.jsonl"
@@ -185,25 +186,25 @@ def write_manifests(
     return written
 
 
-def _but_for(names: Collection[str], parts: Parts) -> Parts:
+def _excluding(names: Collection[str], parts: Parts) -> Parts:
     return {name: own for name, own in parts.items() if name not in names}
 
 
-def _not_too_often(parts: Parts) -> Parts:
-    """Of recordings that say the same only the first `MOST_OFTEN`."""
-    said: Counter[str] = Counter()
+def _limit_repeats(parts: Parts) -> Parts:
+    """Keep the first `MAX_REPEATS` recordings of each transcript."""
+    counts: Counter[str] = Counter()
     chosen: Parts = {}
     for name, own in parts.items():
         chosen[name] = []
         for utterance in own:
-            said[utterance.text] += 1
-            if not utterance.text or said[utterance.text] <= MOST_OFTEN:
+            counts[utterance.text] += 1
+            if not utterance.text or counts[utterance.text] <= MAX_REPEATS:
                 chosen[name].append(utterance)
     return chosen
 
 
 def write_tests(corpora: Corpora, noises: Parts, folder: Path, ages: Mapping[str, int]) -> Parts:
-    """Write the manifests of the tests, and the noisy recordings; return the sets by name."""
+    """Write the test manifests and the noisy recordings; return the sets by name."""
     tests = test_sets(corpora, noises)
     noisy = write_noisy(corpora["an4_test"], noises["test"], LEVELS_DB, folder / "an4")
     tests |= {f"an4_{level:g}db": own for level, own in noisy.items()}
@@ -223,7 +224,7 @@ def _shuffled(name: str, utterances: Sequence[Utterance]) -> list[Utterance]:
 
 
 def _capped(name: str, utterances: list[Utterance], hours: float | None) -> list[Utterance]:
-    """A choice of at most so many hours, in the order in which they came; None: all of them."""
+    """A random selection of at most so many hours, in the original order; None: all."""
     if hours is None:
         return utterances
     shuffled = _shuffled(f"hours {name}", utterances)
@@ -233,7 +234,7 @@ def _capped(name: str, utterances: list[Utterance], hours: float | None) -> list
 
 
 def table(sets: Mapping[str, Parts]) -> str:
-    """Utterances and hours of each part of each manifest, and of all of it."""
+    """A table of the utterances and hours of each manifest and its parts."""
     lines = [f"{'manifest':30}{'part':18}{'utterances':>10}{'hours':>8}"]
     for path, parts in sets.items():
         rows = [*parts.items(), ("all", [u for own in parts.values() for u in own])]
@@ -243,10 +244,10 @@ def table(sets: Mapping[str, Parts]) -> str:
     return "\n".join(lines)
 
 
-def parse_hours(said: Sequence[str]) -> dict[str, float]:
-    """`HOURS` with what `PART=HOURS` says instead. Raises BadParameter on anything else."""
+def parse_hours(options: Sequence[str]) -> dict[str, float]:
+    """`HOURS`, changed by options `PART=HOURS`. Raises BadParameter if one is invalid."""
     hours = dict(HOURS)
-    for text in said:
+    for text in options:
         name, _, value = text.partition("=")
         try:
             hours[name] = float(value)
@@ -261,12 +262,12 @@ def parse_hours(said: Sequence[str]) -> dict[str, float]:
 
 
 def read_ages(path: Path) -> dict[str, int]:
-    """Speaker to age, as `recipes.speechocean762.prepare` writes it. Raises ManifestError."""
+    """Age by speaker, as written by `recipes.speechocean762.prepare`. Raises ManifestError."""
     try:
         return {str(key): int(age) for key, age in json.loads(path.read_bytes()).items()}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ManifestError(
-            f"{path}: expected the ages of speakers as JSON ({error}); make it with `python -m "
+            f"{path}: expected the ages of speakers as JSON ({error}); create it with `python -m "
             "recipes.speechocean762.prepare --source DIR`"
         ) from error
 
@@ -278,11 +279,13 @@ def prepare(
     ] = Path("data"),
     hours: Annotated[
         list[str] | None,
-        typer.Option("--hours", metavar="PART=HOURS", help="Train on at most so much of a part."),
+        typer.Option(
+            "--hours", metavar="PART=HOURS", help="Limit the hours of a part in training."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the noise.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise.")] = 0,
 ) -> None:
-    """Write the manifests and the noise, and say how much of what there is."""
+    """Write the manifests and the noise, and print the amount of each."""
     limits = parse_hours(hours or [])
     try:
         corpora = read_corpora(data_dir)
@@ -296,7 +299,9 @@ def prepare(
     typer.echo(table(sets | {f"test/{name}.jsonl": {name: own} for name, own in tests.items()}))
     libri = _without(LIBRISPEECH_HELD_OUT, corpora["librispeech"])
     long = sum(u.duration > LONGEST_SECONDS for u in libri)
-    typer.echo(f"{long} utterances of LibriSpeech over {LONGEST_SECONDS:g} s are left out of train")
+    typer.echo(
+        f"{long} utterances of LibriSpeech over {LONGEST_SECONDS:g} s are excluded from train"
+    )
 
 
 if __name__ == "__main__":

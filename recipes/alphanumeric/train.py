@@ -1,11 +1,12 @@
-"""Letters, digits, numbers, dates and commands for strangers, after prepare.py.
+"""Letters, digits, numbers, dates and commands, speaker-independent; run prepare.py first.
 
     python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out
     python -m recipes.alphanumeric.train -o runs/alphanumeric
 
-The first is trained without two of the corpora, and tested on them; the second fine-tunes it with
-all of them, dev as well: what was chosen for the first serves it, too. Each utterance is put
-through what strangers' equipment might do to it: rooms, telephones, codecs, noise, cut ends.
+The first model is trained without two of the corpora and evaluated on them; the second starts from
+its weights and is trained on all of them, including dev, with the settings chosen for the first.
+Each utterance is augmented with the effects of unknown equipment: rooms, telephones, codecs, noise
+and truncated ends.
 """
 
 from asr.model.acoustic import EncoderConfig

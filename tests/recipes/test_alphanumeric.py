@@ -1,4 +1,4 @@
-"""The recipe of the recogniser for strangers: its noise, its manifests, its report."""
+"""The recipe of the alphanumeric model: its noise, its manifests, its report."""
 
 import math
 import re
@@ -29,22 +29,22 @@ from asr.signal.noise import active_part
 from recipes.alphanumeric import corpora, noises, prepare, report
 from recipes.alphanumeric.noisy import write_noisy
 from recipes.alphanumeric.sounds import (
-    ANYTHING,
+    GENERIC_NOISES,
     SAMPLE_RATE,
     TRAINING_NOISES,
     Samples,
     Sound,
+    add_at,
     babble,
     backwards,
     band,
     chatter,
     coloured,
     decay,
+    event_positions,
     filtered,
-    moments,
-    place,
+    one_speaker,
     soft,
-    speech_of,
     tone,
 )
 from recipes.alphanumeric.unheard import HELD_OUT_NOISES, TONES
@@ -54,16 +54,16 @@ from tests.support import REPOSITORY
 CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
 SAMPLES = read_manifest(REPOSITORY / "recipes" / "synthetic" / "samples" / "manifest.jsonl")
 SIZE = 2 * SAMPLE_RATE
-ALL = TRAINING_NOISES | ANYTHING | HELD_OUT_NOISES | TONES | {"soft": soft}
+ALL = TRAINING_NOISES | GENERIC_NOISES | HELD_OUT_NOISES | TONES | {"soft": soft}
 
 
 def peak_hz(wave: Samples) -> float:
-    """The frequency at which there is most."""
+    """The frequency of the largest component."""
     return float(np.abs(np.fft.rfft(wave)).argmax() * SAMPLE_RATE / len(wave))
 
 
 def record_tone(folder: Path, name: str, hertz: float, speaker: str, text: str = "A") -> Utterance:
-    """A recording of half a second of one frequency, by which it can be told."""
+    """A recording of half a second of one identifying frequency."""
     path = folder / f"{name}.flac"
     folder.mkdir(parents=True, exist_ok=True)
     audio.write(path, 0.3 * torch.from_numpy(tone(hertz, 8000)).float(), SAMPLE_RATE)
@@ -72,7 +72,7 @@ def record_tone(folder: Path, name: str, hertz: float, speaker: str, text: str =
 
 class TestSounds:
     @pytest.mark.parametrize("kind", ALL)
-    def test_a_seed_repeats_a_sound_of_the_length_asked_for(self, kind: str) -> None:
+    def test_sounds_have_the_requested_length_and_follow_the_seed(self, kind: str) -> None:
         first, again, other = (ALL[kind](np.random.default_rng(s), SIZE) for s in (1, 1, 2))
         assert first.shape == (SIZE,)
         assert np.isfinite(first).all()
@@ -80,10 +80,10 @@ class TestSounds:
         assert not np.array_equal(first, other)
         assert np.mean(first**2) > 0
 
-    def test_no_kind_is_both_heard_and_unheard(self) -> None:
-        heard = TRAINING_NOISES | ANYTHING
-        assert not heard.keys() & (HELD_OUT_NOISES | TONES).keys()
-        assert not set(heard.values()) & set((HELD_OUT_NOISES | TONES).values())
+    def test_training_and_held_out_kinds_are_disjoint(self) -> None:
+        training = TRAINING_NOISES | GENERIC_NOISES
+        assert not training.keys() & (HELD_OUT_NOISES | TONES).keys()
+        assert not set(training.values()) & set((HELD_OUT_NOISES | TONES).values())
 
     def test_filters_pass_their_band(self) -> None:
         inside, below, above = (
@@ -105,20 +105,20 @@ class TestSounds:
         for lower, upper in pairwise(octaves):
             assert math.log2(lower / upper) == pytest.approx(slope, abs=0.15)
 
-    def test_pieces_end_with_the_wave(self) -> None:
+    def test_pieces_are_truncated_at_the_end_of_the_wave(self) -> None:
         wave = np.zeros(5)
-        place(wave, 3, np.ones(4))
-        place(wave, 0, np.ones(2))
+        add_at(wave, 3, np.ones(4))
+        add_at(wave, 0, np.ones(2))
         assert wave.tolist() == [1, 1, 0, 1, 1]
 
-    def test_decay_is_halved_in_the_time_given(self) -> None:
+    def test_decay_halves_in_the_given_time(self) -> None:
         assert decay(1601, 0.1)[[0, 1600]] == pytest.approx([1, 0.5])
 
-    def test_something_happens_in_the_first_half(self) -> None:
+    def test_an_event_lies_in_the_first_half(self) -> None:
         for seed in range(20):
-            assert moments(np.random.default_rng(seed), 1000, 1e-6).min() < 500
+            assert event_positions(np.random.default_rng(seed), 1000, 1e-6).min() < 500
 
-    def test_crowds_hold_only_voices_of_the_pool(self, tmp_path: Path) -> None:
+    def test_crowds_contain_only_voices_of_the_pool(self, tmp_path: Path) -> None:
         pool = [record_tone(tmp_path, f"u{i}", 400 + 50 * (i // 2), f"s{i // 2}") for i in range(4)]
         sounds: dict[str, Sound] = {
             "babble": babble(pool),
@@ -130,10 +130,10 @@ class TestSounds:
             assert wave.shape == (SIZE,)
             assert min(abs(peak_hz(wave) - hertz) for hertz in (400, 450)) < 2
 
-    def test_a_voice_is_of_one_speaker(self, tmp_path: Path) -> None:
+    def test_concatenated_speech_is_of_one_speaker(self, tmp_path: Path) -> None:
         pool = [record_tone(tmp_path, f"u{i}", 400 + 200 * (i % 2), f"s{i % 2}") for i in range(6)]
         for seed in range(4):
-            wave = speech_of(np.random.default_rng(seed), pool, SIZE)
+            wave = one_speaker(np.random.default_rng(seed), pool, SIZE)
             spectrum = np.abs(np.fft.rfft(wave))
             loud = [spectrum[round(2 * hertz)] > 0.1 * spectrum.max() for hertz in (400, 600)]
             assert sum(loud) == 1
@@ -145,7 +145,7 @@ PLANNED = noises.SETS
 
 @pytest.fixture(scope="module")
 def short_sets() -> Iterator[None]:
-    """Two seconds of each kind in place of minutes."""
+    """Two seconds of each kind instead of minutes."""
     sets = [
         (name, group, noises.Plan(2.0, (0.6, 1.0), plan.level_dbfs))
         for name, group, plan in PLANNED
@@ -156,10 +156,10 @@ def short_sets() -> Iterator[None]:
 
 
 def write_all(folder: Path, seed: int = 0) -> dict[str, list[Utterance]]:
-    """Every set, crowds for training of one tone and those for testing of another."""
-    heard = [record_tone(folder / "speech", "heard", 300, "h")]
+    """Write every set; crowds for training and for testing are of different tones."""
+    training = [record_tone(folder / "speech", "training", 300, "h")]
     held_out = [record_tone(folder / "speech", "held", 1000, "o")]
-    return noises.write_noises(folder, heard, held_out, seed)
+    return noises.write_noises(folder, training, held_out, seed)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def written(noise_folder: Path, short_sets: None) -> dict[str, list[Utterance]]:
 
 
 class TestNoises:
-    def test_each_kind_is_as_long_as_planned_and_says_nothing(
+    def test_each_kind_has_the_planned_length_and_no_text(
         self, noise_folder: Path, written: dict[str, list[Utterance]]
     ) -> None:
         for name, utterances in written.items():
@@ -186,10 +186,10 @@ class TestNoises:
             assert {u.text for u in utterances} == {""}
         kinds = {name: {u.speaker for u in own} for name, own in written.items()}
         assert kinds["train"] & kinds["test"] == {"babble"}
-        assert kinds["train"] - ANYTHING.keys() == kinds["dev"] - {"soft", "silence"}
+        assert kinds["train"] - GENERIC_NOISES.keys() == kinds["dev"] - {"soft", "silence"}
         assert kinds["nothing"] > kinds["test"]
 
-    def test_recordings_are_as_loud_as_planned_and_not_clipped(
+    def test_recordings_have_the_planned_level_and_are_not_clipped(
         self, written: dict[str, list[Utterance]]
     ) -> None:
         for utterance in (u for own in written.values() for u in own):
@@ -203,10 +203,10 @@ class TestNoises:
                 assert -87 < level < -54
             else:
                 assert level < -14, utterance.id
-                # What is mixed into speech must nowhere be without power.
+                # Noise to be mixed into speech must have power everywhere.
                 assert waveform.unfold(0, 800, 800).abs().amax(1).min() > 0, utterance.id
 
-    def test_crowds_of_the_tests_are_of_those_held_out(
+    def test_crowds_for_testing_are_of_held_out_speakers(
         self, written: dict[str, list[Utterance]]
     ) -> None:
         for name, utterances in written.items():
@@ -215,7 +215,9 @@ class TestNoises:
                     hertz = peak_hz(read_utterance(utterance)[0].double().numpy())
                     assert abs(hertz - (1000 if name in ("test", "nothing") else 300)) < 3
 
-    def test_the_seed_decides(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_recordings_follow_the_seed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         sets = (("test", "unheard", noises.Plan(1.0, (0.4, 0.6))),)
         monkeypatch.setattr(noises, "SETS", sets)
         first, again, other = (
@@ -226,7 +228,7 @@ class TestNoises:
         assert not set(first) & set(other)
 
 
-def test_ten_minutes_of_nothing() -> None:
+def test_the_set_without_speech_lasts_ten_minutes() -> None:
     groups = {"unheard": len(HELD_OUT_NOISES) + 1, "tones": len(TONES), "quiet": 2}
     seconds = sum(groups[g] * p.seconds_a_kind for name, g, p in PLANNED if name == "nothing")
     assert seconds == 600
@@ -246,7 +248,7 @@ class TestNoisy:
         return Utterance(kind, folder / f"{kind}.flac", size / 16000, "", kind)
 
     @pytest.mark.parametrize("noise_size", [10_000, 80_000])
-    def test_the_ratio_is_of_the_active_speech(self, tmp_path: Path, noise_size: int) -> None:
+    def test_the_ratio_counts_active_speech_only(self, tmp_path: Path, noise_size: int) -> None:
         speech, noise = self.speech(tmp_path), self.noise(tmp_path, "rain", noise_size)
         levels = (20.0, 10.0, 0.0)
         written = write_noisy([speech], [noise], levels, tmp_path / "out")
@@ -263,14 +265,14 @@ class TestNoisy:
         louder = 10 ** (10 / 20)
         assert torch.allclose(added[0.0], added[10.0] * louder, atol=2e-4)
 
-    def test_full_scale_is_kept_to_by_making_all_of_it_quieter(self, tmp_path: Path) -> None:
+    def test_a_mixture_beyond_full_scale_is_scaled_down(self, tmp_path: Path) -> None:
         speech, noise = self.speech(tmp_path, 0.9), self.noise(tmp_path, "rain", 80_000)
         (utterance,) = write_noisy([speech], [noise], [0.0], tmp_path / "out")[0.0]
         mixed, _ = read_utterance(utterance)
         assert mixed.abs().max() == pytest.approx(1, abs=1e-4)
         assert (mixed.abs() > 0.999).sum() < 5
 
-    def test_the_id_chooses_the_noise(self, tmp_path: Path) -> None:
+    def test_the_id_determines_the_noise(self, tmp_path: Path) -> None:
         made = [self.noise(tmp_path, kind, 80_000) for kind in ("rain", "wind")]
         speech = self.speech(tmp_path)
         many = [Utterance(f"u{i}", speech.audio_filepath, 3.0, "A") for i in range(12)]
@@ -288,7 +290,7 @@ TWO_DIGITS = "SEVEN TWO"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every corpus of `PREPARED`, small: a recording for each speaker and text."""
+    """A small version of every corpus of `PREPARED`: a recording for each speaker and text."""
     root = tmp_path_factory.mktemp("data")
     dev, digits = corpora.SPEECHOCEAN_DEV, ("0001", "0002")
     held_out = (*corpora.LIBRISPEECH_HELD_OUT, "7", "8")
@@ -346,7 +348,7 @@ def places(utterances: list[Utterance]) -> set[Path]:
 
 
 class TestPrepare:
-    def test_nothing_is_both_learnt_from_and_judged_by(self, prepared: Path) -> None:
+    def test_training_validation_and_test_data_are_disjoint(self, prepared: Path) -> None:
         tests = {p.stem: places(read_manifest(p)) for p in (prepared / "test").glob("*.jsonl")}
         for folder in (prepared, prepared / "left_out"):
             sets = sets_of(folder)
@@ -362,54 +364,54 @@ class TestPrepare:
         assert not left_out & (tests["fsdd_all"] | tests["digit_strings"])
         assert (len(tests["fsdd_all"]), len(tests["digit_strings"])) == (30, 2)
 
-    def test_the_left_out_model_hears_nobody_it_is_tested_on(self, prepared: Path) -> None:
+    def test_the_left_out_model_is_not_trained_on_test_speakers(self, prepared: Path) -> None:
         sets = sets_of(prepared / "left_out")
-        heard = {u.speaker for own in sets.values() for u in own}
-        assert heard >= {"f", "m", "0003", "flite-awb"}
-        assert not heard & {"theo", "0001", "0002"}
+        speakers = {u.speaker for own in sets.values() for u in own}
+        assert speakers >= {"f", "m", "0003", "flite-awb"}
+        assert not speakers & {"theo", "0001", "0002"}
         assert {u.speaker for u in sets["dev"]} >= {"g"}
         assert "g" not in {u.speaker for name in ("train", "language") for u in sets[name]}
         known = {u.speaker for u in sets_of(prepared)["train"]}
         assert known >= {"theo", "0001", "0002", "g"}
 
-    def test_the_left_out_model_is_judged_by_noise_of_other_kinds(self, prepared: Path) -> None:
+    def test_the_left_out_model_is_validated_on_other_kinds_of_noise(self, prepared: Path) -> None:
         sets = sets_of(prepared / "left_out")
         mixed = read_manifest(prepared / "left_out" / "noises.jsonl")
         kinds = {u.speaker for u in mixed}
         assert kinds >= {"static", "babble", "texture"}
-        heard = kinds | {u.speaker for u in sets["train"] if not u.text}
-        judged = {u.speaker for u in sets["dev"] if not u.text}
-        assert judged == {*prepare.NOISES_LEFT_OUT, "soft", "silence"}
-        assert not heard & {*prepare.NOISES_LEFT_OUT}
+        trained = kinds | {u.speaker for u in sets["train"] if not u.text}
+        validated = {u.speaker for u in sets["dev"] if not u.text}
+        assert validated == {*prepare.NOISES_LEFT_OUT, "soft", "silence"}
+        assert not trained & {*prepare.NOISES_LEFT_OUT}
         noisy = [u for u in sets["tune"] if u.id.startswith("an4_noisy-")]
         assert [u.text for u in noisy] == ["GO"]
         kind = noisy[0].audio_filepath.name.split("-")[0]
         assert kind in prepare.NOISES_LEFT_OUT
 
-    def test_language_is_told_what_was_said_and_not_too_often(
+    def test_language_text_is_of_real_recordings_with_limited_repeats(
         self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_sets: None
     ) -> None:
-        monkeypatch.setattr(prepare, "MOST_OFTEN", 3)
+        monkeypatch.setattr(prepare, "MAX_REPEATS", 3)
         prepare.prepare(tmp_path, data, [])
         sets = sets_of(tmp_path)
-        said = Counter(u.text for u in sets["language"])
-        assert max(count for text, count in said.items() if text) == 3
-        assert said[""] == sum(not u.text for u in sets["train"]) > 3
-        assert (said["GO"], said["A B"], said["NO B"]) == (1, 1, 0)
-        unsaid = {"NO B", "HE SAID", "WE CALL", "IT'S A BEAR"}
-        assert said.keys() == {u.text for u in sets["train"]} - unsaid
+        counts = Counter(u.text for u in sets["language"])
+        assert max(count for text, count in counts.items() if text) == 3
+        assert counts[""] == sum(not u.text for u in sets["train"]) > 3
+        assert (counts["GO"], counts["A B"], counts["NO B"]) == (1, 1, 0)
+        excluded = {"NO B", "HE SAID", "WE CALL", "IT'S A BEAR"}
+        assert counts.keys() == {u.text for u in sets["train"]} - excluded
 
-    def test_who_validates_is_not_learnt_from(self, prepared: Path) -> None:
+    def test_validation_speakers_are_not_in_training(self, prepared: Path) -> None:
         for folder in (prepared, prepared / "left_out"):
             sets = sets_of(folder)
             assert not {u.speaker for u in sets["train"]} & {*corpora.SPEECHOCEAN_DEV}
             assert {u.speaker for u in sets["dev"]} > {corpora.SPEECHOCEAN_DEV[0], "silence"}
 
-    def test_librispeech_speakers_of_the_tests_are_held_out(self, prepared: Path) -> None:
+    def test_librispeech_test_speakers_are_held_out(self, prepared: Path) -> None:
         tested = {u.speaker for u in read_manifest(prepared / "test" / "librispeech.jsonl")}
         assert tested == set(corpora.LIBRISPEECH_TEST) < set(corpora.LIBRISPEECH_HELD_OUT)
 
-    def test_hours_limit_a_part(self, prepared: Path) -> None:
+    def test_hours_limit_the_size_of_a_part(self, prepared: Path) -> None:
         train = sets_of(prepared)["train"]
         parts = {u.id.partition("-")[0] for u in train}
         assert "librispeech" not in parts
@@ -417,7 +419,7 @@ class TestPrepare:
         assert sum(u.id.startswith("accented_digits-") for u in train) == 7
         assert sum(u.id.startswith("synthetic-") for u in train) == 20
 
-    def test_a_manifest_may_be_named_twice(self, prepared: Path) -> None:
+    def test_duplicate_manifests_are_ignored(self, prepared: Path) -> None:
         once = [str(prepared / "train.jsonl"), str(prepared / "language.jsonl")]
         assert len(Corpus.open([*once, once[1]])) == len(Corpus.open(once)) + len(
             Corpus.open(once[1:])
@@ -428,29 +430,29 @@ class TestPrepare:
         # Frames of 20 ms, played 1.15 times as fast; E and E need a blank between them.
         [(0.137, "THREE", False), (0.139, "THREE", True), (0.07, "SIX", True), (0.01, "", True)],
     )
-    def test_recordings_too_short_for_their_letters_are_left_out(
+    def test_recordings_too_short_for_their_transcript_do_not_fit(
         self, seconds: float, text: str, fits: bool
     ) -> None:
         assert prepare.fits(Utterance("u", Path("u.wav"), seconds, text)) == fits
 
-    def test_sentences_that_train_holds_are_told_apart(self, prepared: Path) -> None:
+    def test_new_sentences_are_those_not_in_training(self, prepared: Path) -> None:
         new = read_manifest(prepared / "test" / "an4_new_sentences.jsonl")
         assert [u.text for u in new] == ["STOP"]
 
-    def test_ages_are_of_those_who_read_digit_strings(self, prepared: Path) -> None:
+    def test_ages_are_of_the_readers_of_digit_strings(self, prepared: Path) -> None:
         assert prepare.read_ages(prepared / "test" / "ages.json") == {"0001": 6, "0002": 20}
 
-    def test_the_same_again(
+    def test_preparing_again_gives_the_same_files(
         self, data: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         before = {p: p.read_bytes() for p in prepared.rglob("*") if p.is_file()}
         prepare.prepare(prepared, data, ["accented_digits=0.001", "librispeech=0"])
         assert {p: p.read_bytes() for p in prepared.rglob("*") if p.is_file()} == before
-        said = capsys.readouterr().out
-        assert "1 utterances of LibriSpeech over 12 s are left out of train" in said
-        assert re.search(r"^train\.jsonl +accented_digits +7 +0\.001$", said, re.MULTILINE)
+        output = capsys.readouterr().out
+        assert "1 utterances of LibriSpeech over 12 s are excluded from train" in output
+        assert re.search(r"^train\.jsonl +accented_digits +7 +0\.001$", output, re.MULTILINE)
 
-    def test_a_missing_corpus_comes_with_its_command(
+    def test_the_error_for_a_missing_corpus_names_its_command(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with pytest.raises(SystemExit) as ended:
@@ -458,21 +460,21 @@ class TestPrepare:
         assert ended.value.code == 1
         message = capsys.readouterr().err
         assert message.startswith(f"{tmp_path}/an4/train.jsonl: expected a prepared corpus")
-        assert "make it with `python -m recipes.an4.prepare" in message
+        assert "create it with `python -m recipes.an4.prepare" in message
         assert len(message.splitlines()) == 1
 
-    @pytest.mark.parametrize("said", ["an4=1", "librispeech", "librispeech=-1", "librispeech=x"])
-    def test_other_hours_are_refused(self, said: str) -> None:
+    @pytest.mark.parametrize("option", ["an4=1", "librispeech", "librispeech=-1", "librispeech=x"])
+    def test_invalid_hours_are_refused(self, option: str) -> None:
         with pytest.raises(typer.BadParameter, match="expected PART=HOURS with a part of fsdd_str"):
-            prepare.parse_hours([said])
+            prepare.parse_hours([option])
 
     @pytest.mark.parametrize("content", ["[1]", "{", '{"a": "old"}', '{"a": null}'])
-    def test_other_ages_are_refused(self, tmp_path: Path, content: str) -> None:
+    def test_invalid_ages_are_refused(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "ages.json").write_text(content)
         with pytest.raises(ManifestError, match="expected the ages of speakers as JSON"):
             prepare.read_ages(tmp_path / "ages.json")
 
-    def test_every_digit_string_is_one(self) -> None:
+    def test_digit_strings_are_recognised_as_such(self) -> None:
         random = Random(0)
         assert corpora.is_digit_string(" ".join(random.choices(WORDS, k=5)))
         assert not corpora.is_digit_string("WHO CAN COUNT TO THREE")
@@ -480,7 +482,7 @@ class TestPrepare:
 
 @pytest.fixture(scope="module")
 def tests_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every test of the report: two samples each, by two speakers; one is a child's."""
+    """Every test set of the report: two samples each, by an adult and a child."""
     folder = tmp_path_factory.mktemp("tests")
     few = [
         Utterance(u.id, u.audio_filepath, u.duration, text, speaker)
@@ -508,7 +510,7 @@ def tests_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint without its language model and what was tuned for it."""
+    """A checkpoint without its language model and tuned settings."""
     folder = tmp_path_factory.mktemp("bare") / CHECKPOINT.name
     shutil.copytree(CHECKPOINT, folder, ignore=lambda *_: [LANGUAGE_MODEL])
     update_metrics(folder, {})
@@ -532,7 +534,7 @@ class TestReport:
         capsys: pytest.CaptureFixture[str],
         lexicon: Path | None = None,
     ) -> list[dict[str, list[str]]]:
-        """The tables, each line by its first cell."""
+        """The tables, with each row keyed by its first cell."""
         report.report(checkpoint, checkpoint, tests_dir, lexicon=lexicon)
         blocks = capsys.readouterr().out.strip().split("\n\n")
         tables = [[cells(line) for line in block.splitlines()] for block in blocks]
@@ -552,7 +554,7 @@ class TestReport:
         assert result.score.wer > 0
         assert known["AN4 test"][:4] == figures
         assert known["AN4 test at 10 dB"] == [*figures, "1.00 × clean", "≤ 2 ×"]
-        assert known["… sentences that train lacks"][0] == "1"
+        assert known["… sentences not in training"][0] == "1"
         parts = [summarise([a]).wer for a in result.aligned]
         assert parts[0] != parts[1]
         assert kinds["wind"] == ["1", *[f"{parts[0]:.1%}"] * 4]
@@ -568,19 +570,19 @@ class TestReport:
         size = sum(path.stat().st_size for path in bare.iterdir()) / 1e6
         assert known["size on disk"][-2:] == [f"{size:.1f} MB", "≤ 20 MB"]
 
-    def test_another_search_has_a_column(
+    def test_a_second_decoder_has_a_column(
         self, bare: Path, tests_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
         words = tmp_path / "words.txt"
         words.write_text("ZEBRA\n")
         known, _, _ = self.run(bare, tests_dir, capsys, lexicon=words)
         title = known[str(bare)]
-        assert title[4] == "WER by the other search (95 %)"
+        assert title[4] == "WER, second decoder (95 %)"
         result = known["AN4 test"]
         assert result[1] != result[4]
         assert result[4].endswith("%)")
 
-    def test_the_language_model_in_the_folder_is_used(
+    def test_the_language_model_of_the_checkpoint_is_used(
         self, bare: Path, tests_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
         checkpoint = shutil.copytree(bare, tmp_path / "own")
@@ -588,12 +590,12 @@ class TestReport:
         write_arpa(model, estimate([["ZEBRA"]], 1).table)
         report.report(checkpoint, None, tests_dir)
         title, _, first, *_ = capsys.readouterr().out.splitlines()
-        assert "WER by the other search (95 %)" in title
+        assert "WER, second decoder (95 %)" in title
         recognizer = asr.load(checkpoint)
         score = evaluate(recognizer, read_manifest(tests_dir / "an4.jsonl"), lm=model).score
         assert cells(first)[5].startswith(f"{score.wer:.2%} (")
 
-    def test_a_missing_test_is_an_error(
+    def test_a_missing_test_set_is_an_error(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with pytest.raises(SystemExit) as ended:
