@@ -1,10 +1,10 @@
-"""How far the word edges of two checkpoints lie apart, the second one at full resolution.
+"""Distances between the word boundaries of two checkpoints, the second at full resolution.
 
     python -m recipes.an4.align_check CHECKPOINT REFERENCE_CHECKPOINT data/an4/test.jsonl
 
-CHECKPOINT aligns each transcript as `asr align` does, on its output frames of 40 ms. The reference
-model listens once for each 10 ms of such a frame, each time from one hop later on; its emissions,
-interleaved, are those of a model without subsampling, and are aligned in the same way.
+CHECKPOINT aligns each transcript as `asr align` does, on its output frames. The reference model is
+run once for each hop of 10 ms in an output frame, each time on audio shifted by one hop more; its
+interleaved emissions are those of a model without subsampling, and are aligned in the same way.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ from asr.signal import audio
 
 
 def full_resolution(recognizer: Recognizer, waveform: Tensor) -> tuple[Tensor, FrameClock]:
-    """Emissions `(T, C)` of samples `(S,)`, a frame for each hop, and their clock."""
+    """Emissions `(T, C)` of samples `(S,)`, one frame per hop, and their clock."""
     features = recognizer.extractor.config
     hop = recognizer.extractor.hop
     count = features.stack * recognizer.model.config.subsampling
@@ -49,7 +49,7 @@ def align_check(
     reference_checkpoint: Path,
     manifest: Annotated[Path, typer.Argument()] = Path("data/an4/test.jsonl"),
 ) -> None:
-    """Print the median and the 90th percentile of the distances between word edges."""
+    """Print the median and the 90th percentile of the distances between word boundaries."""
     recognizer, reference = asr.load(checkpoint), asr.load(reference_checkpoint)
     starts, ends = [], []
     utterances = read_manifest(manifest)
@@ -61,7 +61,7 @@ def align_check(
             starts.append(abs(word.start_seconds - other.start_seconds) * 1000)
             ends.append(abs(word.end_seconds - other.end_seconds) * 1000)
     print(f"{len(starts)} words in {len(utterances)} utterances; distances in ms")
-    for name, distances in (("starts", starts), ("ends", ends), ("all edges", starts + ends)):
+    for name, distances in (("starts", starts), ("ends", ends), ("all", starts + ends)):
         high = quantiles(distances, n=10, method="inclusive")[-1]
         print(f"{name:10} median {median(distances):3.0f}   90th percentile {high:3.0f}")
 

@@ -1,14 +1,15 @@
-"""What time and size buy: WER against minutes of training and against parameters.
+"""WER against minutes of training and against the number of parameters.
 
     python -m recipes.an4.compute -o runs/an4-compute --threads 1
     python -m recipes.an4.compute -o runs/an4-compute --threads 2 --only 180min
 
-trains `train.py` as it is, which takes about an hour of one core; for as many epochs as fill 5, 15,
-30 and 180 minutes at `--epoch_seconds` an epoch; and with 1, 3 and 12 million parameters instead of
-7. Each is scored on the test set, once; its figures are kept in `recipes/an4/compute.json`, and
-`compute.png` is drawn of them with a table beside it. The minutes are those that were taken, on two
-cores twice. What stands there is not trained again: a call that was stopped goes on, on another
-machine if need be, and two cores can serve two calls, each with runs of its own.
+trains the configuration of `train.py` unchanged, which takes about an hour on one core; for as many
+epochs as take 5, 15, 30 and 180 minutes at `--epoch_seconds` per epoch; and with 1, 3 and 12
+million parameters instead of 7. Each model is scored on the test set once. Its results are kept in
+`recipes/an4/compute.json`, printed as a table and plotted in `compute.png`. Minutes are measured
+and counted twice for two cores. Runs with results in that file are not trained again: an
+interrupted call can be continued, also on another machine, and two calls with different `--only`
+can run at the same time.
 """
 
 import json
@@ -39,10 +40,10 @@ HIDDEN = {"1M": 100, "3M": 200, "12M": 436}
 
 @dataclass(frozen=True)
 class Figures:
-    """What a finished run took, and its test figures; `low` to `high` is the WER's interval."""
+    """Cost and test results of a finished run; `low` to `high` is the interval of the WER."""
 
     minutes: float
-    """Of one core: two threads take twice the minutes that pass."""
+    """Core minutes: with two threads twice the elapsed minutes."""
     parameters: int
     wer: float
     low: float
@@ -51,11 +52,11 @@ class Figures:
 
 
 def plan(epoch_seconds: float) -> dict[str, list[str]]:
-    """The settings of each run by its name: the recipe's, by minutes, by size."""
+    """The settings of each run by name: the recipe, runs by minutes, runs by size."""
     runs: dict[str, list[str]] = {RECIPE: []}
     for minutes in MINUTES:
         epochs = max(2, round(60 * minutes / epoch_seconds))
-        # A twelfth of a short run, as the recipe has it, and never more than the recipe.
+        # A twelfth of the epochs, close to the share in the recipe, and at most as in the recipe.
         warmup = min(CONFIG.optim.warmup_epochs, epochs / 12)
         runs[f"{minutes}min"] = [f"optim.epochs={epochs}", f"optim.warmup_epochs={warmup:.2f}"]
     for name, hidden in HIDDEN.items():
@@ -64,7 +65,7 @@ def plan(epoch_seconds: float) -> dict[str, list[str]]:
 
 
 def train_and_score(run: Path, settings: list[str], test: Path, threads: int) -> Figures:
-    """Finish a run, and score it on the test set."""
+    """Finish a run and score it on the test set."""
     checkpoint = train_unless_finished(run, CONFIG, settings=settings, threads=threads)
     cores = threads or torch.get_num_threads()
     recognizer = asr.load(checkpoint)
@@ -81,7 +82,7 @@ def train_and_score(run: Path, settings: list[str], test: Path, threads: int) ->
 
 
 def read_results(path: Path) -> dict[str, Figures]:
-    """What finished runs have come to, by their name. Raises AsrError, naming the file."""
+    """Results of finished runs by name. Raises AsrError, naming the file."""
     if not path.exists():
         return {}
     try:
@@ -94,7 +95,7 @@ def read_results(path: Path) -> dict[str, Figures]:
 
 
 def table(results: dict[str, Figures]) -> list[str]:
-    """Markdown."""
+    """A Markdown table of the results."""
     lines = ["| run | minutes | parameters | test WER (95 %) | CER |", "|" + "---|" * 5]
     for name, r in results.items():
         lines.append(
@@ -105,7 +106,7 @@ def table(results: dict[str, Figures]) -> list[str]:
 
 
 def draw(results: dict[str, Figures], path: Path) -> None:
-    """Two panels with error bars as a PNG: over minutes, and over millions of parameters."""
+    """Write a PNG of WER with error bars over minutes and over millions of parameters."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -134,13 +135,16 @@ def draw(results: dict[str, Figures], path: Path) -> None:
 def compute(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-compute"),
     epoch_seconds: Annotated[float, typer.Option("--epoch_seconds", min=0.1)] = 90.0,
-    only: Annotated[list[str] | None, typer.Option("--only", help="Run of this name.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Train only the run of this name; repeatable."),
+    ] = None,
     test: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
     kept: Annotated[Path, typer.Option("--results")] = Path("recipes/an4/compute.json"),
     picture: Annotated[Path, typer.Option("--picture")] = Path("recipes/an4/compute.png"),
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
-    """Train what is missing; print and draw what is there."""
+    """Train the missing runs; print and plot all results."""
     log_to_stderr()
     runs = plan(epoch_seconds)
     try:
@@ -152,7 +156,7 @@ def compute(
         for name in only or runs:
             if name not in results:
                 new = train_and_score(output_dir / name, runs[name], test, threads)
-                results = read_results(kept) | {name: new}  # another call may have added its own
+                results = read_results(kept) | {name: new}  # another call may have written it
                 write_json_atomic(kept, {name: to_dict(own) for name, own in results.items()})
         typer.echo("\n".join(table({name: results[name] for name in runs if name in results})))
         draw(results, picture)

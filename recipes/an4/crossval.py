@@ -1,13 +1,13 @@
-r"""Cross-validation over AN4's training speakers: what pays is chosen here, not by test.
+r"""Cross-validation over AN4's training speakers, to choose settings without the test set.
 
     python -m recipes.an4.crossval -o runs/an4-cv/recipe
     python -m recipes.an4.crossval -o runs/an4-cv/locked --set encoder.locked_dropout=0.2
     python -m recipes.an4.crossval --table runs/an4-cv/recipe runs/an4-cv/locked
 
-The official 948 training utterances (train and dev) are parted by speaker into folds of like size;
-each is read by a model trained on the others, with the fold's number as its seed. So every choice
-is scored on 948 utterances and as many seeds as there are folds, where dev has 100. Finished folds
-are kept: a run that was stopped goes on.
+The official 948 training utterances (train and dev) are split by speaker into folds of similar
+size; each fold is evaluated with a model trained on the others, with the number of the fold as its
+seed. Every choice is thus based on 948 utterances instead of dev's 100, and on as many seeds as
+there are folds. Finished folds are kept, so that an interrupted run can be continued.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ from recipes.an4.train import CONFIG
 MANIFESTS = (Path("data/an4/train.jsonl"), Path("data/an4/dev.jsonl"))
 
 
-def part_speakers(utterances: Sequence[Utterance], folds: int) -> list[set[str]]:
-    """Speakers by fold, women and men (a code's first letter) evenly, the same for all time.
+def split_speakers(utterances: Sequence[Utterance], folds: int) -> list[set[str]]:
+    """Speakers by fold, with women and men (the first letter of a code) spread evenly.
 
-    In the order of the SHA-256 of their code, each person goes where fewest utterances of their
-    sex are.
+    The split is deterministic: in the order of the SHA-256 of their codes, each person is added to
+    the fold with the fewest utterances of their sex.
     """
     counts = Counter(person(u.speaker or "") for u in utterances)
     parts: list[set[str]] = [set() for _ in range(folds)]
@@ -46,9 +46,9 @@ def part_speakers(utterances: Sequence[Utterance], folds: int) -> list[set[str]]
 
 
 def write_folds(folder: Path, folds: int) -> None:
-    """`train{K}.jsonl` and `dev{K}.jsonl` of each fold."""
+    """Write `train{K}.jsonl` and `dev{K}.jsonl` for each fold."""
     utterances = [u for manifest in MANIFESTS for u in read_manifest(manifest)]
-    for fold, part in enumerate(part_speakers(utterances, folds)):
+    for fold, part in enumerate(split_speakers(utterances, folds)):
         held_out = [person(u.speaker or "") in part for u in utterances]
         for name, wanted in (("train", False), ("dev", True)):
             chosen = [u for u, held in zip(utterances, held_out, strict=True) if held is wanted]
@@ -56,7 +56,7 @@ def write_folds(folder: Path, folds: int) -> None:
 
 
 def table(runs: Sequence[Path]) -> list[str]:
-    """A Markdown line a run: its folds, the mean and the range of their error rates."""
+    """A Markdown table: for each run its folds, the mean and the range of their error rates."""
     lines = ["| run | folds | WER | range | CER | range | loss | minutes |", "|" + "---|" * 8]
     for run in runs:
         checkpoints = [
@@ -81,7 +81,9 @@ def crossval(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-cv/recipe"),
     data_dir: Annotated[Path, typer.Option("--data_dir")] = Path("data/an4-cv"),
     folds: Annotated[int, typer.Option("--folds", min=2)] = 3,
-    only: Annotated[list[int] | None, typer.Option("--fold", help="Only this one.")] = None,
+    only: Annotated[
+        list[int] | None, typer.Option("--fold", help="Train only this fold; repeatable.")
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option("--also", help="Further manifest to train on; {fold} stands for the number."),
@@ -90,7 +92,7 @@ def crossval(
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
     print_table: Annotated[bool, typer.Option("--table", help="Compare finished runs.")] = False,
 ) -> None:
-    """Train and score the recipe on each fold, or print the figures of finished runs."""
+    """Train and evaluate the recipe on each fold, or print the results of finished runs."""
     log_to_stderr()
     try:
         if print_table:

@@ -1,13 +1,13 @@
-r"""Every error on AN4's test, by cause: a table to read the recordings by.
+r"""A table of every error on AN4's test set with its kind and cause.
 
     python -m recipes.an4.errors checkpoints/an4-blstm
 
-An error is a segment of words that differs from the reference. Its cause follows from the scores of
-the transcript in which this segment alone is corrected. If the acoustic and the language model
-together score that higher, the **search** missed it; if only the acoustic model does, the
-**language** model preferred the error; otherwise the **sound** was mistaken. The table also gives
-the length of the segment (if the reference has words there), whether it lies at an edge of the
-recording, and the level of the speech above the background.
+An error segment is a run of words that differ from the reference. Its cause follows from the scores
+of the hypothesis with this one segment corrected. If the acoustic and language scores together are
+higher, the **search** missed it; if the acoustic score alone is higher, the **language** model
+caused the error; otherwise the **acoustic** model did. The table also has the duration of the
+segment (where the reference has words in it), whether it lies at an edge of the recording, and the
+level of the speech above the background.
 """
 
 import sys
@@ -37,92 +37,90 @@ from recipes.an4.results import TRAIN
 from recipes.synthetic.phrases import ONES, ORDINALS, TEENS, TENS
 
 EDGE_SECONDS = 0.1
-"""Words that begin or end nearer to an end of the recording lie at its edge."""
+"""Words that begin or end within this distance of an end of the recording lie at its edge."""
 ENERGY_SECONDS = 0.02
 NUMBERS = frozenset((*ONES, *TEENS, *TENS, *ORDINALS, "OH", "HUNDRED", "THOUSAND", "THIRTIETH"))
 
 
 @dataclass(frozen=True)
 class ErrorSegment:
-    """Words of the reference from `first` on, and those of the hypothesis from `position` on."""
+    """Words of the reference and the words of the hypothesis in their place, with positions."""
 
-    first: int
+    reference_start: int
     reference: tuple[str, ...]
-    position: int
+    hypothesis_start: int
     hypothesis: tuple[str, ...]
 
     @property
     def errors(self) -> int:
-        """In words."""
+        """Number of word errors."""
         return max(len(self.reference), len(self.hypothesis))
 
     def corrected(self, hypothesis: Sequence[str]) -> list[str]:
-        """The hypothesis with this segment corrected."""
-        end = self.position + len(self.hypothesis)
-        return [*hypothesis[: self.position], *self.reference, *hypothesis[end:]]
+        """The hypothesis with this segment replaced by the reference."""
+        end = self.hypothesis_start + len(self.hypothesis)
+        return [*hypothesis[: self.hypothesis_start], *self.reference, *hypothesis[end:]]
 
 
 def error_segments(pairs: Iterable[Pair]) -> list[ErrorSegment]:
-    """The segments of an alignment that differ, in order."""
-    found, first, position = [], 0, 0
+    """The error segments of an alignment, in order."""
+    segments, reference_start, hypothesis_start = [], 0, 0
     for equal, run in groupby(pairs, key=lambda pair: pair[0] == pair[1]):
         references, hypotheses = zip(*run, strict=True)
         reference = tuple(word for word in references if word is not None)
         hypothesis = tuple(word for word in hypotheses if word is not None)
         if not equal:
-            found.append(ErrorSegment(first, reference, position, hypothesis))
-        first, position = first + len(reference), position + len(hypothesis)
-    return found
+            segments.append(ErrorSegment(reference_start, reference, hypothesis_start, hypothesis))
+        reference_start += len(reference)
+        hypothesis_start += len(hypothesis)
+    return segments
 
 
 def kind(segment: ErrorSegment, vocabulary: frozenset[str]) -> str:
-    """The kind of confusion."""
+    """The kind of an error segment, by its words."""
     words = (*segment.reference, *segment.hypothesis)
     if any(word not in vocabulary for word in segment.reference):
-        return "word that train lacks"
+        return "word not in training"
     if any(word not in vocabulary for word in segment.hypothesis):
-        return "no word"
+        return "non-word"
+    substitution = bool(segment.reference and segment.hypothesis)
     if all(len(word) == 1 for word in words):
-        if segment.reference and segment.hypothesis:
-            return "letter for letter"
-        return "letter lost" if segment.reference else "letter too many"
+        if substitution:
+            return "letter substitution"
+        return "letter deletion" if segment.reference else "letter insertion"
     if all(word in NUMBERS for word in words):
-        return (
-            "number for number"
-            if segment.reference and segment.hypothesis
-            else "number lost or added"
-        )
+        return "number substitution" if substitution else "number deletion or insertion"
     return "word and letter" if any(len(word) == 1 for word in words) else "other words"
 
 
 @dataclass(frozen=True)
 class TranscriptScorer:
-    """Scores a transcript by the acoustic model and by the language model of a decoder."""
+    """Acoustic and language scores of token sequences, as a decoder combines them."""
 
     tokens: TokenTable
     fusion: Fusion | None
 
-    def sound(self, log_probs: Tensor, tokens: Sequence[int]) -> float:
+    def acoustic(self, log_probs: Tensor, tokens: Sequence[int]) -> float:
         """The natural log-probability of the tokens in emissions `(T, C)`."""
         lengths, target_lengths = torch.tensor([len(log_probs)]), torch.tensor([len(tokens)])
         return -float(ctc_loss(log_probs[None], lengths, torch.tensor([tokens]), target_lengths))
 
     def language(self, tokens: Sequence[int]) -> float:
-        """The score of the language model, as the search counts it."""
+        """The language score of the tokens, as in the search."""
         return self.fusion.score(tokens) if self.fusion else 0.0
 
-    def cause(self, log_probs: Tensor, tokens: Sequence[int], right: Sequence[str]) -> str:
-        """Why these tokens were output instead of the right words."""
-        right_tokens = self.tokens.encode(" ".join(right))
-        by_sound = self.sound(log_probs, right_tokens) - self.sound(log_probs, tokens)
-        by_both = by_sound + self.language(right_tokens) - self.language(tokens)
-        if by_both > 0:
+    def cause(self, log_probs: Tensor, tokens: Sequence[int], correct: Sequence[str]) -> str:
+        """Why the decoder output these tokens instead of the correct words."""
+        correct_tokens = self.tokens.encode(" ".join(correct))
+        acoustic = self.acoustic(log_probs, correct_tokens) - self.acoustic(log_probs, tokens)
+        total = acoustic + self.language(correct_tokens) - self.language(tokens)
+        if total > 0:
             return "search"
-        return "language" if by_sound > 0 else "sound"
+        return "language" if acoustic > 0 else "acoustic"
 
 
 def level_above_background(waveform: Tensor, sample_rate: int) -> float:
-    """Loud against quiet frames of `(S,)`, in dB: their 95th and 10th percentile of power."""
+    """Ratio in dB of the 95th to the 10th percentile of the frame power of `(S,)`."""
     size = round(ENERGY_SECONDS * sample_rate)
     power = waveform.unfold(0, size, size).square().mean(dim=1).clamp_min(1e-12)
     high, low = torch.quantile(power, torch.tensor([0.95, 0.1]))
@@ -136,7 +134,7 @@ def rows(
     utterance: Utterance,
     vocabulary: frozenset[str],
 ) -> list[tuple[str, ...]]:
-    """A row for each segment of an utterance: errors, id, reference, hypothesis, kind, cause, …"""
+    """A row for each error segment: errors, id, words, kind, cause and measurements."""
     waveform, _ = read_utterance(utterance, recognizer.sample_rate)
     log_probs = recognizer.log_probs(waveform)
     tokens = decoder(log_probs)[0].tokens
@@ -149,7 +147,8 @@ def rows(
     ).words
     level = f"{level_above_background(waveform, recognizer.sample_rate):.0f}"
     for segment in error_segments(aligned.pairs):
-        words = times[segment.first : segment.first + len(segment.reference)]
+        start = segment.reference_start
+        words = times[start : start + len(segment.reference)]
         edge = bool(words) and (
             words[0].start_seconds < EDGE_SECONDS or words[-1].end_seconds > seconds - EDGE_SECONDS
         )
@@ -171,15 +170,15 @@ def rows(
 
 
 def summary(found: Sequence[tuple[str, ...]]) -> list[str]:
-    """Markdown: errors in words by kind and cause."""
+    """A Markdown table of word errors by kind and cause."""
     counts: Counter[tuple[str, str]] = Counter()
-    for errors, _, _, _, what, cause, *_ in found:
-        counts[what, cause] += int(errors)
-    causes = ("sound", "language", "search")
-    lines = [f"| errors in words | {' | '.join(causes)} | together |", "|" + "---|" * 5]
-    for what in sorted({what for what, _ in counts}):
-        cells = [counts[what, cause] for cause in causes]
-        lines.append(f"| {what} | {' | '.join(map(str, cells))} | {sum(cells)} |")
+    for errors, _, _, _, error_kind, cause, *_ in found:
+        counts[error_kind, cause] += int(errors)
+    causes = ("acoustic", "language", "search")
+    lines = [f"| word errors | {' | '.join(causes)} | total |", "|" + "---|" * 5]
+    for error_kind in sorted({error_kind for error_kind, _ in counts}):
+        cells = [counts[error_kind, cause] for cause in causes]
+        lines.append(f"| {error_kind} | {' | '.join(map(str, cells))} | {sum(cells)} |")
     return lines
 
 
@@ -188,13 +187,15 @@ def main(
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
     train: Annotated[
         list[Path],
-        typer.Option("--train", help="Transcripts whose words do not count as new; repeatable."),
+        typer.Option(
+            "--train", help="Training manifest, which defines the known words; repeatable."
+        ),
     ] = TRAIN,
     lm: Annotated[
         str, typer.Option("--lm", help="By default the checkpoint's own; none: greedy search.")
     ] = "auto",
 ) -> None:
-    """Print every error of a checkpoint, and how many there are by kind and cause."""
+    """Print every error of a checkpoint, and the counts by kind and cause."""
     try:
         recognizer = asr.load(checkpoint)
         decoder = recognizer.prepare(lm=lm).decoder

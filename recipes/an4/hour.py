@@ -1,12 +1,13 @@
-"""The best model of AN4 that an hour of two cores makes: from coarse frames to fine ones.
+"""An AN4 model trained in an hour on two cores: first with coarse frames, then with fine ones.
 
     python -m recipes.an4.hour -o runs/an4-hour --seed 0 --threads 2
 
-`RUN/first` learns from the 848 utterances of train, 25 frames a second and one view of each. It
-cuts `RUN/spliced` out of all 948 (splice.py), from which `RUN/final` goes on, with two views, half
-of its epochs at 25 frames a second and half at 50. The sounds are learnt as well from
-coarse frames, at half the cost; letters that follow fast want the fine ones. As in train_on_all.py,
-dev is trained on so only test tells. Finished stages are kept: a run that was stopped continues.
+`RUN/first` is trained on the 848 utterances of train at 25 frames per second, with one view of
+each. It aligns all 948 for splicing (splice.py, `RUN/spliced`). `RUN/final` starts from its weights
+and is trained with two views, half of its epochs at 25 frames per second and half at 50. Coarse
+frames serve as well at first, at half the cost; fast letters need the fine ones. As in
+train_on_all.py, dev is part of the training data, so that only the test set gives valid error
+rates. Finished stages are kept: an interrupted run can be continued.
 """
 
 import dataclasses
@@ -29,12 +30,12 @@ from recipes.an4.train import CONFIG as AN4
 from recipes.an4.train_on_all import CONFIG as ALL
 
 UTTERANCES = 1900
-"""To splice, twice as many as there are."""
+"""Number of spliced utterances: twice as many as recorded ones."""
 
 
 def stages(run: Path) -> dict[str, Config]:
-    """What is trained one after the other, by the name of its folder in `run`."""
-    # The processor has enough to do: a process that reads beside it would only disturb.
+    """The stages of training in order, by the name of their folder in `run`."""
+    # Training uses all cores; a worker process for reading would slow it down.
     optim = dataclasses.replace(AN4.optim, workers=0)
     train = (*map(str, MANIFESTS), str(run / "spliced" / "manifest.jsonl"))
     return {
@@ -58,17 +59,17 @@ def stages(run: Path) -> dict[str, Config]:
 
 
 def train(run: Path, configs: Mapping[str, Config], seed: int, threads: int) -> dict[str, float]:
-    """Finish every stage; the minutes that each took, splicing only if it was done now."""
+    """Finish every stage; return the minutes of each (of splicing only if it was done now)."""
     minutes = {}
     for name, config in configs.items():
         checkpoint = train_unless_finished(run / name, config, seed=seed, threads=threads)
         minutes[name] = load_checkpoint(checkpoint).metrics["training_seconds"] / 60
         spliced = run / "spliced"
         if name == "first" and not (spliced / "manifest.jsonl").exists():
-            begun = time.monotonic()
+            start = time.monotonic()
             utterances = [u for manifest in MANIFESTS for u in read_manifest(manifest)]
             splice(asr.load(checkpoint), utterances, UTTERANCES, seed, spliced)
-            minutes["spliced"] = (time.monotonic() - begun) / 60
+            minutes["spliced"] = (time.monotonic() - start) / 60
     return minutes
 
 
@@ -77,7 +78,7 @@ def hour(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
-    """Train both stages, and say how long they took."""
+    """Train both stages and print how long they took."""
     log_to_stderr()
     try:
         minutes = train(output_dir, stages(output_dir), seed, threads)

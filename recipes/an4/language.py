@@ -1,12 +1,12 @@
-r"""The language of AN4: `python -m recipes.an4.language -o data/an4`, after prepare.py.
+r"""A language model of AN4: `python -m recipes.an4.language -o data/an4`, after prepare.py.
 
-Writes to the folder of the manifests, without a look at test:
+Writes to the folder of the manifests, without using test:
 
-- `train.txt`, the sentences of train, one a line;
+- `train.txt`, the sentences of train, one per line;
 - `lm.arpa.gz`, a 3-gram of them (another order: `--order`);
-- `words.txt`, the 99 words of the official training set, which is train and dev, one a line.
+- `words.txt`, the 99 words of the official training set (train and dev), one per line.
 
-Then choose the weights on dev, and evaluate with what was chosen:
+Then tune the weights on dev, and evaluate with them:
 
     asr tune runs/an4-s0/checkpoint data/an4/dev.jsonl --lm data/an4/lm.arpa.gz
     asr evaluate runs/an4-s0/checkpoint data/an4/test.jsonl
@@ -29,7 +29,7 @@ from asr.language.ngram.kneser_ney import Estimate, estimate
 
 
 def prepare_language(folder: Path, order: int = 3) -> Estimate:
-    """Write train.txt, lm.arpa.gz and words.txt beside the manifests, and return the estimate.
+    """Write train.txt, lm.arpa.gz and words.txt next to the manifests; return the estimate.
 
     Raises AsrError (ManifestError, TextError) if a manifest cannot be read or a file not written.
     """
@@ -49,9 +49,9 @@ def main(
     output_dir: Annotated[
         Path, typer.Option("--output_dir", "-o", help="Folder of the manifests.")
     ] = Path("data/an4"),
-    order: Annotated[int, typer.Option("--order", min=1, help="Of the n-grams.")] = 3,
+    order: Annotated[int, typer.Option("--order", min=1, help="Order of the n-grams.")] = 3,
 ) -> None:
-    """Write the sentences of AN4 train, their words and an n-gram model of them."""
+    """Write the sentences of AN4's train, the list of words and an n-gram model."""
     try:
         result = prepare_language(output_dir, order)
     except AsrError as error:

@@ -1,9 +1,9 @@
-"""AN4 after other speech: what recordings of other people, and synthesised ones, add to AN4.
+"""AN4 after pretraining on other speech: recordings of other speakers and synthesised ones.
 
     python -m recipes.an4.other_speech -o runs/an4-other-speech --seed 0 --threads 2
 
-Fine-tunes `checkpoints/alphanumeric`, which was trained on AN4 together with other corpora,
-synthesised speech and noise, on AN4 alone.
+Starts from the weights of `checkpoints/alphanumeric`, which was trained on AN4, other corpora,
+synthesised speech and noise, and continues training on AN4 alone.
 """
 
 import dataclasses

@@ -6,7 +6,7 @@
     wav/an4_clstk/<speaker>/<id>.{wav,sph,raw}      training speakers, close-talking microphone
     wav/an4test_clstk/<speaker>/<id>.{wav,sph,raw}  test speakers
 
-WAV and SPHERE recordings are referenced where they lie. Headerless `.raw` ones (16 kHz PCM16) are
+WAV and SPHERE recordings are referenced in place. Headerless `.raw` ones (16 kHz PCM16) are
 rewritten sample for sample as WAV under the output folder, because a manifest has no raw format.
 """
 
@@ -65,9 +65,9 @@ def find_corpus(source: Path) -> Path:
 def read_split(corpus: Path, split: str, count: int) -> list[Entry]:
     """Read and check the ids and transcripts of `train` or `test`, in the order of the ids.
 
-    Raises ManifestError naming file and line if an id is malformed or repeated, lacks a
-    transcript or has one too many, if a text holds more than A–Z and single spaces, or if the
-    split does not hold `count` utterances.
+    Raises ManifestError, naming file and line, if an id is malformed or repeated or does not have
+    exactly one transcript, if a text holds more than A–Z and single spaces, or if the split does
+    not hold `count` utterances.
     """
     ids_path = corpus / "etc" / f"an4_{split}.fileids"
     texts_path = corpus / "etc" / f"an4_{split}.transcription"
@@ -80,17 +80,17 @@ def read_split(corpus: Path, split: str, count: int) -> list[Entry]:
             raise ManifestError(f"{where}: expected FOLDER/SPEAKER/ID, found {line[:80]!r}")
         stem = match["stem"]
         if stem in entries:
-            raise ManifestError(f"{where}: the id {stem!r} stands already in {entries[stem].where}")
+            raise ManifestError(f"{where}: the id {stem!r} is already in {entries[stem].where}")
         if stem not in texts:
             raise ManifestError(f"{where}: the id {stem!r} has no transcript in {texts_path}")
         entries[stem] = Entry(line, match["speaker"], stem, texts[stem], where)
     for stem in texts:
         if stem not in entries:
-            raise ManifestError(f"{texts_path}: the id {stem!r} does not occur in {ids_path}")
+            raise ManifestError(f"{texts_path}: the id {stem!r} is not in {ids_path}")
     if len(entries) != count:
         raise ManifestError(
             f"{ids_path}: expected the official {count} utterances of {split}, found "
-            f"{len(entries)}; the copy is incomplete or of another edition"
+            f"{len(entries)}; the copy is incomplete or another version"
         )
     return list(entries.values())
 
@@ -170,7 +170,7 @@ def _first_subset(counts: Mapping[str, int], total: int) -> tuple[str, ...] | No
 def locate(corpus: Path, entry: Entry, output_dir: Path, raw_endian: str) -> Utterance:
     """Find the recording of an entry and return it as an utterance.
 
-    Raises ManifestError if there is none, AudioError if it is no readable 16 kHz mono speech.
+    Raises ManifestError if there is none, AudioError if it is not readable 16 kHz mono speech.
     """
     stem = corpus / "wav" / entry.file_id
     path = next(
@@ -180,7 +180,7 @@ def locate(corpus: Path, entry: Entry, output_dir: Path, raw_endian: str) -> Utt
         raise ManifestError(f"{entry.where}: no recording at {stem}.wav, .sph or .raw")
     if path.suffix == ".sph" and b"shorten" in path.read_bytes()[:1024]:
         raise AudioError(
-            f"{path}: SPHERE audio compressed by 'shorten', which cannot be read here; expand it "
+            f"{path}: SPHERE audio compressed by 'shorten', which is not supported; decompress it "
             "(`sph2pipe -f wav IN OUT`) or use the uncompressed archive"
         )
     if path.suffix == ".raw":
@@ -197,8 +197,8 @@ def locate(corpus: Path, entry: Entry, output_dir: Path, raw_endian: str) -> Utt
 def convert_raw(source: Path, target: Path, endian: str) -> Path:
     """Rewrite headerless 16 kHz PCM16 of the given byte order as WAV, sample for sample.
 
-    Raises AudioError if the file is no whole number of samples, or if the other byte order gives
-    a waveform so much smoother that the given one must be wrong.
+    Raises AudioError if the file is not a whole number of samples, or if the other byte order
+    gives a waveform so much smoother that the given one must be wrong.
     """
     other = "little" if endian == "big" else "big"
     waveform, swapped = (
@@ -207,7 +207,7 @@ def convert_raw(source: Path, target: Path, endian: str) -> Path:
     )
     if waveform.diff().abs().sum() > 2 * swapped.diff().abs().sum():
         raise AudioError(
-            f"{source}: read as {endian}-endian this is noise, as {other}-endian it is speech; "
+            f"{source}: this is noise if read as {endian}-endian, speech as {other}-endian; "
             f"pass --raw_endian {other}"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +224,7 @@ def prepare(
 ) -> dict[str, list[Utterance]]:
     """Check the corpus and write `{train,dev,test}.jsonl`; return the utterances of each.
 
-    Nothing is written before the whole corpus has passed (but for converted raw recordings).
+    Nothing but converted raw recordings is written before the whole corpus has been checked.
     Raises ManifestError or AudioError.
     """
     corpus = find_corpus(source)
@@ -246,7 +246,7 @@ def prepare(
 
 
 def summary(splits: Mapping[str, Sequence[Utterance]]) -> str:
-    """Return a table with one line of figures per split; characters count spaces."""
+    """Return a table with a row for each split; characters include spaces."""
     lines = ["split  utterances  hours  words characters vocabulary speakers"]
     for split, utterances in splits.items():
         words = [word for utterance in utterances for word in utterance.text.split()]
@@ -261,7 +261,7 @@ def summary(splits: Mapping[str, Sequence[Utterance]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 done, 1 the corpus has a fault)."""
+    """Run the command line; return the exit status (0 success, 1 error)."""
     parser = argparse.ArgumentParser(
         "python -m recipes.an4.prepare",
         description=__doc__,

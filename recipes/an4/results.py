@@ -1,8 +1,8 @@
 """The table of RESULTS.md: `python -m recipes.an4.results runs/an4-all-s0 runs/an4-all-s1 …`.
 
-Scores AN4's test with each run's checkpoint, greedily and with a language model as tuned for it, on
-all sentences and on those that the training transcripts lack; and prints a line a run and their
-means as Markdown.
+Scores AN4's test set with the checkpoint of each run, by greedy search and with a language model
+and the weights tuned for it, on all sentences and on those not in the training transcripts. Prints
+a Markdown table with a row for each run and their means.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from asr.scoring.wer import Score, summarise
 from recipes.an4.crossval import MANIFESTS
 
 TRAIN = list(MANIFESTS)
-"""What the models under test were trained on."""
+"""Training manifests of the models."""
 
 HEAD = (
     *("seed", "minutes", "WER (95 %)", "CER", "new sentences"),
@@ -32,7 +32,7 @@ HEAD = (
 def scores(
     recognizer: Recognizer, utterances: Sequence[Utterance], known: set[str], lm: Path | None
 ) -> tuple[Score, Score]:
-    """Of all sentences, and of those that are not known."""
+    """Scores of all sentences, and of those not in `known`."""
     decoder = recognizer.prepare(lm=lm).decoder
     aligned = evaluate(recognizer, utterances, decoder=decoder).aligned
     pairs = zip(aligned, utterances, strict=True)
@@ -40,7 +40,7 @@ def scores(
 
 
 def line(name: str, minutes: float, found: Sequence[tuple[Score, Score]]) -> str:
-    """Markdown."""
+    """A row of the Markdown table."""
     cells = [name, f"{minutes:.0f}"]
     for all_, new in found:
         low, high = all_.wer_interval
@@ -49,18 +49,18 @@ def line(name: str, minutes: float, found: Sequence[tuple[Score, Score]]) -> str
 
 
 def means(found: Sequence[Sequence[tuple[Score, Score]]]) -> str:
-    """Markdown, with the ranges over the runs."""
+    """The last row of the Markdown table: means and ranges over the runs."""
 
-    def cell(pick: Callable[[tuple[Score, Score]], float], which: int) -> str:
-        rates = [pick(run[which]) for run in found]
+    def cell(rate: Callable[[tuple[Score, Score]], float], decoder: int) -> str:
+        rates = [rate(run[decoder]) for run in found]
         return f"{mean(rates):.2%} ({min(rates):.2%} to {max(rates):.2%})"
 
     cells = ["mean (range)", ""]
-    for which in range(len(found[0])):
+    for decoder in range(len(found[0])):
         cells += [
-            cell(lambda pair: pair[0].wer, which),
-            cell(lambda pair: pair[0].cer, which),
-            cell(lambda pair: pair[1].wer, which),
+            cell(lambda pair: pair[0].wer, decoder),
+            cell(lambda pair: pair[0].cer, decoder),
+            cell(lambda pair: pair[1].wer, decoder),
         ]
     return f"| {' | '.join(cells)} |"
 
@@ -70,9 +70,13 @@ def results(
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
     train: Annotated[
         list[Path],
-        typer.Option("--train", help="Transcripts that do not count as new; repeatable."),
+        typer.Option(
+            "--train", help="Training manifest, which defines the known sentences; repeatable."
+        ),
     ] = TRAIN,
-    lm: Annotated[Path | None, typer.Option("--lm", help="Search with it as well.")] = None,
+    lm: Annotated[
+        Path | None, typer.Option("--lm", help="Decode with this language model as well.")
+    ] = None,
 ) -> None:
     """Print the test figures of finished runs."""
     utterances = read_manifest(manifest)
@@ -85,8 +89,8 @@ def results(
         recognizer = Recognizer.from_checkpoint(checkpoint, torch_device("cpu"))
         found.append(
             [
-                scores(recognizer, utterances, known, with_)
-                for with_ in ([None, lm] if lm else [None])
+                scores(recognizer, utterances, known, model)
+                for model in ([None, lm] if lm else [None])
             ]
         )
         minutes = checkpoint.metrics["training_seconds"] / 60

@@ -1,15 +1,17 @@
-r"""New utterances of a speaker's own words: recordings that cross over where they say alike.
+r"""New utterances spliced from recordings of the same speaker that share a word.
 
     python -m recipes.an4.splice runs/an4-pilot/checkpoint data/an4/train.jsonl \
         --utterances 1700 -o data/an4-spliced
 
-AN4 has 0.7 hours, and a network that hears the same 948 sentences for an hour learns them by heart.
-Here two recordings of a speaker change places after a word that both say, or after a letter in each
-(letters are spelled in any order). JUNE TENTH FIFTY SIX and APRIL FIFTY FOUR give JUNE TENTH FIFTY
-FOUR: never said, but that voice at that microphone, and every word behind one that it may follow.
+AN4 has 0.7 hours, so that a network soon overfits to the same 948 sentences. Here a new utterance
+switches from one recording of a speaker to another after a word that occurs in both, or after any
+letter in each (letters are spelled in any order). JUNE TENTH FIFTY SIX and APRIL FIFTY FOUR give
+JUNE TENTH FIFTY FOUR: a new sentence of the same voice and microphone, in which every word follows
+one that it may follow.
 
-The checkpoint finds the words by forced alignment; cuts lie where it is quietest between two. After
-"On-the-Fly Aligned Data Augmentation" (Lam et al., Interspeech 2021), which exchanges single words.
+The checkpoint locates the words by forced alignment; cuts are made at the quietest point between
+two words. Based on "On-the-Fly Aligned Data Augmentation" (Lam et al., Interspeech 2021), which
+exchanges single words.
 """
 
 import sys
@@ -35,39 +37,39 @@ from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.timed import TimedWord
 
-CROSSING = 1 / 3
-"""The chance to change over after a word where another recording can be entered."""
-LONGEST = 14
-"""Words in an utterance, as in AN4."""
+CROSSING_PROBABILITY = 1 / 3
+"""Probability of switching to another recording after a word where that is possible."""
+MAX_WORDS = 14
+"""Maximum number of words in an utterance, as in AN4."""
 WINDOW_SECONDS = 0.02
-"""Of which the quietest between two words is cut in the middle."""
+"""The cut is in the middle of the quietest window of this length between two words."""
 FADE_SECONDS = 0.01
 
 
-class Reading(NamedTuple):
-    """A recording, and where it can be cut."""
+class Recording(NamedTuple):
+    """A recording with its words and cut points."""
 
     waveform: Tensor
     """`(S,)`"""
     words: tuple[str, ...]
     cuts: tuple[int, ...]
-    """The sample before each word, and the end: one more than words."""
+    """The first sample of each word, and the end: one more than words."""
 
 
 class Piece(NamedTuple):
-    """Words `first` to before `end` of one reading."""
+    """Words `first` to `end` (exclusive) of a recording."""
 
-    reading: int
+    recording: int
     first: int
     end: int
 
 
-def read(recognizer: Recognizer, utterance: Utterance) -> Reading:
-    """Find the words of an utterance. Raises AsrError, naming it, where that cannot be done."""
+def read(recognizer: Recognizer, utterance: Utterance) -> Recording:
+    """Align an utterance. Raises AsrError, naming it, if that fails."""
     waveform, _ = read_utterance(utterance, recognizer.sample_rate)
     words = align_recording(recognizer, utterance, utterance.text).words
     inner = (quietest(waveform, a, b, recognizer.sample_rate) for a, b in pairwise(words))
-    return Reading(waveform, tuple(w.text for w in words), (0, *inner, len(waveform)))
+    return Recording(waveform, tuple(w.text for w in words), (0, *inner, len(waveform)))
 
 
 def quietest(waveform: Tensor, before: TimedWord, after: TimedWord, sample_rate: int) -> int:
@@ -82,42 +84,42 @@ def quietest(waveform: Tensor, before: TimedWord, after: TimedWord, sample_rate:
 
 
 def kind(word: str) -> str:
-    """What may stand for the word at a crossing: itself, or for a letter any letter."""
+    """The class of a word at a crossing point: the word itself, or any letter."""
     return "letter" if len(word) == 1 else word
 
 
-def crossings(readings: Sequence[Reading]) -> dict[str, list[tuple[int, int]]]:
-    """Reading and number of each word that another follows, by kind."""
+def crossing_points(recordings: Sequence[Recording]) -> dict[str, list[tuple[int, int]]]:
+    """Recording and index of each word but the last ones, by kind."""
     places = defaultdict(list)
-    for number, reading in enumerate(readings):
-        for index, word in enumerate(reading.words[:-1]):
+    for number, recording in enumerate(recordings):
+        for index, word in enumerate(recording.words[:-1]):
             places[kind(word)].append((number, index))
     return dict(places)
 
 
-def walk(
-    random: Random, readings: Sequence[Reading], places: Mapping[str, Sequence[tuple[int, int]]]
+def draw_pieces(
+    random: Random, recordings: Sequence[Recording], places: Mapping[str, Sequence[tuple[int, int]]]
 ) -> list[Piece]:
-    """From the start of one recording to the end of some, changing over on the way at random."""
-    number, first, index = random.randrange(len(readings)), 0, 0
+    """Draw pieces from the start of one recording to the end of another, switching at random."""
+    number, first, index = random.randrange(len(recordings)), 0, 0
     pieces = []
-    while index + 1 < len(readings[number].words):
-        word = readings[number].words[index]
+    while index + 1 < len(recordings[number].words):
+        word = recordings[number].words[index]
         elsewhere = [place for place in places[kind(word)] if place[0] != number]
         index += 1
-        if elsewhere and random.random() < CROSSING:
+        if elsewhere and random.random() < CROSSING_PROBABILITY:
             pieces.append(Piece(number, first, index))
             number, before = random.choice(elsewhere)
             first = index = before + 1
     return [*pieces, Piece(number, first, index + 1)]
 
 
-def joined(readings: Sequence[Reading], pieces: Iterable[Piece], sample_rate: int) -> Tensor:
-    """The waveform `(S,)` of pieces, each faded into the next."""
+def joined(recordings: Sequence[Recording], pieces: Iterable[Piece], sample_rate: int) -> Tensor:
+    """The waveform `(S,)` of pieces, with a cross-fade between them."""
     fade = round(FADE_SECONDS * sample_rate)
     whole = torch.empty(0)
     for number, first, end in pieces:
-        waveform, _, cuts = readings[number]
+        waveform, _, cuts = recordings[number]
         piece = waveform[cuts[first] : cuts[end]]
         overlap = min(fade, len(whole), len(piece))
         ramp = torch.linspace(0, 1, overlap)
@@ -131,13 +133,13 @@ def splice(
 ) -> list[Utterance]:
     """Write `count` different new utterances and their `manifest.jsonl`.
 
-    Speakers have as many as they have recordings. Raises AsrError if something cannot be read or
-    written, ManifestError if there are not that many ways to cross over.
+    Speakers are drawn in proportion to their recordings. Raises AsrError if something cannot be
+    read or written, ManifestError if there are not enough ways to splice.
     """
     by_speaker = defaultdict(list)
     for utterance in tqdm(utterances, "aligning", disable=None):
         by_speaker[utterance.speaker].append(read(recognizer, utterance))
-    places = {speaker: crossings(readings) for speaker, readings in by_speaker.items()}
+    places = {speaker: crossing_points(recordings) for speaker, recordings in by_speaker.items()}
     make_folder(folder / "audio")
     random = Random(seed)
     speakers = [utterance.speaker for utterance in utterances]
@@ -147,21 +149,21 @@ def splice(
         if len(made) == count:
             break
         speaker = random.choice(speakers)
-        readings = by_speaker[speaker]
-        pieces = walk(random, readings, places[speaker])
-        words = [word for n, first, end in pieces for word in readings[n].words[first:end]]
-        if len(pieces) == 1 or len(words) > LONGEST or (speaker, *pieces) in seen:
+        recordings = by_speaker[speaker]
+        pieces = draw_pieces(random, recordings, places[speaker])
+        words = [word for n, first, end in pieces for word in recordings[n].words[first:end]]
+        if len(pieces) == 1 or len(words) > MAX_WORDS or (speaker, *pieces) in seen:
             continue
         seen.add((speaker, *pieces))
         name = f"spliced-{seed}-{len(made):05}"
         path = folder / "audio" / f"{name}.flac"
-        waveform = joined(readings, pieces, recognizer.sample_rate)
+        waveform = joined(recordings, pieces, recognizer.sample_rate)
         audio.write(path, waveform, recognizer.sample_rate)
         seconds = len(waveform) / recognizer.sample_rate
         made.append(Utterance(name, path, seconds, " ".join(words), speaker))
     if len(made) < count:
         raise ManifestError(
-            f"{len(utterances)} utterances gave {len(made)} new ones, not {count}; ask for fewer"
+            f"{len(utterances)} utterances gave {len(made)} new ones, not {count}; request fewer"
         )
     write_manifest(folder / "manifest.jsonl", made)
     return made
@@ -174,7 +176,7 @@ def main(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/an4-spliced"),
 ) -> None:
-    """Make new utterances of old ones, and list them in a new manifest."""
+    """Splice new utterances and list them in a new manifest."""
     try:
         old = [u for manifest in manifests for u in read_manifest(manifest)]
         new = splice(asr.load(checkpoint), old, utterances, seed, output_dir)
@@ -183,7 +185,7 @@ def main(
         sys.exit(1)
     hours = sum(utterance.duration for utterance in new) / 3600
     texts = {u.text for u in new} - {u.text for u in old}
-    typer.echo(f"{len(new)} utterances, {hours:.2f} hours, {len(texts)} sentences never said")
+    typer.echo(f"{len(new)} utterances, {hours:.2f} hours, {len(texts)} new sentences")
 
 
 if __name__ == "__main__":

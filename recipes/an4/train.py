@@ -14,10 +14,10 @@ CONFIG = Config(
         language="en",
         licence="free for any purpose, acknowledgement asked for (CMU AN4)",
     ),
-    # A tenth of the utterances is one letter or word, whose own mean a mean per mel takes away.
+    # A tenth of the utterances is one letter or word: normalising each mel band would remove it.
     features=FeatureConfig(num_mels=80, normalise="level"),
     augment=AugmentConfig(speeds=(0.9, 1.0, 1.1), time_warp=0.3, time_masks=4),
-    # Frames of 20 ms: a fast THREE has hardly one of 40 ms for each letter and the blank in its EE.
+    # Frames of 20 ms: at 40 ms a fast THREE has hardly a frame for each letter and the blank in EE.
     encoder=EncoderConfig(layers=3, hidden=320, subsampling=2, dropout=0.3),
     optim=OptimConfig(
         epochs=40, batch_seconds=40.0, peak_rate=1e-3, warmup_epochs=3.0, consistency=0.2

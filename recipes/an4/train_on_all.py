@@ -1,13 +1,14 @@
-r"""The best AN4 model: all 948 training utterances and 1900 new ones, spliced of them.
+r"""The best model of AN4 alone: all 948 training utterances and 1900 spliced from them.
 
     python -m recipes.an4.train -o runs/an4-s0 --seed 0
     python -m recipes.an4.splice runs/an4-s0/checkpoint data/an4/train.jsonl data/an4/dev.jsonl \
         --utterances 1900 -o data/an4-spliced-all
     python -m recipes.an4.train_on_all -o runs/an4-all-s0 --seed 0
 
-The first model finds where the words are, the second begins anew. Every choice was made by
-cross-validation, so that dev can be trained on too: its error rate means nothing here (the run says
-so), the number of epochs is fixed beforehand, so only test tells.
+The first model aligns the words for splicing; the second is trained from scratch. All settings were
+chosen by cross-validation, so that dev can be part of the training data: its error rate is not
+valid here (the run prints a warning), the number of epochs is fixed beforehand, and only the test
+set gives valid error rates.
 """
 
 import dataclasses

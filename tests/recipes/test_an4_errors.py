@@ -23,17 +23,17 @@ CHECKPOINT = REPOSITORY / "checkpoints" / "alphanumeric"
 VOCABULARY = frozenset("A B OF FIVE NINE SEVENTY TWO YES".split())
 
 
-def found(reference: str, hypothesis: str) -> list[ErrorSegment]:
+def segments(reference: str, hypothesis: str) -> list[ErrorSegment]:
     return errors.error_segments(align({"u": reference}, {"u": hypothesis})[0].pairs)
 
 
-def test_a_segment_is_where_words_differ() -> None:
-    assert found("A B A", "A B A") == []
-    assert found("A B A YES", "A A A") == [
+def test_a_segment_covers_words_that_differ() -> None:
+    assert segments("A B A", "A B A") == []
+    assert segments("A B A YES", "A A A") == [
         ErrorSegment(1, ("B",), 1, ("A",)),
         ErrorSegment(3, ("YES",), 3, ()),
     ]
-    assert found("A B", "YES A B") == [ErrorSegment(0, (), 0, ("YES",))]
+    assert segments("A B", "YES A B") == [ErrorSegment(0, (), 0, ("YES",))]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_segment_is_where_words_differ() -> None:
 )
 def test_correcting_all_segments_gives_the_reference(reference: str, hypothesis: str) -> None:
     words = hypothesis.split()
-    for segment in reversed(found(reference, hypothesis)):
+    for segment in reversed(segments(reference, hypothesis)):
         words = segment.corrected(words)
     assert " ".join(words) == reference
 
@@ -50,46 +50,42 @@ def test_correcting_all_segments_gives_the_reference(reference: str, hypothesis:
 @pytest.mark.parametrize(
     ("reference", "hypothesis", "kind"),
     [
-        ("A", "B", "letter for letter"),
-        ("A", "", "letter lost"),
-        ("", "B", "letter too many"),
-        ("FIVE", "NINE", "number for number"),
-        ("SEVENTY TWO", "SEVENTY", "number for number"),
-        ("TWO", "", "number lost or added"),
+        ("A", "B", "letter substitution"),
+        ("A", "", "letter deletion"),
+        ("", "B", "letter insertion"),
+        ("FIVE", "NINE", "number substitution"),
+        ("SEVENTY TWO", "SEVENTY", "number substitution"),
+        ("TWO", "", "number deletion or insertion"),
         ("OF", "A", "word and letter"),
         ("OF", "YES", "other words"),
-        ("A", "AB", "no word"),
-        ("MAYBE", "YES", "word that train lacks"),
+        ("A", "AB", "non-word"),
+        ("MAYBE", "YES", "word not in training"),
     ],
 )
 def test_kinds(reference: str, hypothesis: str, kind: str) -> None:
-    assert (
-        errors.kind(
-            ErrorSegment(0, tuple(reference.split()), 0, tuple(hypothesis.split())), VOCABULARY
-        )
-        == kind
-    )
+    segment = ErrorSegment(0, tuple(reference.split()), 0, tuple(hypothesis.split()))
+    assert errors.kind(segment, VOCABULARY) == kind
 
 
-def test_the_cause_is_what_would_have_chosen_otherwise() -> None:
+def test_the_cause_is_the_score_that_prefers_the_error() -> None:
     recognizer = asr.load(CHECKPOINT)
     table = recognizer.tokens
     log_probs = torch.full((1, len(table)), math.log(0.1 / (len(table) - 2)))
     a, b = table.encode("AB")
     log_probs[0, a], log_probs[0, b] = math.log(0.6), math.log(0.3)
-    # Of A and B the model thinks as it was told: B is five times as likely.
+    # The language model gives B five times the probability of A.
     model = compile_model(estimate([["B"]] * 5 + [["A"]], 1).table)
     fusion = Fusion(table, FusionConfig(lm_weight=1.0), word_model=model)
-    told = TranscriptScorer(table, fusion)
-    untold = TranscriptScorer(table, fusion.with_config(FusionConfig(lm_weight=0.1)))
-    assert told.sound(log_probs, [a]) == pytest.approx(math.log(0.6))
-    assert told.cause(log_probs, [b], ["A"]) == "language"
-    assert told.cause(log_probs, [a], ["B"]) == "search"
-    assert untold.cause(log_probs, [b], ["A"]) == "search"
-    assert untold.cause(log_probs, [a], ["B"]) == "sound"
+    strong = TranscriptScorer(table, fusion)
+    weak = TranscriptScorer(table, fusion.with_config(FusionConfig(lm_weight=0.1)))
+    assert strong.acoustic(log_probs, [a]) == pytest.approx(math.log(0.6))
+    assert strong.cause(log_probs, [b], ["A"]) == "language"
+    assert strong.cause(log_probs, [a], ["B"]) == "search"
+    assert weak.cause(log_probs, [b], ["A"]) == "search"
+    assert weak.cause(log_probs, [a], ["B"]) == "acoustic"
 
 
-def test_empty_words_are_part_of_the_language() -> None:
+def test_empty_words_are_part_of_the_language_score() -> None:
     recognizer = asr.load(CHECKPOINT)
     model = compile_model(estimate([["A", "B"]], 1).table)
     config = FusionConfig(empty_word_log_penalty=-7.0)
@@ -102,13 +98,13 @@ def test_empty_words_are_part_of_the_language() -> None:
     assert scorer.language(encode(" A B ")) == pytest.approx(one - 14)
 
 
-def test_speech_is_so_much_above_its_background() -> None:
+def test_level_above_background_is_in_decibels() -> None:
     noise = torch.randn(16000, generator=torch.Generator().manual_seed(0)) * 0.001
     noise[8000:] *= 100
     assert errors.level_above_background(noise, 16000) == pytest.approx(40, abs=2)
 
 
-def test_every_error_has_a_line() -> None:
+def test_every_error_has_a_row() -> None:
     app = typer.Typer()
     app.command()(errors.main)
     samples = SAMPLES / "manifest.jsonl"
@@ -118,12 +114,16 @@ def test_every_error_has_a_line() -> None:
     assert ran.exit_code == 0, ran.output
     rows, table = ran.output.split("\n\n")
     counted = sum(int(row.split(" | ")[0].strip("| ")) for row in rows.splitlines()[2:])
-    together = sum(int(row.split(" | ")[-1].strip("| ")) for row in table.splitlines()[2:])
-    assert counted == together > 0
-    assert {row.split(" | ")[5] for row in rows.splitlines()[2:]} <= {"sound", "language", "search"}
+    total = sum(int(row.split(" | ")[-1].strip("| ")) for row in table.splitlines()[2:])
+    assert counted == total > 0
+    assert {row.split(" | ")[5] for row in rows.splitlines()[2:]} <= {
+        "acoustic",
+        "language",
+        "search",
+    }
 
 
-def test_results_tell_new_sentences_from_known_ones(tmp_path: Path) -> None:
+def test_results_score_new_sentences_separately(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(results.results)
     (tmp_path / "run").mkdir()

@@ -1,4 +1,4 @@
-"""AN4's two stages: the second goes on from the first, and what is finished is kept."""
+"""AN4's two stages: the second starts from the weights of the first; finished stages are kept."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from tests.training_support import optim
 pytest_plugins = ["tests.training_fixtures"]
 
 
-def test_the_second_stage_goes_on_from_the_first(tmp_path: Path) -> None:
+def test_the_second_stage_starts_from_the_first(tmp_path: Path) -> None:
     stages = hour.stages(tmp_path)
     first, final = stages["first"], stages["final"]
     assert final.init_from == str(tmp_path / "first" / "checkpoint")
@@ -35,7 +35,7 @@ def test_the_second_stage_goes_on_from_the_first(tmp_path: Path) -> None:
     assert str(tmp_path) not in "".join(first.data.train)
 
 
-def test_stages_are_trained_in_turn_and_kept(
+def test_stages_are_trained_in_order_and_kept(
     micro: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = tmp_path / "spliced" / "manifest.jsonl"
@@ -59,8 +59,8 @@ def test_stages_are_trained_in_turn_and_kept(
     stages = {"first": first, "final": final}
     minutes = hour.train(tmp_path, stages, seed=3, threads=1)
     assert list(minutes) == ["first", "spliced", "final"]
-    learnt = load_checkpoint(tmp_path / "final" / "checkpoint").config
-    assert (learnt["seed"], learnt["encoder"]["subsampling"]) == (3, 1)
+    config = load_checkpoint(tmp_path / "final" / "checkpoint").config
+    assert (config["seed"], config["encoder"]["subsampling"]) == (3, 1)
     old = [u for path in micro.data.train for u in read_manifest(path)]
     assert [call[1:] for call in spliced] == [(len(old), hour.UTTERANCES, 3)]
     again = hour.train(tmp_path, stages, seed=3, threads=1)

@@ -1,4 +1,4 @@
-"""AN4's cross-validation and its study of what compute buys: folds, plans, tables, picture."""
+"""AN4's cross-validation and its study of WER against compute: folds, plans, tables, plot."""
 
 import dataclasses
 import json
@@ -37,9 +37,9 @@ def spoken_by(codes: list[str]) -> list[Utterance]:
     st.lists(st.tuples(st.sampled_from("fm"), st.integers(0, 30)), min_size=1, max_size=60),
     st.integers(2, 5),
 )
-def test_folds_part_whole_persons_evenly(drawn: list[tuple[str, int]], folds: int) -> None:
+def test_folds_split_whole_persons_evenly(drawn: list[tuple[str, int]], folds: int) -> None:
     codes = [f"{sex}ab{chr(97 + number)}" for sex, number in drawn]
-    parts = crossval.part_speakers(spoken_by(codes), folds)
+    parts = crossval.split_speakers(spoken_by(codes), folds)
     assert len(parts) == folds
     assert Counter(code for part in parts for code in part) == Counter(set(codes))
     counts = Counter(codes)
@@ -49,8 +49,8 @@ def test_folds_part_whole_persons_evenly(drawn: list[tuple[str, int]], folds: in
         assert max(sizes) - min(sizes) <= largest
 
 
-def test_a_person_of_two_codes_is_in_one_fold() -> None:
-    parts = crossval.part_speakers(spoken_by(["mdcs", "mdcs2", "fxyz", "mabc"]), 2)
+def test_a_person_with_two_codes_is_in_one_fold() -> None:
+    parts = crossval.split_speakers(spoken_by(["mdcs", "mdcs2", "fxyz", "mabc"]), 2)
     assert sum("mdcs" in part for part in parts) == 1
     assert person("mdcs2") == "mdcs"
 
@@ -77,7 +77,7 @@ def test_every_utterance_is_held_out_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(held_out) == sorted(u.id for m in manifests for u in read_manifest(m))
 
 
-def test_finished_folds_are_compared(whole: Path, tmp_path: Path) -> None:
+def test_the_table_compares_finished_folds(whole: Path, tmp_path: Path) -> None:
     for fold in ("fold0", "fold1"):
         (tmp_path / "study" / fold).mkdir(parents=True)
         (tmp_path / "study" / fold / "checkpoint").symlink_to(whole / "checkpoint")
@@ -89,12 +89,12 @@ def test_finished_folds_are_compared(whole: Path, tmp_path: Path) -> None:
     assert line.startswith(f"| study | 2 | {wer} | {wer} to {wer} | {cer} | {cer} to {cer} | ")
 
 
-def test_a_study_without_folds_says_so(tmp_path: Path) -> None:
+def test_a_run_without_folds_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AsrError, match="no finished fold here; expected fold0/checkpoint"):
         crossval.table([tmp_path])
 
 
-def test_minutes_are_filled_with_epochs() -> None:
+def test_epochs_fill_the_planned_minutes() -> None:
     runs = compute.plan(30.0)
     assert [runs[f"{m}min"][0] for m in compute.MINUTES] == [
         f"optim.epochs={epochs}" for epochs in (10, 30, 60, 360)
@@ -102,7 +102,7 @@ def test_minutes_are_filled_with_epochs() -> None:
     assert runs["5min"][1] == "optim.warmup_epochs=0.83"
 
 
-def test_sizes_are_the_millions_they_are_called() -> None:
+def test_model_sizes_match_their_names() -> None:
     for name, hidden in compute.HIDDEN.items():
         encoder = dataclasses.replace(CONFIG.encoder, hidden=hidden)
         model = AcousticModel(encoder, CONFIG.features.num_features, 28)
@@ -114,15 +114,15 @@ def figures(wer: float) -> compute.Figures:
     return compute.Figures(5.0, 1_000_000, wer, low=wer - 0.02, high=wer + 0.03, cer=wer / 2)
 
 
-def test_what_is_finished_is_drawn_and_the_rest_trained(
+def test_only_missing_runs_are_trained_and_all_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = []
 
     def train_and_score(run: Path, *_: object) -> compute.Figures:
         trained.append(run.name)
-        beside = {"3M": to_dict(figures(0.15))}  # of another call, finished meanwhile
-        kept.write_text(json.dumps(json.loads(kept.read_bytes()) | beside))
+        other = {"3M": to_dict(figures(0.15))}  # finished by another call in the meantime
+        kept.write_text(json.dumps(json.loads(kept.read_bytes()) | other))
         return figures(0.2)
 
     monkeypatch.setattr(compute, "train_and_score", train_and_score)
@@ -142,12 +142,12 @@ def test_what_is_finished_is_drawn_and_the_rest_trained(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("{", "expected the figures"), ("[1]", "expected the figures"), ('{"1M": {}}', "1M")],
 )
-def test_torn_results_are_named(tmp_path: Path, text: str, said: str) -> None:
+def test_invalid_results_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "compute.json").write_text(text)
-    with pytest.raises(AsrError, match=rf"compute\.json: {said}"):
+    with pytest.raises(AsrError, match=rf"compute\.json: {message}"):
         compute.read_results(tmp_path / "compute.json")
 
 

@@ -1,4 +1,4 @@
-"""The AN4 recipe: layouts, checks and splits, on made-up corpora and on the real one."""
+"""The AN4 recipe: layouts, checks and splits, on generated corpora and on the real one."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LAYOUTS = ("wav", "sph", "raw")
 
 
 def tone(index: int, samples: int = 1600) -> NDArray[np.int16]:
-    """A different low tone for each index: smooth, as speech is, in the right byte order."""
+    """A different low tone for each index: smooth in the correct byte order, like speech."""
     time = np.arange(samples) / an4.SAMPLE_RATE
     wave: NDArray[np.float64] = 3000 * np.sin(2 * np.pi * (100 + 10 * index) * time)
     return np.rint(wave).astype(np.int16)
@@ -87,7 +87,7 @@ def test_every_layout_gives_the_same_manifests(tmp_path: Path, layout: str) -> N
     assert texts["an3-mxyz-b"] == "ENTER SIX"
 
 
-def test_recordings_lie_where_they_were_but_raw_ones_are_converted(tmp_path: Path) -> None:
+def test_recordings_are_referenced_in_place_but_raw_ones_are_converted(tmp_path: Path) -> None:
     for layout in LAYOUTS:
         root = make_corpus(tmp_path / layout / "an4", layout)
         output = tmp_path / layout / "out"
@@ -95,7 +95,7 @@ def test_recordings_lie_where_they_were_but_raw_ones_are_converted(tmp_path: Pat
         assert path.is_relative_to(output if layout == "raw" else root)
 
 
-def test_source_may_be_the_parent_and_lines_may_lack_markers(tmp_path: Path) -> None:
+def test_source_may_be_the_parent_and_sentence_markers_may_be_missing(tmp_path: Path) -> None:
     make_corpus(tmp_path / "an4", markers=False)
     splits = run(tmp_path, tmp_path / "out")
     assert {u.text for u in splits["train"]} <= {"YES", "A B C", "ENTER SIX"}
@@ -111,8 +111,13 @@ def test_windows_text_files_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("an4_train.fileids", "an4_clstk/fabc/an1-fabc-b\n", "", "'an1-fabc-b' does not occur"),
-        ("an4_train.fileids", "an2-fabc-b", "an1-fabc-b", "line 2: the id 'an1-fabc-b' stands"),
+        ("an4_train.fileids", "an4_clstk/fabc/an1-fabc-b\n", "", "'an1-fabc-b' is not in"),
+        (
+            "an4_train.fileids",
+            "an2-fabc-b",
+            "an1-fabc-b",
+            "line 2: the id 'an1-fabc-b' is already in",
+        ),
         ("an4_train.fileids", "an2-fabc-b", "an9-fabc-b", "line 2: .* no transcript"),
         ("an4_train.fileids", "an4_clstk/fabc", "../../etc", "line 1: expected FOLDER/SPEAKER/ID"),
         ("an4_test.transcription", "YES", "yes", "line 1: expected words of A–Z.* found 'yes'"),
@@ -122,7 +127,9 @@ def test_windows_text_files_are_read(tmp_path: Path) -> None:
         ("an4_test.transcription", "an2-mxyz-b", "an1-fxyz-b", "line 2: a second transcript"),
     ],
 )
-def test_faults_are_named(tmp_path: Path, file: str, old: str, new: str, message: str) -> None:
+def test_errors_name_file_and_line(
+    tmp_path: Path, file: str, old: str, new: str, message: str
+) -> None:
     root = make_corpus(tmp_path / "an4")
     edit(root / "etc" / file, old, new)
     with pytest.raises(ManifestError, match=message) as caught:
@@ -169,7 +176,7 @@ def test_other_sample_rates_and_empty_recordings_are_refused(tmp_path: Path) -> 
         run(root, tmp_path / "out")
 
 
-def test_shortened_sphere_is_refused_with_a_way_out(tmp_path: Path) -> None:
+def test_shorten_compressed_sphere_is_refused_with_advice(tmp_path: Path) -> None:
     root = make_corpus(tmp_path / "an4", "sph")
     path = root / "wav" / "an4test_clstk" / f"{TEST[0]}.sph"
     plain, packed = b"sample_coding -s3 pcm\n", b"sample_coding -s26 pcm,embedded-shorten-v2.00\n"
@@ -191,7 +198,7 @@ def test_raw_byte_order_is_checked_and_can_be_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"abc"])
-def test_raw_of_no_whole_samples_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_raw_with_incomplete_samples_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.raw"
     path.write_bytes(data)
     with pytest.raises(AudioError, match=rf"x.raw.*{len(data)} bytes"):
@@ -202,7 +209,7 @@ def speakers(**counts: int) -> Sequence[str]:
     return [code for code, count in counts.items() for _ in range(count)]
 
 
-def test_dev_persons_are_the_first_fitting_ones_by_hash() -> None:
+def test_dev_persons_are_the_first_suitable_subset_by_hash() -> None:
     codes = [f"f{letter}" for letter in "abcdefgh"]
     order = sorted(codes, key=lambda code: hashlib.sha256(code.encode()).digest())
     everyone = speakers(**dict.fromkeys(codes, 13), mx=26)
@@ -218,7 +225,7 @@ def test_dev_keeps_the_codes_of_one_person_together() -> None:
     assert an4.choose_dev(speakers(fa=1, fa2=2, mb=3), 6) == {"fa", "mb"}
 
 
-def test_dev_that_cannot_be_cut_is_an_error() -> None:
+def test_an_impossible_dev_set_is_an_error() -> None:
     with pytest.raises(ManifestError, match="starts with 'm' has exactly 2 utterances"):
         an4.choose_dev(speakers(fa=2, mb=3), 4)
 

@@ -1,4 +1,4 @@
-"""Recordings that cross over where they say alike."""
+"""Utterances spliced from recordings of a speaker that share a word."""
 
 import itertools
 from pathlib import Path
@@ -17,16 +17,16 @@ from asr.signal import audio
 from asr.text.timed import TimedWord
 from recipes.an4.splice import (
     FADE_SECONDS,
-    LONGEST,
+    MAX_WORDS,
     Piece,
-    Reading,
-    crossings,
+    Recording,
+    crossing_points,
+    draw_pieces,
     joined,
     kind,
     quietest,
     read,
     splice,
-    walk,
 )
 from tests.support import REPOSITORY
 
@@ -40,9 +40,9 @@ TEXTS = {
 RATE = 1000
 
 
-def reading(text: str, level: float = 1.0) -> Reading:
+def recording(text: str, level: float = 1.0) -> Recording:
     words = tuple(text.split())
-    return Reading(
+    return Recording(
         torch.full((100 * len(words),), level), words, tuple(range(0, 100 * len(words) + 1, 100))
     )
 
@@ -55,19 +55,17 @@ def reading(text: str, level: float = 1.0) -> Reading:
     ),
     st.integers(0, 1000),
 )
-def test_every_crossing_is_behind_a_word_of_the_same_kind(
-    texts: list[list[str]], seed: int
-) -> None:
-    readings = [reading(" ".join(words)) for words in texts]
-    pieces = walk(Random(seed), readings, crossings(readings))
+def test_every_switch_follows_a_word_of_the_same_kind(texts: list[list[str]], seed: int) -> None:
+    recordings = [recording(" ".join(words)) for words in texts]
+    pieces = draw_pieces(Random(seed), recordings, crossing_points(recordings))
     assert pieces[0].first == 0
-    assert pieces[-1].end == len(readings[pieces[-1].reading].words)
+    assert pieces[-1].end == len(recordings[pieces[-1].recording].words)
     for left, right in itertools.pairwise(pieces):
         assert left.first < left.end
         assert right.first < right.end
-        assert left.reading != right.reading
-        left_word = readings[left.reading].words[left.end - 1]
-        assert kind(left_word) == kind(readings[right.reading].words[right.first - 1])
+        assert left.recording != right.recording
+        left_word = recordings[left.recording].words[left.end - 1]
+        assert kind(left_word) == kind(recordings[right.recording].words[right.first - 1])
         assert right.first >= 1
 
 
@@ -75,18 +73,18 @@ def test_kinds_are_words_and_any_letter() -> None:
     assert kind("A") == kind("Z") != kind("ONE") != kind("TWO")
 
 
-def test_both_parents_and_crossings_of_them_come_about() -> None:
-    readings = [reading("ONE TWO TEN"), reading("SIX TWO B")]
+def test_originals_and_combinations_are_drawn() -> None:
+    recordings = [recording("ONE TWO TEN"), recording("SIX TWO B")]
     texts = set()
     for seed in range(200):
-        pieces = walk(Random(seed), readings, crossings(readings))
-        texts.add(" ".join(w for n, a, b in pieces for w in readings[n].words[a:b]))
+        pieces = draw_pieces(Random(seed), recordings, crossing_points(recordings))
+        texts.add(" ".join(w for n, a, b in pieces for w in recordings[n].words[a:b]))
     assert texts == {"ONE TWO TEN", "SIX TWO B", "ONE TWO B", "SIX TWO TEN"}
 
 
-def test_pieces_are_faded_into_each_other() -> None:
-    readings = [reading("ONE TWO", 1.0), reading("SIX TWO", 3.0)]
-    whole = joined(readings, [Piece(0, 0, 1), Piece(1, 1, 2)], RATE)
+def test_pieces_are_cross_faded() -> None:
+    recordings = [recording("ONE TWO", 1.0), recording("SIX TWO", 3.0)]
+    whole = joined(recordings, [Piece(0, 0, 1), Piece(1, 1, 2)], RATE)
     fade = round(FADE_SECONDS * RATE)
     assert len(whole) == 200 - fade
     assert whole[: 100 - fade].eq(1.0).all()
@@ -98,18 +96,18 @@ def test_pieces_are_faded_into_each_other() -> None:
 
 
 def test_one_piece_is_the_recording() -> None:
-    assert joined([reading("ONE TWO")], [Piece(0, 0, 2)], RATE).equal(torch.ones(200))
+    assert joined([recording("ONE TWO")], [Piece(0, 0, 2)], RATE).equal(torch.ones(200))
 
 
 @given(st.integers(20, 60), st.integers(0, 100))
-def test_the_cut_lies_in_the_quiet_between_words(quiet: int, seed: int) -> None:
+def test_the_cut_lies_in_the_silence_between_words(quiet: int, seed: int) -> None:
     noise = torch.randn(300, generator=torch.Generator().manual_seed(seed))
     noise[100 + quiet : 130 + quiet] *= 0.001
     words = (TimedWord("ONE", 0.0, 0.1), TimedWord("TWO", 0.2, 0.3))
     assert 100 + quiet <= quietest(noise, *words, RATE) <= 130 + quiet
 
 
-def test_words_without_a_gap_are_cut_between() -> None:
+def test_words_without_a_gap_are_cut_at_their_boundary() -> None:
     words = (TimedWord("ONE", 0.0, 0.15), TimedWord("TWO", 0.15, 0.3))
     assert abs(quietest(torch.randn(300), *words, RATE) - 150) <= 10
 
@@ -130,7 +128,7 @@ def recognizer() -> Recognizer:
     return asr.load(REPOSITORY / "checkpoints/an4-blstm")
 
 
-def test_real_letters_are_spelled_anew(
+def test_real_spelled_letters_are_recombined(
     spoken: list[Utterance], recognizer: Recognizer, tmp_path: Path
 ) -> None:
     made = splice(recognizer, spoken, 8, 0, tmp_path / "one")
@@ -139,14 +137,14 @@ def test_real_letters_are_spelled_anew(
     spelled = {w for text in TEXTS.values() for w in text.split() if len(w) == 1}
     for utterance in made:
         words = utterance.text.split()
-        assert 2 <= len(words) <= LONGEST
+        assert 2 <= len(words) <= MAX_WORDS
         assert set(words) <= spelled
         assert utterance.text not in TEXTS.values()
-    # What the recogniser hears is what is said to be there.
-    heard = [recognizer.transcribe(u.audio_filepath).text.split() for u in made]
+    # The audio matches the transcript.
+    transcripts = [recognizer.transcribe(u.audio_filepath).text.split() for u in made]
     words_right = sum(
         a == b
-        for u, h in zip(made, heard, strict=True)
+        for u, h in zip(made, transcripts, strict=True)
         for a, b in zip(u.text.split(), h, strict=False)
     )
     assert words_right >= 0.8 * sum(len(u.text.split()) for u in made)
@@ -158,7 +156,7 @@ def test_real_letters_are_spelled_anew(
     )
 
 
-def test_cuts_are_as_many_as_words_and_one(spoken: list[Utterance], recognizer: Recognizer) -> None:
+def test_there_is_one_cut_more_than_words(spoken: list[Utterance], recognizer: Recognizer) -> None:
     found = read(recognizer, spoken[2])
     assert found.words == tuple("MOREWOOD")
     assert found.cuts[0] == 0
@@ -167,8 +165,8 @@ def test_cuts_are_as_many_as_words_and_one(spoken: list[Utterance], recognizer: 
     assert len(found.cuts) == 9
 
 
-def test_more_than_there_are_is_refused(
+def test_more_utterances_than_possible_are_refused(
     spoken: list[Utterance], recognizer: Recognizer, tmp_path: Path
 ) -> None:
-    with pytest.raises(ManifestError, match="2 utterances gave 0 new ones, not 1; ask for fewer"):
+    with pytest.raises(ManifestError, match="2 utterances gave 0 new ones, not 1; request fewer"):
         splice(recognizer, spoken[:2], 1, 0, tmp_path)
