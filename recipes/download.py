@@ -1,8 +1,8 @@
 """Download a corpus archive from one of several mirrors and unpack it safely.
 
-`download` resumes an interrupted transfer, and a file gets its final name only once its size and
-SHA-256 are right. `unpack` writes nothing outside its folder, and the folder gets its final name
-only once it is complete.
+`download` resumes an interrupted transfer and renames the file to its final name only after
+verifying its size and SHA-256. `unpack` writes nothing outside its folder, which gets its final
+name only when it is complete.
 """
 
 import lzma
@@ -39,7 +39,7 @@ _DAMAGE = (
 def download_first(
     urls: Sequence[str], path: Path, size: int | None = None, sha256: str | None = None
 ) -> Path:
-    """`download` from the first of several mirrors that works."""
+    """`download` from the first of several mirrors that succeeds."""
     failures = []
     for url in urls:
         try:
@@ -56,9 +56,9 @@ def download(
     sha256: str | None = None,
     timeout_seconds: float = 30.0,
 ) -> Path:
-    """Download `url` to `path` and return `path`; an existing file that is right is kept.
+    """Download `url` to `path` and return `path`; an existing file that is valid is kept.
 
-    The transfer goes to `path` + `.part`; what an earlier one left there is continued if the server
+    The transfer goes to `path` + `.part`; an earlier partial file is continued if the server
     supports it. `size` in bytes and `sha256` (hexadecimal) are checked. Without `sha256` the first
     download is trusted: its digest is written to `path` + `.sha256` and compared whenever the file
     is used or downloaded again.
@@ -105,7 +105,7 @@ def _check(file: Path, size: int | None, sha256: str | None, path: Path, where: 
     except ContentError as error:
         raise DownloadError(
             f"{error}; the file is damaged or has been altered. Delete {path} if it exists and run "
-            "again; if it stays the same and you trust its source, unpack it yourself and pass "
+            "again; if the error persists and you trust the source, unpack it yourself and pass "
             "--source"
         ) from error
     if sha256 is None:
@@ -117,9 +117,9 @@ def _check(file: Path, size: int | None, sha256: str | None, path: Path, where: 
 def unpack(archive: Path, folder: Path, max_bytes: int = _MAX_UNPACKED) -> Path:
     """Unpack a tar (of any compression) or zip into `folder`, and return it.
 
-    A `folder` that exists is the result of an earlier call, and is kept. Raises DownloadError,
-    leaving no `folder`, if the archive is damaged, unpacks to more than `max_bytes` or 200,000
-    members, or has a member that would lie or point outside the folder, or is a device.
+    An existing `folder` is the result of an earlier call and is kept. Raises DownloadError, leaving
+    no `folder`, if the archive is damaged, unpacks to more than `max_bytes` or 200,000 members, or
+    has a member that is a device or would lie or point outside the folder.
     """
     if folder.is_dir():
         return folder
@@ -185,6 +185,6 @@ def _unpack_zip(archive: Path, folder: Path, max_bytes: int) -> None:
 def _check_bounds(archive: Path, count: int, total: int, max_bytes: int) -> None:
     if count > _MAX_MEMBERS or total > max_bytes:
         raise DownloadError(
-            f"{archive}: unpacks to {count} members and {total} bytes so far, allowed are "
+            f"{archive}: unpacks to {count} members and {total} bytes so far; the limits are "
             f"{_MAX_MEMBERS} and {max_bytes}"
         )

@@ -1,7 +1,7 @@
-"""The README's table of shipped checkpoints: `python -m recipes.results`, after the preparations.
+"""The README's table of shipped checkpoints: `python -m recipes.results`, with prepared corpora.
 
-Scores every folder of `checkpoints/` on the test sets that are there, as it decodes by default
-(with its own language model, as tuned) and greedily, and writes the table between two marks in
+Scores every folder of `checkpoints/` on the available test sets, with its default decoder (its own
+language model with tuned weights) and by greedy search, and writes the table between two marks in
 README.md.
 """
 
@@ -31,7 +31,7 @@ MARKS = ("<!-- made by python -m recipes.results -->\n", "<!-- end -->\n")
 
 
 def rows(checkpoint: Path, tests: dict[str, Path]) -> list[str]:
-    """Markdown lines of a checkpoint, one a test: WER and CER by default, WER greedily."""
+    """Markdown rows of a checkpoint, one per test set: WER and CER by default, greedy WER."""
     recognizer = asr.load(checkpoint)
     decoders = (recognizer.prepare().decoder, Decoder())
     lines = []
@@ -45,41 +45,41 @@ def rows(checkpoint: Path, tests: dict[str, Path]) -> list[str]:
 
 
 def percent(rate: float, interval: tuple[float, float]) -> str:
-    """A rate and its interval, fractions, as `7.8 % (5.7–10.2)`."""
+    """Format a rate and its interval, given as fractions, as `7.8 % (5.7–10.2)`."""
     low, high = interval
     return f"{100 * rate:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def table(checkpoints: Sequence[Path], tests: dict[str, Path]) -> str:
-    """Markdown."""
+    """A Markdown table of all checkpoints and test sets."""
     head = ["| checkpoint | test | WER | CER | WER, greedy |", "|" + "---|" * 5]
     body = [line for checkpoint in checkpoints for line in rows(checkpoint, tests)]
     return "\n".join([*head, *body]) + "\n"
 
 
-def replaced(text: str, made: str) -> str:
-    """The text with other lines between the marks. Raises AsrError if the marks are not there."""
+def replaced(text: str, new: str) -> str:
+    """The text with new lines between the marks. Raises AsrError if the marks are missing."""
     begin, end = MARKS
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise AsrError(f"README.md: expected the lines {begin.strip()!r} and {end.strip()!r} in it")
-    return f"{before}{begin}\n{made}\n{end}{after}"
+    return f"{before}{begin}\n{new}\n{end}{after}"
 
 
 def main(readme: Annotated[Path, typer.Option("--readme")] = ROOT / "README.md") -> None:
-    """Score the shipped checkpoints and bring the README up to date."""
-    at_hand = {name: manifest for name, manifest in TESTS.items() if manifest.exists()}
-    for name in sorted(TESTS.keys() - at_hand.keys()):
-        typer.echo(f"left out: {name}, for want of {TESTS[name]}", err=True)
+    """Score the shipped checkpoints and update the README."""
+    available = {name: manifest for name, manifest in TESTS.items() if manifest.exists()}
+    for name in sorted(TESTS.keys() - available.keys()):
+        typer.echo(f"left out: {name}; {TESTS[name]} does not exist", err=True)
     try:
         folders = sorted(p.parent for p in (ROOT / "checkpoints").glob("*/config.json"))
-        made = table(folders, at_hand)
-        write_text_atomic(readme, replaced(readme.read_text(encoding="utf-8"), made))
+        new = table(folders, available)
+        write_text_atomic(readme, replaced(readme.read_text(encoding="utf-8"), new))
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)
-    typer.echo(made, nl=False)
+    typer.echo(new, nl=False)
 
 
 if __name__ == "__main__":

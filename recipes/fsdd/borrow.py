@@ -1,9 +1,9 @@
-"""Cut digits out of other people's recordings.
+"""Cut digits out of the recordings of other corpora.
 
-`python -m recipes.fsdd.borrow CHECKPOINT MANIFEST...`: FSDD has six voices; corpora of numbers and
-sentences have hundreds, but no single digits. The checkpoint aligns every transcript that holds a
-digit with its recording, and the digits are cut out. Those of which it is unsure are left. What a
-speaker has said of them is also joined into strings, as FSDD's digits are.
+`python -m recipes.fsdd.borrow CHECKPOINT MANIFEST...`: FSDD has six speakers; corpora of numbers
+and sentences have hundreds, but no isolated digits. The checkpoint aligns every transcript that
+contains a digit with its recording, and the digits are cut out, except those of low confidence. The
+digits of a speaker are also joined into strings, like those of FSDD.
 """
 
 import sys
@@ -26,16 +26,16 @@ from asr.text.timed import TimedWord
 from recipes.fsdd.prepare import SHORTEST, WORDS, by_speaker, make_strings
 
 MARGIN_SECONDS = 0.1
-"""What is kept before and after a word, where no other word is near."""
-LEAST_CONFIDENCE = 0.1
+"""Audio kept before and after a word, if no other word is closer."""
+MIN_CONFIDENCE = 0.1
 STRING_ROUNDS = 2
-"""How many strings a digit is part of."""
+"""Number of strings that a digit occurs in."""
 
 
 def extent(words: Sequence[TimedWord], index: int, duration_seconds: float) -> tuple[float, float]:
     """Start and end in seconds of a word with its margins, which reach at most halfway to the next.
 
-    CTC's spikes do not fill a word: its first sound may begin before, its last go on behind.
+    The spikes of CTC do not span a whole word: it may begin earlier and end later.
     """
     word = words[index]
     start, end = word.start_seconds - MARGIN_SECONDS, word.end_seconds + MARGIN_SECONDS
@@ -46,11 +46,11 @@ def extent(words: Sequence[TimedWord], index: int, duration_seconds: float) -> t
     return max(0.0, start), min(duration_seconds, end)
 
 
-def cut(recognizer: Recognizer, utterance: Utterance, folder: Path) -> Iterator[Utterance]:
-    """Write every digit of an utterance as `folder/ID_INDEX.flac`, and say what it is.
+def cut_digits(recognizer: Recognizer, utterance: Utterance, folder: Path) -> Iterator[Utterance]:
+    """Write every digit of an utterance as `folder/ID_INDEX.flac`, and yield it.
 
-    Their rate is the checkpoint's. Characters that it lacks are left out of the transcript for the
-    alignment.
+    The sample rate is that of the checkpoint. Characters that its tokens lack are removed from the
+    transcript for the alignment.
     """
     path = utterance.audio_filepath
     unknown = recognizer.tokens.unknown(utterance.text)
@@ -64,7 +64,7 @@ def cut(recognizer: Recognizer, utterance: Utterance, folder: Path) -> Iterator[
         len(waveform) / rate,
     )
     for index, word in enumerate(aligned.words):
-        if word.text not in WORDS or (word.confidence or 0.0) < LEAST_CONFIDENCE:
+        if word.text not in WORDS or (word.confidence or 0.0) < MIN_CONFIDENCE:
             continue
         start, end = extent(aligned.words, index, aligned.duration_seconds)
         digit = waveform[round(start * rate) : round(end * rate)]
@@ -74,22 +74,22 @@ def cut(recognizer: Recognizer, utterance: Utterance, folder: Path) -> Iterator[
         yield Utterance(digit_id, digit_path, len(digit) / rate, word.text, utterance.speaker)
 
 
-def borrow(
+def extract_digits(
     checkpoint: Path, manifests: Sequence[Path], folder: Path
 ) -> tuple[list[Utterance], int]:
-    """The digits cut out of the recordings of some manifests, and how many were asked for.
+    """Cut the digits out of the recordings of some manifests; return them and the expected number.
 
-    Writes them and their `manifest.jsonl` to a folder, and strings of them with their
-    `strings.jsonl`. Raises AsrError if something cannot be read or written.
+    Writes them with a `manifest.jsonl` to a folder, and strings of them with a `strings.jsonl`.
+    Raises AsrError if something cannot be read or written.
     """
     utterances = [u for manifest in manifests for u in read_manifest(manifest)]
-    holders = [u for u in utterances if not set(WORDS).isdisjoint(u.text.split())]
-    asked = sum(word in WORDS for u in holders for word in u.text.split())
+    with_digits = [u for u in utterances if not set(WORDS).isdisjoint(u.text.split())]
+    expected = sum(word in WORDS for u in with_digits for word in u.text.split())
     recognizer = asr.load(checkpoint)
     make_folder(folder)
     digits: list[Utterance] = []
-    for utterance in tqdm(holders, disable=None):
-        digits += cut(recognizer, utterance, folder)
+    for utterance in tqdm(with_digits, disable=None):
+        digits += cut_digits(recognizer, utterance, folder)
     write_manifest(folder / "manifest.jsonl", digits)
     strings: list[Utterance] = []
     for speaker, own in by_speaker(digits).items():
@@ -98,7 +98,7 @@ def borrow(
                 own, folder / "strings", speaker, STRING_ROUNDS, 0, recognizer.sample_rate
             )
     write_manifest(folder / "strings.jsonl", strings)
-    return digits, asked
+    return digits, expected
 
 
 def main(
@@ -106,15 +106,15 @@ def main(
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/borrowed-digits"),
 ) -> None:
-    """Cut the digits out of recordings, and list them in a new manifest."""
+    """Cut digits out of recordings and list them in a new manifest."""
     try:
-        digits, asked = borrow(checkpoint, manifests, output_dir)
+        digits, expected = extract_digits(checkpoint, manifests, output_dir)
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)
     counts = Counter(digit.text for digit in digits)
     speakers = len({digit.speaker for digit in digits})
-    typer.echo(f"{len(digits)} of {asked} digits, {speakers} speakers")
+    typer.echo(f"{len(digits)} of {expected} digits, {speakers} speakers")
     typer.echo(", ".join(f"{counts[word]} {word}" for word in WORDS))
 
 

@@ -1,8 +1,8 @@
 """FSDD with each speaker left out in turn: six models, each tested on the speaker left out.
 
-`python -m recipes.fsdd.leave_one_out`, after prepare.py. Finished speakers are kept: a run that was
-stopped goes on with the next. Strings are the same recordings again and are left out. Five voices
-are too few to know a sixth by: `--also MANIFEST` adds other people's speech, or synthesised speech.
+`python -m recipes.fsdd.leave_one_out`, after prepare.py. Finished speakers are kept: an interrupted
+run continues with the next one. Strings repeat the same recordings and are not used. Five speakers
+are too few to generalise to a sixth: `--also MANIFEST` adds recorded or synthesised speech.
 """
 
 import dataclasses
@@ -24,15 +24,17 @@ SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 def leave_one_out(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/fsdd-loo"),
     data_dir: Annotated[Path, typer.Option("--data_dir")] = Path("data/fsdd"),
-    also: Annotated[list[str] | None, typer.Option("--also", help="Another manifest.")] = None,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", help="Further manifest to train on; repeatable.")
+    ] = None,
     speakers: Annotated[list[str] | None, typer.Option("--speaker")] = None,
     start_from: Annotated[
-        Path | None, typer.Option("--start_from", help="Go on from the models of such a run.")
+        Path | None, typer.Option("--start_from", help="Start from the models of another such run.")
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set")] = None,
     threads: Annotated[int, typer.Option("--threads", min=0)] = 0,
 ) -> None:
-    """Train without each speaker, test on that speaker's single digits."""
+    """Train without each speaker in turn and test on that speaker's single digits."""
     log_to_stderr()
     rates: dict[str, float] = {}
     for speaker in speakers or SPEAKERS:

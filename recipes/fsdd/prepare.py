@@ -1,11 +1,11 @@
 """Prepare the Free Spoken Digit Dataset: find or download it, check it, write its manifests.
 
-`python -m recipes.fsdd.prepare --source DIR` takes the folder `recordings/`, or one that holds
-it, and writes under the output folder:
+`python -m recipes.fsdd.prepare --source DIR` reads the folder `recordings/`, or its parent,
+and writes under the output folder:
 
     {train,dev,test}.jsonl                  isolated digits: recordings n >= 7, 5..6, 0..4
     strings_{train,dev,test}.jsonl          strings of 2 to 7 of those digits, one speaker each
-    strings/                                their audio (8 kHz FLAC), made here
+    strings/                                their audio (8 kHz FLAC)
     loso/SPEAKER/{train,dev,test}.jsonl     leave one speaker out: the others' n >= 5,
                                             the others' n = 0..4, all of SPEAKER's
     loso/SPEAKER/strings_{train,dev,test}.jsonl    the same, of strings
@@ -37,9 +37,9 @@ RECORDINGS = 50
 """Recordings of each digit by each speaker."""
 SPLITS = {"train": range(7, RECORDINGS), "dev": range(5, 7), "test": range(5)}
 STRING_ROUNDS = {"train": 2, "dev": 5, "test": 5}
-"""How often each recording occurs in the strings of its split."""
+"""Number of strings that each recording occurs in, by split."""
 SHORTEST, LONGEST = 2, 7
-"""Digits in a string."""
+"""Number of digits in a string."""
 GAP_SECONDS = (0.05, 0.3)
 
 ARCHIVE_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/v1.0.10.zip"
@@ -52,7 +52,7 @@ _NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[a-z]+)_(?P<number>0|[1-9][0-9
 
 @dataclass(frozen=True)
 class Recording:
-    """One spoken digit: the `number`-th time that its speaker says it."""
+    """One spoken digit: the `number`-th recording of it by its speaker."""
 
     number: int
     utterance: Utterance
@@ -74,8 +74,8 @@ def read_corpus(
 ) -> list[Recording]:
     """Read and check every recording, sorted by speaker, digit and number.
 
-    Raises ManifestError if a name is not DIGIT_SPEAKER_NUMBER.wav, or if a recording is missing
-    or one too many; AudioError if a file is not 8 kHz mono PCM16.
+    Raises ManifestError if a name is not DIGIT_SPEAKER_NUMBER.wav, or if recordings are missing
+    or unexpected; AudioError if a file is not 8 kHz mono PCM16.
     """
     folder = find_recordings(source)
     found: set[str] = set()
@@ -125,7 +125,7 @@ def make_strings(
     """Join the digits of one speaker into strings of 2 to 7, written as `folder/NAME_0000.flac`.
 
     In each of the `rounds` the digits are shuffled and cut into strings, so that each occurs
-    exactly once a round. The same `name` and `seed` give the same strings. At least two
+    exactly once per round. The same `name` and `seed` give the same strings. At least two
     utterances are needed.
     """
     assert len(utterances) >= SHORTEST
@@ -149,7 +149,7 @@ def make_strings(
 
 
 def draw_length(left: int, generator: random.Random) -> int:
-    """Draw the length of the next string, never leaving a single digit of the `left` ones."""
+    """Draw the length of the next string; never leave a single digit of the `left` ones."""
     length = min(generator.randint(SHORTEST, LONGEST), left)
     if left - length == 1:
         length += 1 if length < LONGEST else -1
@@ -161,8 +161,8 @@ def join(
 ) -> Tensor:
     """Join waveforms `(S,)` with a gap before, between and after.
 
-    The gaps hold noise as loud as the quietest 10 ms of the speech: digital silence would teach a
-    model to find the boundaries by it.
+    The gaps hold noise at the level of the quietest 10 ms of the speech: digital silence would
+    give the boundaries away to a model.
     """
     noise = torch.Generator().manual_seed(generator.getrandbits(63))
     level = min(_quietest(waveform, sample_rate // 100) for waveform in speech)
@@ -178,7 +178,7 @@ def join(
 
 
 def _quietest(waveform: Tensor, samples: int) -> float:
-    """Lowest root mean square of so many samples of a waveform `(S,)`."""
+    """Lowest RMS of any `samples` consecutive samples of a waveform `(S,)`."""
     frames = waveform.unfold(0, min(len(waveform), samples), samples)
     return float(frames.square().mean(dim=1).sqrt().min())
 
@@ -187,7 +187,7 @@ def prepare(source: Path, output_dir: Path, seed: int = 0) -> dict[str, list[Utt
     """Check the corpus and write every manifest and string; return the official splits.
 
     The keys are train, dev, test and strings_train, strings_dev, strings_test. Raises
-    ManifestError or AudioError; nothing is written before the corpus has passed.
+    ManifestError or AudioError; nothing is written before the corpus has been checked.
     """
     return write_corpus(read_corpus(source), output_dir, seed)
 
@@ -226,7 +226,7 @@ def write_corpus(
 
 
 def by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
-    """Each speaker's own, in the order in which they come."""
+    """The utterances of each speaker, in the given order."""
     groups: defaultdict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         groups[utterance.speaker or ""].append(utterance)
@@ -238,7 +238,7 @@ def _without(speaker: str, utterances: Sequence[Utterance]) -> list[Utterance]:
 
 
 def summary(splits: dict[str, list[Utterance]]) -> str:
-    """Return a table with one line of figures per split."""
+    """Return a table with a row for each split."""
     lines = [f"{'split':14}{'utterances':>11}{'hours':>7}{'words':>7}{'speakers':>9}"]
     for split, utterances in splits.items():
         hours = sum(utterance.duration for utterance in utterances) / 3600
@@ -249,7 +249,7 @@ def summary(splits: dict[str, list[Utterance]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 done, 1 the corpus has a fault)."""
+    """Run the command line; return the exit status (0 success, 1 error)."""
     parser = argparse.ArgumentParser(
         "python -m recipes.fsdd.prepare",
         description=__doc__,

@@ -1,9 +1,10 @@
 """Free Spoken Digit Dataset: `python -m recipes.fsdd.train -o runs/fsdd`, after prepare.py.
 
 Trained at the recordings' own 8 kHz, on single digits and on strings of them. Digits are short
-(0.3 s is common), so frames are kept close, 20 ms, and only the loudness is taken out of them: the
-average spectrum of a recording of one digit is that digit. Six voices are few: speeds from 0.85 to
-1.15, which move the pitch as well, and noise stand in for the missing ones.
+(typically 0.3 s), so frames are 20 ms, and normalisation removes only the level: the average
+spectrum of a recording of a single digit is characteristic of that digit. Since there are only six
+speakers, training varies the speed from 0.85 to 1.15, which shifts the pitch as well, and adds
+noise.
 """
 
 from asr.model.acoustic import EncoderConfig

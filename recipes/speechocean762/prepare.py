@@ -1,8 +1,8 @@
 """Prepare speechocean762: English read by Mandarin speakers, half of them children.
 
-`python -m recipes.speechocean762.prepare --source DIR` takes the unpacked corpus, the folder that
-holds `train/wav.scp` and the recordings it names, checks it and writes `train.jsonl`, and
-`ages.json`: each speaker's age in years.
+`python -m recipes.speechocean762.prepare --source DIR` reads the unpacked corpus (the folder that
+contains `train/wav.scp` and the recordings), checks it and writes `train.jsonl` and `ages.json`,
+the age of each speaker in years.
 """
 
 import argparse
@@ -22,7 +22,7 @@ _AGE = re.compile(r"(?P<speaker>\S+)\s+(?P<age>[0-9]{1,3})\s*")
 
 
 def read_corpus(source: Path, count: int = UTTERANCES) -> list[Utterance]:
-    """The training half. Raises ManifestError if it is not `count` utterances of A–Z and '."""
+    """Read the training half. Raises ManifestError unless it is `count` utterances of A–Z and '."""
     folder = source / "train"
     if not (folder / "wav.scp").is_file():
         raise ManifestError(
@@ -41,7 +41,7 @@ def read_corpus(source: Path, count: int = UTTERANCES) -> list[Utterance]:
 
 
 def read_ages(source: Path, speakers: Collection[str]) -> dict[str, int]:
-    """The age of each speaker. Raises ManifestError if a line is no age, or a speaker has none."""
+    """Age by speaker. Raises ManifestError if a line is invalid or a speaker has no age."""
     path = source / "train" / "spk2age"
     ages: dict[str, int] = {}
     try:
@@ -58,13 +58,13 @@ def read_ages(source: Path, speakers: Collection[str]) -> dict[str, int]:
     if missing := sorted(set(speakers) - ages.keys()):
         raise ManifestError(
             f"{path}: expected an age for every speaker, found none for {', '.join(missing[:5])}; "
-            "get the file anew"
+            "download the file again"
         )
     return {speaker: ages[speaker] for speaker in sorted(speakers)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 done, 1 the corpus is not as expected)."""
+    """Run the command line; return the exit status (0 success, 1 error)."""
     parser = argparse.ArgumentParser(
         "python -m recipes.speechocean762.prepare",
         description=__doc__,

@@ -28,16 +28,16 @@ def test_margins_end_halfway_to_the_next_word() -> None:
 
 @pytest.fixture(scope="module")
 def borrowed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Utterance]]:
-    """The digits of the samples, whose first transcript gets a character that no model knows."""
+    """The digits of the samples, with a character unknown to the model in the first transcript."""
     folder = tmp_path_factory.mktemp("borrowed")
     odd = Utterance("odd", SAMPLES[0].audio_filepath, SAMPLES[0].duration, f"{SAMPLES[0].text}'")
     write_manifest(folder / "in.jsonl", [odd, *SAMPLES[1:]])
-    digits, asked = borrow.borrow(CHECKPOINT, [folder / "in.jsonl"], folder / "out")
-    assert asked == sum(word in WORDS for u in SAMPLES for word in u.text.split())
+    digits, expected = borrow.extract_digits(CHECKPOINT, [folder / "in.jsonl"], folder / "out")
+    assert expected == sum(word in WORDS for u in SAMPLES for word in u.text.split())
     return folder / "out", digits
 
 
-def test_each_digit_is_an_utterance_of_its_own(borrowed: tuple[Path, list[Utterance]]) -> None:
+def test_each_digit_is_a_separate_utterance(borrowed: tuple[Path, list[Utterance]]) -> None:
     folder, digits = borrowed
     assert digits
     assert [u.id for u in read_manifest(folder / "manifest.jsonl")] == [u.id for u in digits]
@@ -50,29 +50,29 @@ def test_each_digit_is_an_utterance_of_its_own(borrowed: tuple[Path, list[Uttera
         assert 0.1 < digit.duration < 1.5
 
 
-def test_a_speakers_digits_are_joined_into_strings(borrowed: tuple[Path, list[Utterance]]) -> None:
+def test_digits_of_a_speaker_are_joined_in_strings(borrowed: tuple[Path, list[Utterance]]) -> None:
     folder, digits = borrowed
     strings = read_manifest(folder / "strings.jsonl")
     assert strings
     assert all(len(u.text.split()) >= SHORTEST for u in strings)
     for speaker in {u.speaker for u in digits}:
-        said = Counter(u.text for u in digits if u.speaker == speaker)
+        counts = Counter(u.text for u in digits if u.speaker == speaker)
         joined = Counter(w for u in strings if u.speaker == speaker for w in u.text.split())
-        rounds = borrow.STRING_ROUNDS if said.total() >= SHORTEST else 0
-        assert joined == Counter({word: rounds * count for word, count in said.items()})
+        rounds = borrow.STRING_ROUNDS if counts.total() >= SHORTEST else 0
+        assert joined == Counter({word: rounds * count for word, count in counts.items()})
     waveform, rate = audio.read(strings[0].audio_filepath)
     assert (rate, len(waveform)) == (16000, round(strings[0].duration * 16000))
 
 
-def test_most_digits_are_recognised_by_themselves(borrowed: tuple[Path, list[Utterance]]) -> None:
-    """Cut in a wrong place, they would be other words or half ones."""
+def test_most_digits_are_recognised_in_isolation(borrowed: tuple[Path, list[Utterance]]) -> None:
+    """Cut in the wrong place, they would be partial or other words."""
     _, digits = borrowed
     recognizer = asr.load(CHECKPOINT)
     grammar = REPOSITORY / "recipes" / "fsdd" / "digit.jsgf"
     decoder = build_decoder(recognizer.tokens, SearchConfig(beam_size=16), grammar=grammar)
-    heard = [recognizer.transcribe(d.audio_filepath, decoder=decoder).text for d in digits]
-    right = sum(text == digit.text for text, digit in zip(heard, digits, strict=True))
-    assert right >= 0.7 * len(digits), heard
+    texts = [recognizer.transcribe(d.audio_filepath, decoder=decoder).text for d in digits]
+    right = sum(text == digit.text for text, digit in zip(texts, digits, strict=True))
+    assert right >= 0.7 * len(digits), texts
 
 
 def test_a_missing_manifest_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

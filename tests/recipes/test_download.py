@@ -1,4 +1,4 @@
-"""The downloader, against a server of its own on this machine, and the unpacker."""
+"""The downloader, with a local HTTP server, and the unpacker."""
 
 import hashlib
 import io
@@ -70,21 +70,21 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("kind", ["ranged", "plain", "unmeasured"])
-def test_whole_file_is_fetched_and_checked(server: Server, tmp_path: Path, kind: str) -> None:
+def test_a_file_is_downloaded_and_verified(server: Server, tmp_path: Path, kind: str) -> None:
     target = tmp_path / "new" / "corpus.bin"
     assert download(server.url(kind), target, len(BODY), SHA256) == target
     assert target.read_bytes() == BODY
     assert [path.name for path in target.parent.iterdir()] == ["corpus.bin"]
 
 
-def test_a_right_file_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
+def test_a_valid_file_is_not_downloaded_again(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "corpus.bin"
     target.write_bytes(BODY)
     download(server.url("ranged"), target, len(BODY), SHA256)
     assert server.ranges == []
 
 
-def test_a_wrong_file_is_reported_and_kept(server: Server, tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported_and_kept(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "corpus.bin"
     target.write_bytes(b"something else")
     with pytest.raises(
@@ -108,14 +108,14 @@ def test_an_interrupted_transfer_is_continued(server: Server, tmp_path: Path) ->
     assert not part.exists()
 
 
-def test_a_server_without_range_starts_anew(server: Server, tmp_path: Path) -> None:
+def test_without_range_support_the_transfer_starts_again(server: Server, tmp_path: Path) -> None:
     (tmp_path / "corpus.bin.part").write_bytes(BODY[:1000])
     target = download(server.url("plain"), tmp_path / "corpus.bin", len(BODY), SHA256)
     assert server.ranges == ["bytes=1000-"]
     assert target.read_bytes() == BODY
 
 
-def test_a_complete_part_needs_no_server(server: Server, tmp_path: Path) -> None:
+def test_a_complete_partial_file_needs_no_server(server: Server, tmp_path: Path) -> None:
     (tmp_path / "corpus.bin.part").write_bytes(BODY)
     target = download(server.url("ranged"), tmp_path / "corpus.bin", len(BODY), SHA256)
     assert server.ranges == []
@@ -123,7 +123,7 @@ def test_a_complete_part_needs_no_server(server: Server, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("size", [None, len(BODY)])
-def test_a_part_that_is_too_long_is_fetched_anew(
+def test_a_partial_file_that_is_too_long_is_downloaded_again(
     server: Server, tmp_path: Path, size: int | None
 ) -> None:
     (tmp_path / "corpus.bin.part").write_bytes(BODY + b"more")
@@ -131,26 +131,26 @@ def test_a_part_that_is_too_long_is_fetched_anew(
     assert target.read_bytes() == BODY
 
 
-def test_a_continuation_from_another_place_is_refused(server: Server, tmp_path: Path) -> None:
+def test_a_continuation_from_a_wrong_offset_is_refused(server: Server, tmp_path: Path) -> None:
     (tmp_path / "corpus.bin.part").write_bytes(BODY[:1000])
     with pytest.raises(DownloadError, match="expected bytes from 1000 on, found 'bytes 0-"):
         download(server.url("confused"), tmp_path / "corpus.bin", len(BODY), SHA256)
 
 
-def test_a_wrong_sum_leaves_nothing(server: Server, tmp_path: Path) -> None:
+def test_a_wrong_checksum_leaves_no_file(server: Server, tmp_path: Path) -> None:
     (tmp_path / "corpus.bin.part").write_bytes(b"\0" * 1000)
     with pytest.raises(DownloadError, match=f"expected SHA-256 {SHA256}, found .* --source"):
         download(server.url("ranged"), tmp_path / "corpus.bin", len(BODY), SHA256)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_bytes_than_expected_are_not_taken(server: Server, tmp_path: Path) -> None:
+def test_more_bytes_than_expected_are_refused(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="at most 1000 bytes"):
         download(server.url("ranged"), tmp_path / "corpus.bin", 1000)
     assert (tmp_path / "corpus.bin.part").stat().st_size <= 1000
 
 
-def test_without_a_published_sum_the_first_one_is_kept_and_compared(
+def test_without_a_published_checksum_the_first_is_recorded_and_compared(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target, record = tmp_path / "corpus.bin", tmp_path / "corpus.bin.sha256"
@@ -163,7 +163,7 @@ def test_without_a_published_sum_the_first_one_is_kept_and_compared(
         download(server.url("ranged"), target)
 
 
-def test_unreachable_addresses_are_clear_errors(server: Server, tmp_path: Path) -> None:
+def test_unreachable_addresses_are_reported(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "corpus.bin"
     with pytest.raises(DownloadError, match="the server answered 404"):
         download(server.url("missing"), target)
@@ -180,7 +180,7 @@ def test_unreachable_addresses_are_clear_errors(server: Server, tmp_path: Path) 
         download("file:///etc/hostname", target)
 
 
-def test_a_silent_server_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -190,7 +190,7 @@ def test_a_silent_server_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
             download(url, tmp_path / "corpus.bin", timeout_seconds=0.1)
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DownloadError, match="cannot write"):
         download("http://127.0.0.1/corpus.bin", tmp_path / "file" / "corpus.bin")
@@ -265,19 +265,19 @@ def test_devices_are_refused(tmp_path: Path) -> None:
         unpack(make_tar(tmp_path / "a.tgz", member), tmp_path / "out")
 
 
-def test_bombs_are_not_unpacked(tmp_path: Path) -> None:
+def test_archives_beyond_the_limits_are_not_unpacked(tmp_path: Path) -> None:
     zeros = bytes(100_000)
     for archive in (
         make_tar(tmp_path / "a.tgz", tarfile.TarInfo("zeros"), data=zeros),
         make_zip(tmp_path / "a.zip", "zeros", data=zeros),
     ):
         assert archive.stat().st_size < 1000
-        with pytest.raises(DownloadError, match="100000 bytes so far, allowed"):
+        with pytest.raises(DownloadError, match="100000 bytes so far; the limits"):
             unpack(archive, tmp_path / "out", max_bytes=50_000)
     assert not (tmp_path / "out").exists()
 
 
-def test_damaged_archives_leave_nothing(tmp_path: Path) -> None:
+def test_damaged_archives_leave_no_folder(tmp_path: Path) -> None:
     whole = make_tar(tmp_path / "a.tgz", tarfile.TarInfo("a"), data=BODY).read_bytes()
     zipped = bytearray(make_zip(tmp_path / "a.zip", "a", data=BODY).read_bytes())
     zipped[1000:1100] = bytes(100)
@@ -291,7 +291,7 @@ def test_damaged_archives_leave_nothing(tmp_path: Path) -> None:
         unpack(tmp_path / "absent", tmp_path / "in" / "out")
 
 
-def test_leftovers_of_a_killed_unpacking_are_removed(tmp_path: Path) -> None:
+def test_partial_folders_of_an_interrupted_unpacking_are_removed(tmp_path: Path) -> None:
     (tmp_path / "out.part").mkdir()
     (tmp_path / "out.part" / "half").write_bytes(b"")
     folder = unpack(make_tar(tmp_path / "a.tgz", tarfile.TarInfo("a")), tmp_path / "out")

@@ -1,4 +1,4 @@
-"""The FSDD recipe: checks, splits and digit strings, on a made-up corpus and on the real one."""
+"""The FSDD recipe: checks, splits and digit strings, on a generated corpus and on the real one."""
 
 import hashlib
 import random
@@ -72,7 +72,7 @@ def test_isolated_digits_are_split_by_recording(prepared: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "strings_"])
-def test_one_speaker_is_left_out(prepared: Path, prefix: str) -> None:
+def test_the_left_out_speaker_is_only_in_test(prepared: Path, prefix: str) -> None:
     folder = prepared / "loso" / "bob"
     train, dev, test = (
         read_manifest(folder / f"{prefix}{split}.jsonl") for split in ("train", "dev", "test")
@@ -122,7 +122,7 @@ def test_strings_depend_on_name_and_seed_alone(source: Path, tmp_path: Path) -> 
 
 
 @given(left=st.integers(2, 40), seed=st.integers(0, 1000))
-def test_lengths_use_up_every_digit(left: int, seed: int) -> None:
+def test_lengths_use_every_digit(left: int, seed: int) -> None:
     generator = random.Random(seed)
     while left:
         length = fsdd.draw_length(left, generator)
@@ -148,7 +148,7 @@ def test_a_recording_shorter_than_ten_milliseconds_can_be_joined() -> None:
     assert joined.count_nonzero() == 20
 
 
-def test_recordings_may_be_given_in_three_ways(source: Path) -> None:
+def test_recordings_are_found_in_three_folder_layouts(source: Path) -> None:
     for folder in (source, source / "recordings", source.parent):
         assert fsdd.find_recordings(folder) == source / "recordings"
 
@@ -172,7 +172,7 @@ def test_missing_and_unknown_recordings_are_named(copy: Path) -> None:
         fsdd.read_corpus(copy, SPEAKERS, 1)
 
 
-def test_other_audio_is_refused(copy: Path) -> None:
+def test_unexpected_audio_formats_are_refused(copy: Path) -> None:
     path = copy / "3_bob_0.wav"
     for rate, channels, subtype in ((16000, 1, "PCM_16"), (8000, 2, "PCM_16"), (8000, 1, "FLOAT")):
         soundfile.write(path, np.full((800, channels), 0.1), rate, subtype=subtype)

@@ -1,4 +1,4 @@
-"""The speechocean762 recipe: its checks on a made-up corpus, and the real one."""
+"""The speechocean762 recipe: its checks on a generated corpus and on the real one."""
 
 import json
 from collections import Counter
@@ -49,13 +49,13 @@ def test_utterances_and_ages_are_written(
     assert json.loads((output / "ages.json").read_text()) == {"a": 6, "b": 30}
 
 
-def test_another_number_of_utterances_is_refused(source: Path) -> None:
+def test_a_wrong_number_of_utterances_is_refused(source: Path) -> None:
     with pytest.raises(ManifestError, match="expected 2500 utterances, found 3"):
         speechocean.read_corpus(source)
 
 
 @pytest.mark.parametrize("text", ["we call", "A  B", "ÉTÉ", "A1"])
-def test_other_transcripts_are_refused(source: Path, text: str) -> None:
+def test_unexpected_transcripts_are_refused(source: Path, text: str) -> None:
     path = source / "train" / "text"
     path.write_text(path.read_text().replace("ZERO THREE", text))
     with pytest.raises(ManifestError, match="a2: expected words of A–Z and '"):
@@ -68,7 +68,7 @@ def test_a_speaker_without_an_age_is_named(source: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["a six", "a", "a 6 7", "a -6", ""])
-def test_what_is_no_age_is_refused_by_its_line(source: Path, line: str) -> None:
+def test_an_invalid_age_is_refused_with_its_line(source: Path, line: str) -> None:
     (source / "train" / "spk2age").write_text(f"b 30\n{line}\n")
     with pytest.raises(ManifestError, match="spk2age, line 2: expected SPEAKER AGE"):
         speechocean.read_ages(source, {"b"})
@@ -80,7 +80,9 @@ def test_a_missing_list_of_ages_is_named(source: Path) -> None:
         speechocean.read_ages(source, set())
 
 
-def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_the_corpus_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert speechocean.main(["--source", str(tmp_path)]) == 1
     assert "no speechocean762 here; expected train/wav.scp" in capsys.readouterr().err
 
