@@ -1,7 +1,7 @@
-"""English words spelled as speakers of other languages would write what they say.
+"""English words respelled in the orthography of other languages.
 
-A voice of eSpeak NG for such a language then says them with its own sounds: an accent. Checked by
-the phonemes that `espeak-ng -v LANGUAGE -q -x WORD` lists.
+An eSpeak NG voice for such a language then pronounces them with its own sounds: a foreign accent.
+Checked against the phonemes that `espeak-ng -v LANGUAGE -q -x WORD` prints.
 """
 
 from recipes.synthetic.phrases import ONES
@@ -25,4 +25,4 @@ ACCENTS = {
     language: dict(zip(ONES, spelled.split(), strict=True))
     for language, spelled in _SPELLED.items()
 }
-"""For each language of eSpeak NG, its spelling of some English words."""
+"""Spellings of English digits by eSpeak NG language."""

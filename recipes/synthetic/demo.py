@@ -1,4 +1,4 @@
-"""The demo: transcribe the sample recordings with what is shipped and score them."""
+"""The demo: transcribe and score the sample recordings with a shipped checkpoint."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ MANIFEST = Path(__file__).resolve().parent / "samples" / "manifest.jsonl"
 
 
 def demo() -> None:
-    """Print each sample's transcript beside its reference, and the error rates."""
+    """Print the reference and the hypothesis of each sample, and the error rates."""
     utterances = read_manifest(MANIFEST)
     recognizer = asr.load(CHECKPOINT)
     result = evaluate(recognizer, utterances)

@@ -1,9 +1,9 @@
-"""eSpeak NG's shared library, by ctypes: text to a waveform, in this process.
+"""eSpeak NG's shared library through ctypes: text to waveform within this process.
 
-The library comes with Debian's package espeak-ng, or from pip by espeakng-loader, which carries
-its own copy of it for Linux, macOS and Windows. A program started for each phrase would take ten
-times as long. The library keeps its noise generator running from phrase to phrase: the same
-phrases in the same order give the same samples, another order slightly different ones.
+The library is part of Debian's package espeak-ng; the package espeakng-loader on PyPI contains a
+copy for Linux, macOS and Windows. Starting a program for each phrase would take ten times as long.
+The library's noise generator keeps its state between phrases: the same phrases in the same order
+give the same samples, in another order slightly different ones.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 class Espeak:
-    """The library, initialised; there is one of it in a process (see `load`)."""
+    """The initialised library, of which a process has one instance (see `load`)."""
 
     def __init__(self, library: ctypes.CDLL, data: str | None) -> None:
         self._library = library
@@ -39,8 +39,8 @@ class Espeak:
         self.sample_rate = int(library.espeak_Initialize(_SYNCHRONOUS, 0, folder, _DO_NOT_EXIT))
         if self.sample_rate <= 0:
             raise AsrError(
-                f"espeak-ng does not start: its voice data is missing from {data or 'its folder'}; "
-                "install it again"
+                f"espeak-ng failed to start: its voice data is missing from "
+                f"{data or 'its folder'}; reinstall it"
             )
         library.espeak_SetSynthCallback(self._callback)
         library.espeak_Info.restype = ctypes.c_char_p
@@ -63,7 +63,7 @@ class Espeak:
         Raises AsrError on a voice that the installed eSpeak NG does not have.
         """
         variant = voice.partition("+")[2]
-        # An unknown variant is not refused by the library: it is left out.
+        # The library silently ignores an unknown variant.
         known = not variant or (self._data / "voices" / "!v" / variant).is_file()
         if not known or self._library.espeak_SetVoiceByName(voice.encode()):
             raise AsrError(
@@ -78,7 +78,7 @@ class Espeak:
             encoded, ctypes.c_size_t(len(encoded)), 0, _BY_CHARACTER, 0, _UTF8, None, None
         )
         if failed or self._library.espeak_Synchronize() or not self._pieces:
-            raise AsrError(f"espeak-ng {self.version} does not speak {text!r} in {voice!r}")
+            raise AsrError(f"espeak-ng {self.version} failed to speak {text!r} with {voice!r}")
         return torch.cat(self._pieces).float() / 32768
 
 

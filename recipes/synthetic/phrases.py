@@ -1,7 +1,7 @@
-"""Phrases of an alphanumeric census: spelled names, codes, numbers, dates and one-word commands.
+"""Phrases like those of AN4: spelled names, codes, numbers, dates and one-word commands.
 
-A small seeded grammar. The kinds and their proportions follow the tasks that the speakers of CMU
-AN4 were given; the names, streets and cities are common or invented ones, the rest is drawn.
+A small random grammar. The kinds and their proportions follow the tasks of the speakers of CMU AN4;
+the names, streets and cities are common or invented ones, the rest is drawn at random.
 Every transcript is upper case, A–Z and single spaces; a word of one letter is that letter's name,
 except the article in AND A HALF.
 """
@@ -79,7 +79,7 @@ _BIRTHDAYS = date(1920, 1, 1).toordinal(), date(2000, 1, 1).toordinal()
 
 @dataclass(frozen=True)
 class Phrase:
-    """A transcript and the kind of the phrase, a key of `KINDS`."""
+    """A transcript and its kind, a key of `KINDS`."""
 
     kind: str
     text: str
@@ -91,7 +91,7 @@ def spelled(word: str) -> str:
 
 
 def two_digits(number: int) -> str:
-    """10 to 99 as it is said."""
+    """10 to 99 in words."""
     assert 10 <= number <= 99, number
     if number < 20:
         return TEENS[number - 10]
@@ -100,7 +100,7 @@ def two_digits(number: int) -> str:
 
 
 def ordinal(number: int) -> str:
-    """1 to 31 as days are said."""
+    """1 to 31 as an ordinal in words."""
     assert 1 <= number <= 31, number
     if number <= 20:
         return ORDINALS[number - 1]
@@ -115,13 +115,13 @@ def _digits(random: Random, count: int) -> str:
 
 
 def _pair(random: Random) -> str:
-    """Two digits as in the second half of FORTY THREE OH NINE."""
+    """Two digits as at the end of FORTY THREE OH NINE."""
     number = random.randrange(1, 100)
     return two_digits(number) if number >= 10 else f"OH {ONES[number]}"
 
 
 def _quantity(random: Random) -> str:
-    """A number with its hundreds, and sometimes its thousands, named."""
+    """A number in words with HUNDRED, sometimes with THOUSAND."""
     parts = [ONES[random.randrange(1, 10)], "HUNDRED"]
     if random.random() < 0.4:
         parts = [ONES[random.randrange(1, 10)], "THOUSAND", *parts]
@@ -147,7 +147,7 @@ def _number(random: Random) -> str:
 
 
 def _invented(random: Random) -> str:
-    """A pronounceable name of one to three syllables that nobody need bear."""
+    """An invented pronounceable name of one to three syllables."""
     syllables = random.choices((1, 2, 3), (2, 5, 2))[0]
     name = "".join(random.choice(_ONSETS) + random.choice(_NUCLEI) for _ in range(syllables))
     return name + (random.choice(_CODAS) if random.random() < 0.7 else "")
@@ -180,7 +180,7 @@ def _street(random: Random) -> str:
 
 
 def _house(random: Random) -> str:
-    """A house number, now and then with a half, a letter or a box before or behind it."""
+    """A house number, sometimes with BOX before it or with a half or a letter after it."""
     if random.random() < 0.3:
         number = _digits(random, random.randrange(3, 5))
     elif random.random() < 0.5:
@@ -264,7 +264,7 @@ KINDS: dict[str, tuple[float, Callable[[Random], str]]] = {
     "phone": (7, _phone),
     "date": (7, _date),
 }
-"""Kinds of phrases: weight in per cent, and the rule that draws one."""
+"""Kinds of phrases: weight in per cent, and the function that draws one."""
 
 
 def draw(random: Random, kind: str | None = None) -> Phrase:

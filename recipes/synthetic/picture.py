@@ -1,4 +1,4 @@
-"""Draw what happens to a recording: features, emissions, greedy path, text.
+"""Plot the features, emissions, greedy path and text of a recording.
 
 `python -m recipes.synthetic.picture CHECKPOINT AUDIO -o emissions.png`
 """
@@ -23,7 +23,7 @@ def draw(
     recording: Path,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("emissions.png"),
 ) -> None:
-    """Write a PNG of a recording's features, of the model's emissions, and of the text read off."""
+    """Write a PNG of a recording's features, the model's emissions and the recognised text."""
     recognizer = asr.load(checkpoint)
     waveform, rate = audio.read(recording, recognizer.sample_rate)
     features = recognizer.extractor.frames(waveform)

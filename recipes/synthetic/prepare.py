@@ -1,10 +1,10 @@
-"""Render speech of the recogniser's domain with free synthesisers.
+"""Synthesise speech of the recogniser's domain with free synthesisers.
 
     python -m recipes.synthetic.prepare samples
     python -m recipes.synthetic.prepare train --utterances 3000 --seed 1 --output_dir data/synthetic
 
-`samples` renders the committed demo recordings again; `train` renders speech to train on, in
-voices that none of the samples has, with varied tempo, pitch, pauses, level and noise.
+`samples` renders the committed demo recordings again; `train` renders training speech, in voices
+that do not occur in the samples, with varied tempo, pitch, pauses, level and noise.
 """
 
 import argparse
@@ -43,7 +43,7 @@ _VARIANTS = (
 ).split()
 _TRAINING_FLITE = (Voice("flite", "awb"), Voice("flite", "kal16"))
 _TRAINING_SHARES = (0.35, 0.15)
-"""Shares of flite's training voices; eSpeak NG's many have the rest."""
+"""Shares of flite's training voices; the voices of eSpeak NG have the rest."""
 TRAINING_VOICES = (
     *_TRAINING_FLITE,
     *(Voice("espeak", f"{a}+{v}") for a in dict.fromkeys(_ACCENTS) for v in _VARIANTS),
@@ -63,7 +63,7 @@ class Job:
 
 
 def sample_plan() -> list[Job]:
-    """Two phrases of every kind: mostly flite's slt and rms in turn, every sixth by eSpeak NG."""
+    """Two phrases of every kind: flite's slt and rms alternating, every sixth by eSpeak NG."""
     jobs = []
     for index in range(2 * len(KINDS)):
         kind = list(KINDS)[index // 2]
@@ -89,10 +89,10 @@ def sample_plan() -> list[Job]:
 def training_plan(
     utterances: int, seed: int, words: Sequence[str] = (), accents: bool = False
 ) -> list[Job]:
-    """Phrases in varied voices, each drawn from the seed and its own number alone.
+    """Phrases in varied voices, each determined by the seed and its index alone.
 
-    With `words` each utterance is one of those; with `accents`, said by a speaker of another
-    language. No transcript of the samples recurs, except one-word commands.
+    With `words` each utterance is one of them; with `accents` it has a foreign accent. No
+    transcript of the samples is used, except one-word commands.
     """
     reserved = {job.text for job in sample_plan() if " " in job.text}
     return [_training_job(index, seed, reserved, words, accents) for index in range(utterances)]
@@ -116,7 +116,7 @@ def _training_job(
         delivery=Delivery(
             tempo=random.uniform(0.65, 1.15),
             pitch=random.uniform(0.75, 1.5) if voice.name == "awb" else random.uniform(0.8, 1.3),
-            # In steps of 5 %, to which the resampling filters are short.
+            # In steps of 5 %, for which the resampling filters are short.
             formants=random.randrange(18, 25) / 20 if voice.engine == "flite" else 1.0,
             pauses=_pauses(random, phrase, random.choice((0.0, 0.1, 0.3, 0.8))),
         ),
@@ -145,14 +145,14 @@ def _accented_voice(random: Random) -> Voice:
 
 
 def _pauses(random: Random, phrase: Phrase, share: float) -> frozenset[int]:
-    """Pause behind a share of the words; dates and commands run on."""
+    """Draw the words followed by a pause; dates and commands have none."""
     if phrase.kind in ("command", "date", "enter"):
         return frozenset()
     return frozenset(i for i in range(len(phrase.text.split())) if random.random() < share)
 
 
 def render_all(jobs: Iterable[Job], folder: Path) -> list[Utterance]:
-    """Make the recordings as FLAC files in a folder, and return what they are.
+    """Write the recordings as FLAC files to a folder, and return their utterances.
 
     Raises AsrError if the folder cannot be written or a synthesiser is missing or fails.
     """
@@ -171,7 +171,7 @@ def render_all(jobs: Iterable[Job], folder: Path) -> list[Utterance]:
 
 
 def levels(utterances: Sequence[Utterance]) -> str:
-    """A table of each recording's length, peak and RMS against full scale, and transcript."""
+    """A table of the length, peak and RMS (dBFS) and transcript of each recording."""
     lines = ["seconds  peak   RMS  id and transcript"]
     for utterance in utterances:
         waveform, _ = audio.read(utterance.audio_filepath)
@@ -197,7 +197,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 done, 1 nothing could be rendered)."""
+    """Run the command line; return the exit status (0 success, 1 error)."""
     parser = argparse.ArgumentParser(
         "python -m recipes.synthetic.prepare",
         description=__doc__,
@@ -209,9 +209,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train = commands.add_parser("train", help="render a training set")
     train.add_argument("--utterances", type=_positive, required=True, metavar="N")
     train.add_argument("--seed", type=int, default=1, metavar="S")
-    train.add_argument("--words", type=_words, default=(), metavar="A,B,C", help="say only these")
     train.add_argument(
-        "--accents", action="store_true", help="of other languages; --words are digits then"
+        "--words", type=_words, default=(), metavar="A,B,C", help="use only these words"
+    )
+    train.add_argument(
+        "--accents", action="store_true", help="foreign accents; requires --words of digits"
     )
     train.add_argument("--output_dir", "-o", type=Path, default=Path("data/synthetic"))
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Speak transcripts with free synthesisers, flite and eSpeak NG, and make recordings of them."""
+"""Synthesise transcripts with flite and eSpeak NG, and mix recordings from the speech."""
 
 import functools
 import shutil
@@ -21,11 +21,11 @@ from recipes.synthetic.accents import ACCENTS
 SAMPLE_RATE = 16_000
 
 _FLITE_PITCH_HZ = {"slt": 173.0, "rms": 101.0, "awb": 131.0, "kal16": 92.0}
-"""The mean pitch of flite's 16 kHz voices, measured. rms does not follow another target."""
+"""Measured mean pitch of flite's 16 kHz voices. rms ignores other targets."""
 _ESPEAK_WORDS_PER_MINUTE = 150
 
-# "A" may be taken for the article, "Z" for zed; eSpeak NG does not know RUBOUT, and says "ay" as
-# "eye", where flite says the letter (seen in their phoneme listings, `flite -ps`, `espeak-ng -x`).
+# "A" may be read as the article, "Z" as "zed"; eSpeak NG mispronounces RUBOUT, and reads "ay" as
+# "eye" where flite reads the letter (according to `flite -ps` and `espeak-ng -x`).
 _RESPELLED = {
     "flite": {"A": "ay"},
     "espeak": {"A": "eigh", "Z": "zee", "RUBOUT": "rub out"},
@@ -45,16 +45,16 @@ class Voice:
 
     @property
     def speaker(self) -> str:
-        """The name under which manifests list the voice."""
+        """The name of the voice in manifests."""
         return f"{self.engine}-{self.name}"
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a phrase is said, against the voice's own way: factors of 1 leave it as it is.
+    """How a phrase is spoken: factors relative to the default of the voice.
 
-    `pauses` holds the numbers of words (the first is 0) with a short pause behind them. `formants`
-    moves the resonances of the vocal tract, as a shorter or longer one would; flite only.
+    `pauses` holds the indices of words that are followed by a short pause. `formants` scales the
+    resonances of the vocal tract; flite only.
     """
 
     tempo: float = 1.0
@@ -65,7 +65,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Setting:
-    """What surrounds the speech in a recording: levels against full scale, silence, noise."""
+    """Levels in dBFS and silence around the speech of a recording."""
 
     peak_dbfs: float = -6.0
     noise_dbfs: float = -66.0
@@ -75,7 +75,7 @@ class Setting:
 
 
 def render(text: str, voice: Voice, delivery: Delivery = Delivery()) -> Tensor:
-    """Speak a transcript: `(S,)` at 16 kHz, the silence at both ends cut off.
+    """Synthesise a transcript: `(S,)` at 16 kHz, silence at both ends removed.
 
     Raises AsrError if the synthesiser is not installed, lacks the voice or fails.
     """
@@ -92,9 +92,9 @@ def render(text: str, voice: Voice, delivery: Delivery = Delivery()) -> Tensor:
 
 
 def spoken_words(words: list[str], voice: Voice) -> list[str]:
-    """Words as the synthesiser says them right: letters as letters, the article as the article.
+    """Respell words so that the synthesiser pronounces letters and the article correctly.
 
-    A voice of another language is given its own spelling, of the words that `ACCENTS` has.
+    For a voice of another language the spellings of `ACCENTS` are used.
     """
     accent = ACCENTS.get(voice.name.partition("+")[0])
     if accent:
@@ -103,14 +103,14 @@ def spoken_words(words: list[str], voice: Voice) -> list[str]:
     return [
         "a"
         if (word, following) == ("A", "HALF")
-        # Upper case is for letters: whole words in it might be spelled.
+        # Only letters are in upper case: the synthesiser might spell words.
         else respelled.get(word, word if len(word) == 1 else word.lower())
         for word, following in zip(words, [*words[1:], ""], strict=True)
     ]
 
 
 def _flite(marked: str, voice: str, delivery: Delivery) -> Tensor:
-    """Formants move by playing slower or faster; tempo and pitch are set to make up for that."""
+    """Formants are scaled by resampling; tempo and pitch are set to compensate for it."""
     settings = {"duration_stretch": delivery.formants / delivery.tempo}
     if delivery.pitch != delivery.formants:
         settings["int_f0_target_mean"] = _FLITE_PITCH_HZ[voice] * delivery.pitch / delivery.formants
@@ -125,7 +125,7 @@ def _flite(marked: str, voice: str, delivery: Delivery) -> Tensor:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         _run([*command, "-o", str(path)])
-        if not path.is_file():  # flite exits with 0 all the same
+        if not path.is_file():  # flite exits with 0 even so
             raise AsrError(f"flite wrote no recording of {marked!r}; is {folder} full?")
         waveform, rate = audio.read(path)
     return dsp.resample(waveform, round(rate * delivery.formants), SAMPLE_RATE)
@@ -152,7 +152,7 @@ def _flite_program() -> str:
 
 @functools.cache
 def _flite_voices() -> tuple[str, ...]:
-    """Asked first because flite takes its default voice, without a word, for one it lacks."""
+    """Installed voices; flite silently uses its default voice instead of a missing one."""
     return tuple(_run([_flite_program(), "-lv"]).partition(":")[2].split())
 
 
@@ -164,21 +164,21 @@ def _run(command: list[str]) -> str:
 
 
 def trim(waveform: Tensor) -> Tensor:
-    """Cut the silence, all that lies 45 dB below the loudest 10 ms, off both ends of `(S,)`.
+    """Remove silence (45 dB below the loudest 10 ms) from both ends of `(S,)`.
 
-    Raises AsrError if there is nothing but silence.
+    Raises AsrError if all of it is silence.
     """
     extent = non_silent_span(waveform, _FRAME, _SPEECH_FLOOR_DB)
     if extent is None:
-        raise AsrError("the synthesiser returned silence; is it installed whole?")
+        raise AsrError("the synthesiser returned silence; is it fully installed?")
     edge = _EDGE_FRAMES * _FRAME
     return waveform[max(0, extent[0] - edge) : extent[1] + edge]
 
 
 def record(speech: Tensor, setting: Setting, seed: int) -> Tensor:
-    """Put speech `(S,)` at a level into a quiet room: `(S',)` with silence and noise around it.
+    """Mix speech `(S,)` at a level with noise: `(S',)`, with silence before and after it.
 
-    The noise falls by 3 dB an octave, as that of rooms does.
+    The noise falls by 3 dB per octave, like that of rooms.
     """
     lead, trail = setting.lead_seconds, setting.trail_seconds
     missing = setting.min_seconds - (lead + len(speech) / SAMPLE_RATE + trail)

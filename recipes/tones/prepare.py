@@ -1,7 +1,7 @@
-"""Prepare the tones corpus: utterances whose letters are tones, made here, nothing downloaded.
+"""Prepare the tones corpus: synthetic utterances whose letters are tones.
 
 `python -m recipes.tones.prepare` writes FLAC recordings and `{train,dev,test}.jsonl`. The same
-seed makes the same corpus; no transcript occurs twice, so the test set holds unseen ones.
+seed gives the same corpus; no transcript occurs twice, so that those of the test set are new.
 """
 
 import argparse
@@ -32,7 +32,7 @@ TONES = {
     "H": (1950.0, 2600.0),
     "I": (2250.0, 3000.0),
 }
-"""Frequencies in Hz that sound together for each letter."""
+"""Frequencies in Hz of the tone or chord of each letter."""
 
 LETTER_SECONDS = (0.1, 0.2)
 LETTER_GAP_SECONDS = (0.07, 0.085)
@@ -42,7 +42,7 @@ FADE_SECONDS = 0.02
 DETUNING = (0.98, 1.02)
 LEVEL_DB = (-30.0, -6.0)
 NOISE_DB = (-40.0, -25.0)
-"""Background noise against the tones of the recording."""
+"""Level of the background noise relative to the tones."""
 
 
 def sentence(rng: random.Random) -> str:

@@ -17,10 +17,10 @@ CONFIG = Config(
         sample_rate=8000,
         num_mels=32,
         high_hz=3800.0,
-        normalise="none",  # where a tone is missing, its band's mean or spread would be the noise's
+        normalise="none",  # the statistics of a band without a tone would be those of the noise
     ),
     augment=AugmentConfig(
-        speeds=(),  # a tone played faster is another letter's
+        speeds=(),  # a tone played faster is another letter
         time_masks=0,
         frequency_masks=0,
     ),

@@ -71,7 +71,7 @@ def test_phrases_are_spelled_in_a_small_vocabulary_and_follow_the_seed(
     assert kind in (None, phrase.kind)
 
 
-def test_every_word_and_every_kind_is_drawn_in_its_share() -> None:
+def test_every_word_is_drawn_and_kinds_follow_their_weights() -> None:
     random = Random(0)
     drawn = [phrases.draw(random) for _ in range(5000)]
     assert {word for phrase in drawn for word in phrase.text.split()} == WORDS
@@ -96,7 +96,7 @@ def test_every_word_and_every_kind_is_drawn_in_its_share() -> None:
         (phrases.spelled("ANNA"), "A N N A"),
     ],
 )
-def test_numbers_and_names_are_said_as_in_english(said: str, expected: str) -> None:
+def test_numbers_and_names_are_in_english_words(said: str, expected: str) -> None:
     assert said == expected
 
 
@@ -132,7 +132,7 @@ def test_training_shares_no_voice_and_no_sentence_with_the_samples() -> None:
     assert not sentences & {job.text for job in jobs}
 
 
-def test_a_sentence_of_the_samples_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sentence_of_the_samples_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = iter(["A B", "A B", "YES", "C D"])
     monkeypatch.setattr(prepare, "draw", lambda _: phrases.Phrase("city", next(texts)))
     job = prepare._training_job(0, seed=0, reserved={"A B"}, words=(), accents=False)
@@ -146,7 +146,7 @@ def test_training_plan_follows_the_seed_and_each_utterance_only_its_number() -> 
     assert [job.text for job in prepare.training_plan(30, seed=2)] != [job.text for job in jobs]
 
 
-def test_words_of_ones_own_are_the_only_ones_said() -> None:
+def test_only_the_given_words_are_used() -> None:
     jobs = prepare.training_plan(200, seed=1, words=("LEFT", "RIGHT"))
 
     said = [job.text for job in jobs]
@@ -156,7 +156,7 @@ def test_words_of_ones_own_are_the_only_ones_said() -> None:
         prepare.main(["train", "--utterances", "1", "--words", "LEFT,", "-o", "nowhere"])
 
 
-def test_speakers_of_other_languages_are_given_their_own_spelling() -> None:
+def test_voices_of_other_languages_use_their_own_spelling() -> None:
     jobs = prepare.training_plan(200, seed=1, words=phrases.ONES, accents=True)
 
     assert {job.voice.name.partition("+")[0] for job in jobs} == set(ACCENTS)
@@ -241,7 +241,7 @@ def test_unknown_flite_voice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("program", "message"), [("false", "failed"), ("true", "no recording")])
-def test_failure_of_flite_is_told(
+def test_failure_of_flite_is_reported(
     monkeypatch: pytest.MonkeyPatch, program: str, message: str
 ) -> None:
     monkeypatch.setattr(render, "_flite_voices", lambda: ("slt",))

@@ -1,4 +1,4 @@
-"""The whole way, as a user goes it: prepare, train, evaluate, transcribe, describe, score."""
+"""The whole workflow of a user: prepare, train, evaluate, transcribe, describe, score."""
 
 import json
 import random
@@ -18,7 +18,7 @@ FIGURES = (
 )
 
 
-def test_a_recogniser_from_nothing_to_no_errors(
+def test_training_from_scratch_reaches_zero_errors(
     tones: Tones, tmp_path: Path, asr_command: Command
 ) -> None:
     figures, hypotheses = tmp_path / "figures.json", tmp_path / "hypotheses.jsonl"
@@ -68,7 +68,7 @@ def test_files_folders_and_globs_are_transcribed(
     ]
 
 
-def test_the_checkpoint_says_what_it_is(tones: Tones, asr_command: Command) -> None:
+def test_the_checkpoint_describes_itself(tones: Tones, asr_command: Command) -> None:
     described = asr_command("describe", tones.checkpoint)
     assert described.code == 0, described.stderr
     for expected in ("tones", "lstm", "train.jsonl", "model.safetensors", "dev"):
@@ -119,7 +119,7 @@ def test_durations_are_those_of_the_recordings(tones: Tones) -> None:
 
 
 @pytest.mark.parametrize("character", sorted(TONES))
-def test_a_letter_sounds_at_its_frequencies(character: str) -> None:
+def test_a_letter_consists_of_its_frequencies(character: str) -> None:
     waveform = letter(character, random.Random(1))
     spectrum = torch.fft.rfft(waveform, n=8000).abs()  # one bin is one Hz
     expected = sorted(TONES[character])
@@ -139,7 +139,7 @@ def test_sentences_have_words_of_letters() -> None:
         assert all(word and set(word) <= TONES.keys() for word in words)
 
 
-def test_an_unusable_output_folder_is_one_message(
+def test_an_unusable_output_folder_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "taken").write_text("")
