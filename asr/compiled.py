@@ -261,11 +261,9 @@ def _numba_type(annotation: Any) -> Any:
     from numba.core import types as nb
 
     from_types: Any = nb.BaseTuple.from_types
-    scalars = {int: nb.int64, float: nb.float64, bool: nb.boolean}
+    scalars = {int: nb.int64, float: nb.float64, bool: nb.boolean, type(None): nb.none}
     if annotation in scalars:
         return scalars[annotation]
-    if annotation is type(None):
-        return nb.none
     if get_origin(annotation) is types.UnionType:  # a version without it has None here: `without`
         (annotation,) = (one for one in get_args(annotation) if one is not type(None))
     if isinstance(annotation, type) and issubclass(annotation, tuple):

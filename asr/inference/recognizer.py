@@ -246,8 +246,8 @@ class Recognizer:
                 "integers by 32768"
             )
         waveform = samples.detach().cpu().float()
-        if not bool((waveform.abs() <= LARGEST_SAMPLE).all()):
-            largest = float(waveform.abs().max())
+        largest = float(waveform.abs().max())  # NaN if any is
+        if not largest <= LARGEST_SAMPLE:
             found = f"{largest:.3g}" if math.isfinite(largest) else "NaN or infinity"
             raise AudioError(
                 f"samples: expected sizes of {LARGEST_SAMPLE:g} at most, where 1 is full scale, "

@@ -99,14 +99,9 @@ DEFAULT_LIMITS = Limits()
 
 
 @functools.cache
-def log_once(message: str) -> None:
+def log_once(message: str, level: int = logging.INFO) -> None:
     """Log a message the first time it occurs in this process."""
-    _log.info(message)
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    _log.warning(message)
+    _log.log(level, message)
 
 
 class _LenientFile(io.BufferedReader):
@@ -194,9 +189,10 @@ class AudioFile:
                 yield torch.from_numpy(mono)
         if energy[1] < _CANCELLED * energy[0]:
             lost = 10 * math.log10(energy[0] / max(energy[1], 1e-30))
-            _warn_once(
+            log_once(
                 f"{info.path}: the channels cancel out: their mean has {lost:.0f} dB less energy "
-                "than they have; take one of them, e.g. by `sox FILE NEW.wav remix 1`"
+                "than they have; take one of them, e.g. by `sox FILE NEW.wav remix 1`",
+                logging.WARNING,
             )
         expected = info.frames if segment is None else end
         if total == 0 or total < expected < UNKNOWN_FRAMES:

@@ -120,7 +120,7 @@ def test_a_recording_of_another_length_than_stated_is_refused(
     utterances: list[Utterance], stated: float, refused: bool
 ) -> None:
     one = dataclasses.replace(utterances[0], duration=stated)  # it lasts 0.125 s
-    (found,) = [dataset([one]).__getitems__([UtteranceKey(0, 0)])]
+    found = dataset([one]).__getitems__([UtteranceKey(0, 0)])
     assert isinstance(found, AudioError) == refused
     if refused:
         assert str(found).startswith(f"{one.audio_filepath}: expected a recording of 0.7 s, as the")

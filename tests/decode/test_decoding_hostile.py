@@ -28,7 +28,7 @@ from asr.language.grammar.compiler import compile_grammar
 from asr.language.ngram.model import read_arpa
 from asr.signal import audio
 from asr.text.tokens import TokenTable
-from tests.support import REPOSITORY, Command
+from tests.support import REPOSITORY, Command, run_python
 
 CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
 SAMPLE = read_manifest(REPOSITORY / "recipes" / "synthetic" / "samples" / "manifest.jsonl")[1]
@@ -167,6 +167,20 @@ def test_a_grammar_that_would_grow_too_large_is_one_message(
     assert error.startswith(f"{path}: expected a grammar that compiles within 20,000 states")
 
 
+@pytest.mark.slow
+def test_a_grammar_beyond_the_limit_of_the_command_is_one_message(
+    asr_command: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "large.jsgf"
+    path.write_text(f"{JSGF}public <a> = {'[STOP YES] ' * 3000};")
+    error = transcribe(asr_command, "--grammar", path)
+    assert error.startswith(f"{path}: ")
+    assert (
+        "expected a grammar that compiles within 2,000,000 states, found that it needs more"
+        in error
+    )
+
+
 @pytest.mark.parametrize("option", ["--lm", "--lexicon", "--grammar", "--hotwords"])
 def test_a_folder_or_a_missing_file_is_named(
     asr_command: Command, tmp_path: Path, option: str
@@ -176,6 +190,15 @@ def test_a_folder_or_a_missing_file_is_named(
         assert error.startswith(f"{path}: cannot read")
         assert cause in error
         assert "expected a" in error
+
+
+def test_a_real_process_ends_without_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "words.arpa.gz"
+    path.write_bytes(gzip.compress(ARPA.encode())[:-20])
+    done = run_python("-m", "asr", "transcribe", CHECKPOINT, SAMPLE.audio_filepath, "--lm", path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {path}: the gzip data is truncated")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_hot_word_of_a_file_that_cannot_be_spelled_is_named(

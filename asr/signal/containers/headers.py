@@ -91,6 +91,7 @@ def _check_payload(path: Path, payload: _Payload, size: int, frames: int) -> Non
     """Compare the declared length with what is there, and with what libsndfile would read."""
     available = max(0, size - payload.start)
     declared, found = payload.declared_bytes, available // payload.unit_bytes
+    least = found
     if declared is None or (declared >= _LEAST_PLACEHOLDER and available < declared // 2):
         _log.warning(
             "%s: the header does not state a length (a streamed recording); reading the %d %s that "
@@ -99,16 +100,9 @@ def _check_payload(path: Path, payload: _Payload, size: int, frames: int) -> Non
             found,
             payload.unit,
         )
-        if payload.unit == "frames" and frames < found:
-            raise audio_error(
-                path,
-                f"{found} frames, as many as the file holds",
-                f"{frames} that can be read",
-                _COPY,
-            )
-        return
-    expected = declared // payload.unit_bytes
-    if found < expected and declared - available <= _FEW_BYTES:
+    elif found >= (expected := declared // payload.unit_bytes):
+        least = expected
+    elif declared - available <= _FEW_BYTES:
         _log.warning(
             "%s: the last %d bytes that the header declares are missing; reading %d of %d %s",
             path,
@@ -117,19 +111,16 @@ def _check_payload(path: Path, payload: _Payload, size: int, frames: int) -> Non
             expected,
             payload.unit,
         )
-    elif found < expected:
+    else:
         raise audio_error(
             path,
             f"{expected} {payload.unit} as its header declares",
             f"{found} in the file's {size} bytes",
             "the file is truncated or its header is damaged; copy the file again",
         )
-    elif payload.unit == "frames" and frames < expected:
+    if payload.unit == "frames" and frames < least:
         raise audio_error(
-            path,
-            f"{expected} frames as one part of its header declares",
-            f"{frames} by another part",
-            _COPY,
+            path, f"{least} frames by the length of its audio", f"{frames} by another part", _COPY
         )
 
 
@@ -164,24 +155,19 @@ def _check_rest(path: Path, file: BinaryIO, payload: _Payload, size: int) -> Non
 
 
 def _are_chunks(file: BinaryIO, position: int, size: int, order: str) -> bool:
-    """Whether the bytes from a position on are whole RIFF or IFF chunks, or begin with one."""
-    for _ in range(_MAX_CHUNKS):
-        if position in (size, size + 1):  # the last one may lack its padding
-            return True
-        file.seek(position)
-        header = file.read(8)
-        if len(header) < 8:
-            return False
-        name, length = struct.unpack(order + "4sI", header)
+    """Whether the bytes from a position on are whole RIFF or IFF chunks."""
+    for name, start, length in _chunks(file, order, position):
         if not all(0x20 <= byte < 0x7F for byte in name) or name in (b"RIFF", b"RF64", b"FORM"):
             return False
-        position += 8 + length + length % 2
-    return True
+        position = start + length + length % 2
+    return position in (size, size + 1)  # the last one may lack its padding
 
 
-def _chunks(file: BinaryIO, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start of the content and declared length of each chunk of a RIFF or IFF file."""
-    position = 12
+def _chunks(file: BinaryIO, order: str, position: int = 12) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start of the content and declared length of each chunk of a RIFF or IFF file.
+
+    `position` is where the first begins.
+    """
     for _ in range(_MAX_CHUNKS):
         file.seek(position)
         header = file.read(8)
