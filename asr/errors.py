@@ -13,6 +13,10 @@ class AudioError(AsrError):
     """An audio file that cannot be read, or that breaks a stated limit."""
 
 
+class DamagedAudioError(AudioError):
+    """A recording that lacks some of what it should hold; what is left of it can be read."""
+
+
 class ManifestError(AsrError):
     """A corpus manifest that is malformed, or that names data which cannot be trained on."""
 

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from asr.cli.decoding_options import BeamSize, LanguageModel
-from asr.cli.options import Checkpoint, Device, Raw, Threads, load_recognizer, parse_raw
+from asr.cli.options import (
+    Checkpoint,
+    Damaged,
+    DamagedOption,
+    Device,
+    Raw,
+    Threads,
+    hint,
+    load_recognizer,
+    log_damage,
+    parse_raw,
+)
 from asr.errors import AsrError, ManifestError, TextError
 from asr.files import json_text, make_folder, write_text_atomic
 from asr.text.timed import render_ctm, render_textgrid, words_json
@@ -84,6 +95,7 @@ def align(
     lm: LanguageModel = "auto",
     beam_size: BeamSize = None,
     raw: Raw = None,
+    damaged: DamagedOption = Damaged.REFUSE,
     device: Device = "cpu",
     threads: Threads = 0,
 ) -> None:
@@ -116,15 +128,21 @@ def align(
     for task in tasks:
         try:
             aligned = align_recording(
-                recognizer, task.recording, task.text, raw_format, decoder=decoder
+                recognizer,
+                task.recording,
+                task.text,
+                raw_format,
+                decoder=decoder,
+                damaged=damaged.value,
             )
+            log_damage(aligned.damage)
             rendered = render(task, aligned, output_format)
             if output_dir:
                 write_text_atomic(output_dir / f"{task.name}{_SUFFIXES[output_format]}", rendered)
             else:
                 typer.echo(rendered, nl=False)
         except AsrError as error:
-            _log.error("error: %s", error)
+            _log.error("error: %s%s", error, hint(error))
             failures.append(task)
             continue
         if aligned.match < min_match:
@@ -184,14 +202,14 @@ def render(task: Task, aligned: "AlignedRecording", kind: AlignmentFormat) -> st
         return render_ctm(task.name, aligned.words)
     if kind is AlignmentFormat.TEXTGRID:
         return render_textgrid(aligned.words, aligned.duration_seconds)
-    return json_text(
-        {
-            "audio_filepath": str(task.audio),
-            "text": aligned.text,
-            "duration": aligned.duration_seconds,
-            "match": aligned.match,
-            "log_score": aligned.log_score,
-            "words": words_json(aligned.words),
-        },
-        task.audio,
-    )
+    values = {
+        "audio_filepath": str(task.audio),
+        "text": aligned.text,
+        "duration": aligned.duration_seconds,
+        "match": aligned.match,
+        "log_score": aligned.log_score,
+        "words": words_json(aligned.words),
+    }
+    if aligned.damage:
+        values["damage"] = list(aligned.damage)
+    return json_text(values, task.audio)

@@ -1,11 +1,16 @@
 """Options that several verbs share."""
 
+import enum
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, ConfigError, DamagedAudioError
+
+_log = logging.getLogger("asr.audio")
 
 if TYPE_CHECKING:
     from asr.inference.recognizer import Recognizer
@@ -34,6 +39,23 @@ Raw = Annotated[
     typer.Option("--raw", help="Read headerless files as RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]]."),
 ]
 
+
+class Damaged(enum.StrEnum):
+    """What to do with a recording of which a part is missing."""
+
+    REFUSE = "refuse"
+    READ = "read"
+
+
+DamagedOption = Annotated[
+    Damaged,
+    typer.Option(
+        "--damaged",
+        help="A recording of which a part is missing: refuse it, or read what is left and say what "
+        "is wrong with it.",
+    ),
+]
+
 PICTURES = (".pdf", ".png", ".svg")
 """The suffixes of pictures that can be drawn."""
 
@@ -50,6 +72,17 @@ def load_recognizer(checkpoint: Path, device: str, threads: int) -> "Recognizer"
     if threads:
         torch.set_num_threads(threads)
     return asr.load(checkpoint, device)
+
+
+def hint(error: AsrError) -> str:
+    """What else to do about a recording that was refused, where an option helps."""
+    return "; or use what is left of it by --damaged read" * isinstance(error, DamagedAudioError)
+
+
+def log_damage(damage: Sequence[str]) -> None:
+    """Warn of what is wrong with a recording that was read all the same."""
+    for problem in damage:
+        _log.warning("warning: only what is left is read of %s", problem)
 
 
 def check_folder(output: Path) -> None:

@@ -10,11 +10,15 @@ import typer
 from asr.cli.decoding_options import takes_decoding_options
 from asr.cli.options import (
     Checkpoint,
+    Damaged,
+    DamagedOption,
     Device,
     Raw,
     Threads,
     WordTimestamps,
+    hint,
     load_recognizer,
+    log_damage,
     parse_raw,
 )
 from asr.errors import AsrError
@@ -42,6 +46,7 @@ def transcribe(
     ] = OutputFormat.TXT,
     word_timestamps: WordTimestamps = False,
     raw: Raw = None,
+    damaged: DamagedOption = Damaged.REFUSE,
     device: Device = "cpu",
     threads: Threads = 0,
     *,
@@ -72,8 +77,13 @@ def transcribe(
     for path in paths:
         try:
             transcript = recognizer.transcribe(
-                path, raw=raw_format, decoder=decoder, word_timestamps=timed
+                path,
+                raw=raw_format,
+                decoder=decoder,
+                word_timestamps=timed,
+                damaged=damaged.value,
             )
+            log_damage(transcript.damage)
             if output_dir:
                 for kind, output in outputs[path].items():
                     write_text_atomic(output, render(path, transcript, kind))
@@ -82,7 +92,7 @@ def transcribe(
             else:
                 typer.echo(render(path, transcript, output_format), nl=False)
         except AsrError as error:
-            _log.error("error: %s", error)
+            _log.error("error: %s%s", error, hint(error))
             failures.append(path)
     if failures:
         names = "\n  ".join(map(str, failures))

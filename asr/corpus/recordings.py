@@ -16,18 +16,21 @@ from asr.corpus.tar import MANIFEST_FILE, Member, Shard, check_members, member_b
 from asr.signal import audio
 
 
-def read_utterance(utterance: Utterance, sample_rate: int | None = None) -> tuple[Tensor, int]:
+def read_utterance(
+    utterance: Utterance, sample_rate: int | None = None, damage: list[str] | None = None
+) -> tuple[Tensor, int]:
     """The waveform `(S,)` float32 of an utterance, and its sample rate in Hz.
 
     Segments are cut at the sample rate of the recording, then resampled if `sample_rate` is given.
+    With `damage`, what is left of a damaged recording is read, as `audio.read` does.
     Raises AudioError as `audio.read` does, and on a shard that is missing, truncated or not the one
     described in `shards.json`; AsrError if the copy of a remote shard cannot be written.
     """
     if utterance.member is not None:
         content = read_member(utterance.member)
-        return audio.read(utterance.audio_filepath, sample_rate, content=content)
+        return audio.read(utterance.audio_filepath, sample_rate, content=content, damage=damage)
     segment = None if utterance.offset is None else (utterance.offset, utterance.duration)
-    return audio.read(utterance.audio_filepath, sample_rate, segment=segment)
+    return audio.read(utterance.audio_filepath, sample_rate, segment=segment, damage=damage)
 
 
 def read_member(member: Member) -> bytes:

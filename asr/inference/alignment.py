@@ -1,8 +1,9 @@
 """Forced alignment of a recording with its known transcript: when each word is said, how surely."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
+from typing import Literal, Unpack
 
 from torch import Tensor
 
@@ -31,6 +32,8 @@ class AlignedRecording:
     """Natural log-probability of the likeliest path through the transcript."""
     match: float
     """From 0 to 1, how well the transcript fits the recording: `timing.match` over all of it."""
+    damage: tuple[str, ...] = ()
+    """What is wrong with a damaged recording, of which this is what was left."""
 
 
 def align_recording(
@@ -39,6 +42,7 @@ def align_recording(
     text: str,
     raw: audio.RawFormat | None = None,
     *,
+    damaged: Literal["refuse", "read"] = "refuse",
     decoder: Decoder | None = None,
     **options: Unpack[DecodingKeywords],
 ) -> AlignedRecording:
@@ -47,21 +51,23 @@ def align_recording(
     Times count from the beginning of the utterance. Any amount of white space separates words. The
     confidence of a word is how surely it was said, judged as in `Recognizer.transcribe`: by the
     emissions, and by the hypotheses that the decoder finds (`decoder`, or the decoding options, by
-    default with the checkpoint's own language model). `raw` describes a headerless file.
+    default with the checkpoint's own language model). `raw` describes a headerless file. Of a
+    damaged recording, `damaged="read"` reads what is left.
 
     Raises AudioError on a recording that cannot be read, and TextError, naming the file, on a
     transcript that is empty, that the token table cannot spell, or that is longer than the audio
     allows.
     """
+    damage: list[str] | None = [] if damaged == "read" else None
     path = recording.audio_filepath if isinstance(recording, Utterance) else recording
     if isinstance(recording, Utterance) and raw is None:
-        waveform, _ = read_utterance(recording, recognizer.sample_rate)
+        waveform, _ = read_utterance(recording, recognizer.sample_rate, damage)
     else:
-        waveform, _ = audio.read(path, recognizer.sample_rate, raw)
+        waveform, _ = audio.read(path, recognizer.sample_rate, raw, damage=damage)
     decoder = decoder or recognizer.prepare(**options).decoder
     duration_seconds = len(waveform) / recognizer.sample_rate
     try:
-        return align_emissions(
+        aligned = align_emissions(
             recognizer.log_probs(waveform),
             recognizer.tokens,
             text,
@@ -71,6 +77,7 @@ def align_recording(
         )
     except TextError as error:
         raise TextError(f"{path}: {error}") from error
+    return dataclasses.replace(aligned, damage=tuple(damage or ()))
 
 
 def align_emissions(

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -118,6 +118,7 @@ class Recognizer:
         *,
         raw: audio.RawFormat | None = None,
         word_timestamps: bool = False,
+        damaged: Literal["refuse", "read"] = "refuse",
         decoder: Decoder | None = None,
         **options: Unpack[DecodingKeywords],
     ) -> Transcript:
@@ -125,25 +126,31 @@ class Recognizer:
 
         The options say how to decode; they are the fields of `DecodingOptions`, and by default the
         checkpoint's own language model is used as it was tuned. A `decoder` takes their place.
-        `raw` describes a headerless file. Word times and confidences cost an alignment more.
+        `raw` describes a headerless file. Word times and confidences cost an alignment more. Of a
+        damaged file, `damaged="read"` reads what is left, and the transcript's `damage` says what
+        is wrong with it.
         Raises AudioError on a file that cannot be read and on samples of another shape or type,
         and what `prepare` raises; ConfigError on a decoder over other tokens.
         """
         started = time.perf_counter()
         decoder = self._decoder(decoder, options)
+        damage: list[str] | None = [] if damaged == "read" else None
         if isinstance(recording, (str, Path)):
             if sample_rate is not None:
                 raise AudioError(
                     f"{recording}: sample_rate goes with samples; a file states its own"
                 )
-            waveform, _ = audio.read(recording, self.sample_rate, raw)
+            waveform, _ = audio.read(recording, self.sample_rate, raw, damage=damage)
         else:
             waveform = self._checked_samples(recording, sample_rate)
         duration_seconds = len(waveform) / self.sample_rate
         transcript = self._decode(
             self.log_probs(waveform), duration_seconds, decoder, word_timestamps
         )
-        return dataclasses.replace(transcript, processing_seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return dataclasses.replace(
+            transcript, processing_seconds=seconds, damage=tuple(damage or ())
+        )
 
     def _decoder(self, decoder: Decoder | None, options: DecodingKeywords) -> Decoder:
         """A ready decoder, or the one that the options make."""

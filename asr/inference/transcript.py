@@ -37,3 +37,5 @@ class Transcript:
     rejected: bool = False
     """Nothing that the lexicon or grammar allows was said, as far as the search or `log_ratio` can
     tell: the text is empty."""
+    damage: tuple[str, ...] = ()
+    """What is wrong with a damaged recording, of which this is what was left."""

@@ -86,6 +86,8 @@ def transcript_json(transcript: "Transcript") -> dict[str, Any]:
         values["log_ratio"] = _finite(transcript.log_ratio)
     if transcript.log_ratio is not None or transcript.rejected:
         values["rejected"] = transcript.rejected
+    if transcript.damage:
+        values["damage"] = list(transcript.damage)
     return values
 
 

@@ -56,22 +56,25 @@ def read(
     limits: Limits = DEFAULT_LIMITS,
     segment: Segment | None = None,
     content: bytes | None = None,
+    damage: list[str] | None = None,
 ) -> tuple[Tensor, int]:
     """Read a file as a waveform `(S,)` float32, with its sample rate in Hz.
 
     `segment`, an offset and a duration in seconds, selects a part of the file. If the content of
-    the file is given as `content`, `path` only names it in messages.
+    the file is given as `content`, `path` only names it in messages. With `damage`, a list,
+    a recording of which a part is missing is not refused: what is there is read, and what is wrong
+    added to the list.
 
     Channels are averaged, and the audio is resampled if `sample_rate` is given; the logger
     `asr.audio` reports this once for each number of channels and each rate. Full scale is 1; float
     files may exceed it and are not scaled. Headerless files need `raw`, which is then applied to
     the file whatever it contains.
 
-    Raises AudioError on a file that is missing, not a regular file, not audio, empty, truncated or
-    damaged, contains NaN or infinity, is shorter than `segment` needs, or exceeds `limits`;
-    ConfigError on a sample rate that is not positive.
+    Raises DamagedAudioError on a file that is truncated or damaged; AudioError on one that is
+    missing, not a regular file, not audio, empty, contains NaN or infinity, is shorter than
+    `segment` needs, or exceeds `limits`; ConfigError on a sample rate that is not positive.
     """
-    with open_audio(Path(path), raw, limits, content) as source:
+    with open_audio(Path(path), raw, limits, content, damage) as source:
         pieces, rate = source.waveform(sample_rate, segment)
         return torch.cat(list(pieces)), rate
 

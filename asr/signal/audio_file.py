@@ -23,9 +23,16 @@ import soundfile
 import torch
 from torch import Tensor
 
-from asr.errors import AudioError, ConfigError
+from asr.errors import AudioError, ConfigError, DamagedAudioError
+from asr.signal.containers import mpeg
 from asr.signal.containers.flac import AudioDigest, stated_digest
-from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error, check_length
+from asr.signal.containers.headers import (
+    UNKNOWN_FRAMES,
+    Report,
+    audio_error,
+    check_length,
+    damaged,
+)
 from asr.signal.resampling import resample_stream
 
 _log = logging.getLogger("asr.audio")
@@ -39,6 +46,8 @@ _RAW_SAMPLE_BYTES = {
 }
 _BLOCK_VALUES = 1 << 18
 """Samples, of all channels together, that are decoded at a time: 1 MiB."""
+_DAMAGED_BLOCK_VALUES = 1 << 10
+"""The same where damage is expected, as the rest of the block in which it begins is lost."""
 LARGEST_SAMPLE = 1e10
 """Larger than 32-bit integers written as floats; the features of much larger ones overflow."""
 _CANCELLED = 0.01
@@ -137,6 +146,8 @@ class AudioFile:
     decoder: _SequentialDecoder
     info: AudioInfo
     limits: Limits
+    report: Report
+    block_values: int = _BLOCK_VALUES
     digest: AudioDigest | None = None
     """Of all of the audio, where the file states it."""
 
@@ -158,12 +169,21 @@ class AudioFile:
         if info.channels > 1:
             log_once(f"audio of {info.channels} channels is averaged to one")
         start, end = self._span(segment)
-        buffer = np.empty((max(1, _BLOCK_VALUES // info.channels), info.channels), np.float32)
+        block_frames = max(1, self.block_values // info.channels)
+        buffer = np.empty((block_frames, info.channels), np.float32)
         longest = int(self.limits.max_duration_seconds * info.sample_rate)
         digest = self.digest if segment is None else None
         energy = np.zeros(2)  # of the channels, and of their mean
         total = self._skip(start)
-        while total < end and len(block := self._decode(buffer[: end - total], total)):
+        problem: DamagedAudioError | None = None
+        while total < end:
+            try:
+                block = self._decode(buffer[: end - total], total)
+            except DamagedAudioError as error:
+                problem = error
+                break
+            if not len(block):
+                break
             before, total = total, total + len(block)
             if total > longest:
                 raise _too_long(info.path, self.limits, f"more than {longest} frames")
@@ -187,24 +207,22 @@ class AudioFile:
                 energy[1] += np.square(mono, dtype=np.float64).sum()
             if len(mono):
                 yield torch.from_numpy(mono)
-        if energy[1] < _CANCELLED * energy[0]:
-            lost = 10 * math.log10(energy[0] / max(energy[1], 1e-30))
-            log_once(
-                f"{info.path}: the channels cancel out: their mean has {lost:.0f} dB less energy "
-                "than they have; take one of them, e.g. by `sox FILE NEW.wav remix 1`",
-                logging.WARNING,
-            )
+        _warn_of_cancelling(info.path, *energy)
         expected = info.frames if segment is None else end
-        if total == 0 or total < expected < UNKNOWN_FRAMES:
-            raise self._damaged(total, "the audio ends there")
-        if digest and not digest.agrees:
-            raise audio_error(
+        if total == 0:
+            raise problem or self._damaged(0, "the audio ends there")
+        if problem is None and total < expected < UNKNOWN_FRAMES:
+            problem = self._damaged(total, "the audio ends there")
+        if problem is None and digest and not digest.agrees:
+            problem = damaged(
                 info.path,
                 "the audio whose MD5 checksum its header states",
                 f"{total} frames with another",
                 "the file is damaged, and lacks some of the recording or has silence in its place; "
                 "copy it again",
             )
+        if problem is not None:
+            self.report(problem)
 
     def _span(self, segment: Segment | None) -> tuple[int, int]:
         """First frame of a segment, and the one after its last."""
@@ -239,24 +257,48 @@ class AudioFile:
         except soundfile.SoundFileError as error:
             raise self._damaged(done, str(error)) from error
 
-    def _damaged(self, done: int, cause: str) -> AudioError:
-        declared = self.info.frames
-        return audio_error(
+    def _damaged(self, done: int, cause: str) -> DamagedAudioError:
+        declared, rate = self.info.frames, self.info.sample_rate
+        return damaged(
             self.info.path,
-            f"{declared} frames" if declared < UNKNOWN_FRAMES else "a whole stream",
-            f"damage after {done} decoded frames ({cause})",
+            f"{declared} frames ({declared / rate:.2f} s)"
+            if declared < UNKNOWN_FRAMES
+            else "a whole stream",
+            f"damage after {done} decoded frames, {done / rate:.2f} s ({cause})",
             "the file is truncated or damaged; copy it again",
+        )
+
+
+def _warn_of_cancelling(path: Path, of_channels: float, of_mean: float) -> None:
+    """Warn if the mean of the channels has far less energy than they have themselves."""
+    if of_mean < _CANCELLED * of_channels:
+        lost = 10 * math.log10(of_channels / max(of_mean, 1e-30))
+        log_once(
+            f"{path}: the channels cancel out: their mean has {lost:.0f} dB less energy than they "
+            "have; take one of them, e.g. by `sox FILE NEW.wav remix 1`",
+            logging.WARNING,
         )
 
 
 @contextmanager
 def open_audio(
-    path: Path, raw: RawFormat | None, limits: Limits, content: bytes | None = None
+    path: Path,
+    raw: RawFormat | None,
+    limits: Limits,
+    content: bytes | None = None,
+    damage: list[str] | None = None,
 ) -> Iterator[AudioFile]:
     """Open a file and check its header. Raises AudioError as `asr.signal.audio.read` does.
 
-    With `content`, the path only names it in messages.
+    With `content`, the path only names it in messages. With `damage`, what is left of a damaged
+    recording is read, and what is wrong with it added there.
     """
+
+    def report(problem: DamagedAudioError) -> None:
+        if damage is None:
+            raise problem
+        damage.append(str(problem))
+
     size = _file_size(path, content)
     options: dict[str, Any] = {}
     if raw is not None:
@@ -278,9 +320,12 @@ def open_audio(
         stack.enter_context(decoder)
         # A second handle, because the decoder relies on the position in its own.
         with _opened(path, content) as another:
-            info = _inspect(path, another, decoder, limits)
+            if decoder.format == "MP3" and (tagged := mpeg.with_length(another)) is not None:
+                decoder = stack.enter_context(_SequentialDecoder(io.BytesIO(tagged)))
+            info = _inspect(path, another, decoder, limits, report)
             digest = stated_digest(another) if info.container == "FLAC" else None
-        yield AudioFile(decoder, info, limits, digest)
+        block_values = _BLOCK_VALUES if damage is None else _DAMAGED_BLOCK_VALUES
+        yield AudioFile(decoder, info, limits, report, block_values, digest)
 
 
 def _not_audio(path: Path, error: soundfile.SoundFileError) -> AudioError:
@@ -355,7 +400,9 @@ def _check_raw_size(path: Path, raw: RawFormat, size: int) -> None:
         )
 
 
-def _inspect(path: Path, file: BinaryIO, decoder: _SequentialDecoder, limits: Limits) -> AudioInfo:
+def _inspect(
+    path: Path, file: BinaryIO, decoder: _SequentialDecoder, limits: Limits, report: Report
+) -> AudioInfo:
     """Check the header against the limits and against the size of the file."""
     rate, channels, container = decoder.samplerate, decoder.channels, decoder.format
     if container not in _CONTAINERS:
@@ -370,7 +417,7 @@ def _inspect(path: Path, file: BinaryIO, decoder: _SequentialDecoder, limits: Li
     if channels > limits.max_channels:
         found = f"{channels} in its header"
         raise audio_error(path, f"at most {limits.max_channels} channels", found, _CONVERT)
-    frames = check_length(path, file, container, decoder.frames)
+    frames = check_length(path, file, container, decoder.frames, report)
     if frames == 0:
         remedy = "nothing was recorded, or the recording stopped before its header was written"
         raise audio_error(path, "at least one frame of audio", "none (0 frames)", remedy)

@@ -147,6 +147,26 @@ def test_a_missing_file_is_listed(tones: Tones, tmp_path: Path, asr_command: Com
     assert outcome.stderr.endswith(f"1 of 1 recordings failed:\n  {tmp_path / 'gone.wav'}\n")
 
 
+def test_a_truncated_recording_is_refused_or_read(
+    tones: Tones, spoken: tuple[Path, str], tmp_path: Path, asr_command: Command
+) -> None:
+    audio.write(tmp_path / "whole.wav", audio.read(spoken[0])[0], SAMPLE_RATE)
+    short = tmp_path / "short.wav"
+    short.write_bytes((tmp_path / "whole.wav").read_bytes()[:-4000])
+    refused = asr_command("transcribe", tones.checkpoint, short)
+    assert refused.code == 1
+    assert "use what is left of it by --damaged read" in refused.stderr
+    read = asr_command("transcribe", tones.checkpoint, short, "-f", "json", "--damaged", "read")
+    assert read.code == 0
+    transcript = json.loads(read.stdout)
+    assert spoken[1].startswith(transcript["text"])
+    assert transcript["damage"][0] in read.stderr
+    aligned = asr_command(
+        *("align", tones.checkpoint, short, transcript["text"], "--damaged", "read")
+    )
+    assert (aligned.code, json.loads(aligned.stdout)["damage"]) == (0, transcript["damage"])
+
+
 def test_two_recordings_of_one_name_are_not_written_over_each_other(
     tones: Tones, spoken: tuple[Path, str], tmp_path: Path, asr_command: Command
 ) -> None:

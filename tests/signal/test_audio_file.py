@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asr.errors import AudioError
+from asr.errors import AudioError, DamagedAudioError
 from asr.signal.audio import Limits, RawFormat, probe, read
 
 RATE = 16000
@@ -163,6 +164,50 @@ def test_text_with_an_audio_suffix_is_never_decoded(tmp_path: Path) -> None:
         path.write_bytes(b"The quick brown fox jumps over the lazy dog.\n" * 100)
         with pytest.raises(AudioError):
             read(path)
+
+
+TRUNCATED = [
+    ("WAV", "PCM_16", "expected 32000 frames as its header declares, found"),
+    ("AIFF", "PCM_16", "expected 32000 frames as its header declares, found"),
+    ("FLAC", "PCM_16", r"expected 32000 frames \(2.00 s\), found damage after"),
+    ("OGG", "VORBIS", "expected an Ogg stream with an end-of-stream page"),
+    ("OGG", "OPUS", "expected an Ogg stream with an end-of-stream page"),
+    ("MP3", "MPEG_LAYER_III", "expected 32000 frames as its length tag declares, found"),
+]
+
+
+@pytest.mark.parametrize(("container", "subtype", "message"), TRUNCATED)
+def test_what_is_left_of_a_truncated_recording(
+    tmp_path: Path, container: str, subtype: str, message: str
+) -> None:
+    path = tmp_path / "a"
+    content = encode(container, subtype)
+    path.write_bytes(content)
+    whole, _ = read(path)
+    path.write_bytes(content[: len(content) * 7 // 10])
+    with pytest.raises(DamagedAudioError, match=message):
+        read(path)
+    damage: list[str] = []
+    left, _ = read(path, damage=damage)
+    assert 0.4 * len(whole) < len(left) < 0.8 * len(whole)
+    assert torch.equal(left, whole[: len(left)]) or container in ("OGG", "MP3")
+    assert re.search(f"^{path}: {message}", damage[0])
+
+
+def test_a_sound_recording_has_no_damage(tmp_path: Path) -> None:
+    damage: list[str] = []
+    for container, subtype, _ in TRUNCATED:
+        path = tmp_path / "a"
+        path.write_bytes(encode(container, subtype))
+        assert torch.equal(read(path, damage=damage)[0], read(path)[0])
+    assert damage == []
+
+
+def test_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    path.write_bytes(encode("FLAC", "PCM_16")[:100])
+    with pytest.raises(DamagedAudioError, match="damage after 0 decoded frames"):
+        read(path, damage=[])
 
 
 def read_or_refuse(path: Path) -> None:

@@ -9,14 +9,14 @@ refuses the file if audio would be lost silently.
 import logging
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from asr.errors import AudioError
+from asr.errors import AudioError, DamagedAudioError
 from asr.signal.containers import mpeg, ogg
 
 _log = logging.getLogger("asr.audio")
@@ -53,30 +53,46 @@ class _Payload:
     """Byte order of the chunks that may follow; empty: the format has none."""
 
 
+class _HeaderError(Exception):
+    """What a header was expected to state."""
+
+
 def audio_error(path: Path, expected: str, found: str, remedy: str) -> AudioError:
     """The form of all error messages about audio files."""
     return AudioError(f"{path}: expected {expected}, found {found}; {remedy}")
 
 
-def check_length(path: Path, file: BinaryIO, container: str, frames: int) -> int:
+Report = Callable[[DamagedAudioError], None]
+"""Called where a recording is damaged; if it does not raise, what is left is read."""
+
+
+def damaged(path: Path, expected: str, found: str, remedy: str) -> DamagedAudioError:
+    """The form of all messages about recordings of which a part is missing."""
+    return DamagedAudioError(f"{path}: expected {expected}, found {found}; {remedy}")
+
+
+def check_length(path: Path, file: BinaryIO, container: str, frames: int, report: Report) -> int:
     """Compare a file's declared length with its bytes before anything is decoded.
 
     `file` is read wherever it likes, `path` names it. `frames` is libsndfile's count. Returns the
-    count to expect from decoding, `UNKNOWN_FRAMES` or more where the file does not state it. Raises
-    AudioError on a file that declares more than its bytes can hold, or that holds more than
-    libsndfile would read.
+    count to expect from decoding, `UNKNOWN_FRAMES` or more where the file does not state it. Calls
+    `report` on a file that declares more than it holds, or that holds more than libsndfile would
+    read. Raises AudioError on one that declares what no file of its size can hold.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if container in _PARSERS:
-        payload = _PARSERS[container](file)
+        try:
+            payload = _PARSERS[container](file)
+        except _HeaderError as error:
+            raise audio_error(path, str(error), "one that does not", _COPY) from error
         if payload is not None:
-            _check_payload(path, payload, size, frames)
-            _check_rest(path, file, payload, size)
+            _check_payload(path, payload, size, frames, report)
+            _check_rest(path, file, payload, size, report)
     elif container == "MP3":
-        return _check_mpeg(path, file, frames)
+        return _check_mpeg(path, file, frames, report)
     elif container == "OGG":
-        _check_ogg(path, file, size)
+        _check_ogg(path, file, size, report)
     if container in ("OGG", "FLAC") and size * _MAX_FRAMES_PER_BYTE < frames < UNKNOWN_FRAMES:
         raise audio_error(
             path,
@@ -87,7 +103,7 @@ def check_length(path: Path, file: BinaryIO, container: str, frames: int) -> int
     return frames
 
 
-def _check_payload(path: Path, payload: _Payload, size: int, frames: int) -> None:
+def _check_payload(path: Path, payload: _Payload, size: int, frames: int, report: Report) -> None:
     """Compare the declared length with what is there, and with what libsndfile would read."""
     available = max(0, size - payload.start)
     declared, found = payload.declared_bytes, available // payload.unit_bytes
@@ -112,19 +128,19 @@ def _check_payload(path: Path, payload: _Payload, size: int, frames: int) -> Non
             payload.unit,
         )
     else:
-        raise audio_error(
+        problem = damaged(
             path,
             f"{expected} {payload.unit} as its header declares",
             f"{found} in the file's {size} bytes",
             "the file is truncated or its header is damaged; copy the file again",
         )
+        report(problem)
     if payload.unit == "frames" and frames < least:
-        raise audio_error(
-            path, f"{least} frames by the length of its audio", f"{frames} by another part", _COPY
-        )
+        expected_frames = f"{least} frames by the length of its audio"
+        report(damaged(path, expected_frames, f"{frames} by another part", _COPY))
 
 
-def _check_rest(path: Path, file: BinaryIO, payload: _Payload, size: int) -> None:
+def _check_rest(path: Path, file: BinaryIO, payload: _Payload, size: int, report: Report) -> None:
     """What follows the declared audio must be chunks, tags or zeros, not the rest of the audio."""
     if payload.declared_bytes is None:
         return
@@ -144,14 +160,15 @@ def _check_rest(path: Path, file: BinaryIO, payload: _Payload, size: int) -> Non
     if rest <= _FEW_BYTES:
         _log.warning("%s: the last %d bytes, behind the audio, are not read", path, rest)
         return
-    raise audio_error(
+    problem = damaged(
         path,
         f"{payload.declared_bytes} bytes of audio as its header declares, and nothing but metadata "
         "behind them",
-        f"{rest} other bytes behind them",
+        f"{rest} other bytes behind them, which are not read",
         "the header states too little (a recording that was stopped hard, or is above 4 GiB), or "
         "files were joined; `sox --ignore-length FILE NEW.wav` makes one of all that is there",
     )
+    report(problem)
 
 
 def _are_chunks(file: BinaryIO, position: int, size: int, order: str) -> bool:
@@ -232,11 +249,11 @@ def _parse_nist(file: BinaryIO) -> _Payload | None:
     fields = {line[0]: line[2] for line in lines if len(line) == 3 and line[1] == b"-i"}
     try:
         start = int(lines[1][0])
-        count = int(fields[b"sample_count"])
         unit_bytes = int(fields[b"channel_count"]) * int(fields.get(b"sample_n_bytes", b"1"))
-    except (IndexError, KeyError, ValueError):
-        return None
-    return _Payload(start, count * unit_bytes, max(1, unit_bytes))
+        count = int(fields[b"sample_count"]) if b"sample_count" in fields else None
+    except (IndexError, KeyError, ValueError) as error:
+        raise _HeaderError("a NIST SPHERE header that states its size and the channels") from error
+    return _Payload(start, None if count is None else count * unit_bytes, max(1, unit_bytes))
 
 
 _PARSERS = {
@@ -249,36 +266,25 @@ _PARSERS = {
 }
 
 
-def _check_ogg(path: Path, file: BinaryIO, size: int) -> None:
+def _check_ogg(path: Path, file: BinaryIO, size: int, report: Report) -> None:
     """The pages must be whole, without a gap, of one stream after the other, and have an end."""
     try:
         walk = ogg.walk(file)
     except ogg.PageError as error:
-        raise audio_error(
-            path,
-            "Ogg pages without damage or a gap",
-            str(error),
-            "the file is damaged: copy it again, or repair what is left of it by `ffmpeg -i FILE "
-            "NEW.flac`",
-        ) from error
+        remedy = "the file is damaged, and a part of the recording is missing; copy it again"
+        report(damaged(path, "Ogg pages without damage or a gap", str(error), remedy))
+        return
     if not walk.ended:
-        raise audio_error(
-            path,
-            "an Ogg stream with an end-of-stream page",
-            f"no end in the file's {size} bytes",
-            "the file is truncated: copy it again, or repair what is left of it by "
-            "`ffmpeg -i FILE -c copy NEW`",
-        )
+        expected = "an Ogg stream with an end-of-stream page"
+        found = f"no end in the file's {size} bytes"
+        report(damaged(path, expected, found, "the file is truncated; copy it again"))
     if walk.streams > 1:
-        raise audio_error(
-            path,
-            "one Ogg stream",
-            "several, of which only the first would be read",
-            "convert it to FLAC, e.g. by `ffmpeg -i FILE NEW.flac`",
-        )
+        found = "several, of which only the first is read"
+        remedy = "convert it to FLAC, e.g. by `ffmpeg -i FILE NEW.flac`"
+        report(damaged(path, "one Ogg stream", found, remedy))
 
 
-def _check_mpeg(path: Path, file: BinaryIO, frames: int) -> int:
+def _check_mpeg(path: Path, file: BinaryIO, frames: int, report: Report) -> int:
     """Compare libsndfile's count, from a tag or an estimate, with a count of all MPEG frames.
 
     An estimate from the bit rate of the first frame is wrong by any factor at variable bit rates.
@@ -289,18 +295,16 @@ def _check_mpeg(path: Path, file: BinaryIO, frames: int) -> int:
     # A tag lets the decoder cut encoder delay and padding, which take up to four frames.
     slack = 4 * walk.samples_per_frame
     if frames < walk.samples - slack:
-        raise audio_error(
+        problem = damaged(
             path,
             f"{walk.samples} frames of MPEG audio, as counted from start to end",
-            f"a length tag or bit rate that implies {frames}",
-            "the file was joined from several or lost its tag, and the rest would not be read; "
-            "repair it by `ffmpeg -i FILE -c copy NEW.mp3`",
+            f"a length tag or bit rate that implies {frames}, and no more is read",
+            "the file was joined from several; repair it by `ffmpeg -i FILE -c copy NEW.mp3`",
         )
+        report(problem)
     if walk.tagged and frames > walk.samples:
-        raise audio_error(
-            path,
-            f"{frames} frames as its length tag declares",
-            f"{walk.samples}",
-            "the file is truncated; copy it again",
-        )
+        expected = f"{frames} frames as its length tag declares"
+        remedy = "the file is truncated; copy it again"
+        report(damaged(path, expected, f"{walk.samples}", remedy))
+        return walk.samples
     return frames if walk.tagged else min(frames, walk.samples)  # an estimate counts tags too

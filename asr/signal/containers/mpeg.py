@@ -24,6 +24,8 @@ _SAME_STREAM = 0xFFFE0C00  # bits that all frames of a stream share: sync, versi
 # 11 ones, and a bit rate that is neither "free" (0) nor invalid (15).
 _HEADER = re.compile(rb"\xff(?=[\xe2-\xff][\x10-\xef])")
 _SEARCH_BYTES = 65536
+_TAG_BYTES = 64
+"""What a frame must have room for to hold a length tag: a header, side information, the tag."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,46 @@ def walk(file: BinaryIO) -> Walk | None:
         position += _measure(word)[0]
         count += position <= size  # a frame that is cut off at the end does not count
     return Walk(count * samples_per_frame, samples_per_frame, tagged)
+
+
+def with_length(file: BinaryIO) -> bytes | None:
+    """The stream with a tag that states its length, where it has none; None where it has one.
+
+    Without a tag, or with one of an encoder that could not go back to fill it in, a decoder
+    estimates the length from the bit rate of the first frame, and stops reading there.
+    """
+    found = walk(file)
+    start = _sync(file, _skip_id3(file), None)
+    if found is None or found.tagged or start is None:
+        return None
+    word = _word(file, start)
+    file.seek(start)
+    content = file.read()
+    first_frame = content[: _measure(word)[0]]
+    frames = found.samples // found.samples_per_frame
+    if re.search(rb"Xing|Info", first_frame[:_TAG_BYTES]):  # without a count
+        content, frames = content[len(first_frame) :], frames - 1
+    tag = _length_tag(word, frames)
+    return None if tag is None else tag + content
+
+
+def _length_tag(word: int, frames: int) -> bytes | None:
+    """A silent frame of the stream that this header is of, with a Xing tag; None but for layer III.
+
+    The tag stands behind the side information, whose size depends on version and channels.
+    """
+    version, layer, is_mono = word >> 19 & 3, word >> 17 & 3, (word >> 6 & 3) == 3
+    if layer != _LAYER_III:
+        return None
+    side_bytes = (17 if is_mono else 32) if version == _VERSION_1 else (9 if is_mono else 17)
+    for kbits_index in range(1, 15):
+        # No checksum of the header (bit 16), no padding (bit 9).
+        header = (word & ~(15 << 12) & ~(1 << 9)) | kbits_index << 12 | 1 << 16
+        length = _measure(header)[0]
+        if length >= _TAG_BYTES:
+            tag = struct.pack(">I", header) + bytes(side_bytes)
+            return (tag + struct.pack(">4sII", b"Xing", 1, frames)).ljust(length, b"\0")
+    return None
 
 
 def _states_length(frame: bytes) -> bool:
