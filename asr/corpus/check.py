@@ -1,6 +1,7 @@
 """Checks that a corpus can be trained on, before any time is spent on training."""
 
 import bisect
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -9,6 +10,7 @@ import numpy as np
 
 from asr.corpus.manifest import Corpus
 from asr.errors import ManifestError, TextError
+from asr.text.normal import describe_characters, stray_characters, tags
 from asr.text.tokens import TokenTable
 
 _SHOWN = 10
@@ -29,15 +31,20 @@ def check_corpus(
     num_frames: Callable[[float], int],
     where: str,
     may_be_empty: bool = False,
+    keep_tags: bool = False,
 ) -> None:
     """Refuse utterances that cannot be trained on, listing them by id.
 
     `num_frames` gives the number of the encoder's output frames T' for a duration in seconds and
-    must not fall as durations grow. Raises TextError on characters outside the token table, and
+    must not fall as durations grow. Raises TextError on characters that belong to no text, on tags
+    such as `<unk>` and `[noise]` unless `keep_tags`, and on characters outside the token table, and
     ManifestError on empty transcripts (with `may_be_empty` only if there are no others) and on
     transcripts that need more frames than their audio has (T' < U + repeats, or T' = 0).
     """
     # Each check works on whole arrays; utterances are read only to list those at fault.
+    _refuse_strays(corpus, where)
+    if not keep_tags:
+        _refuse_tags(corpus, where)
     if corpus.characters - set(tokens.characters):
         unknown = ((u.id, tokens.unknown(u.text)) for u in corpus)
         wrong = [f"{key}: {''.join(characters)!r}" for key, characters in unknown if characters]
@@ -68,6 +75,32 @@ def check_corpus(
             f"{where}: transcripts too long for their audio in "
             f"{_listing(too_long, describe_too_long)}; check that text and recording belong "
             "together, or lower the subsampling"
+        )
+
+
+def _refuse_strays(corpus: Corpus, where: str) -> None:
+    strays = set(stray_characters(corpus.characters))
+    if strays:
+        counts = Counter(c for utterance in corpus for c in utterance.text if c in strays)
+        wrong = [utterance.id for utterance in corpus if strays.intersection(utterance.text)]
+        raise TextError(
+            f"{where}: expected text, found {describe_characters(counts)} in {_listing(wrong)}; "
+            "the model would learn to write them: remove them from the transcripts"
+        )
+
+
+def _refuse_tags(corpus: Corpus, where: str) -> None:
+    if not corpus.characters & set("<[{"):
+        return
+    tagged = [(utterance.id, found) for utterance in corpus if (found := tags(utterance.text))]
+    if tagged:
+        counts = Counter(tag for _, found in tagged for tag in found)
+        named = ", ".join(f"{tag} ({count} times)" for tag, count in counts.most_common(_SHOWN))
+        raise TextError(
+            f"{where}: expected what is said, found the tags {named} in "
+            f"{_listing([key for key, _ in tagged])}; the model would learn to write them: remove "
+            "them from the transcripts, leave these utterances out, or set data.tags=keep to train "
+            "on them as they are written"
         )
 
 

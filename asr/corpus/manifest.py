@@ -193,7 +193,7 @@ class _Columns:
 def read_manifest(path: Path | str, require_audio: bool = True) -> list[Utterance]:
     """Read every utterance of a manifest, in order.
 
-    Text is normalised to Unicode NFC and stripped. Raises ManifestError with the line number on
+    Text is brought to its normal form. Raises ManifestError with the line number on
     malformed JSON, a missing, unknown or mistyped key, a duplicate id, a duration that is not
     positive, a shard that is not in `shards.json`, or (unless `require_audio` is False) an audio
     file or shard that does not exist, or a shard that does not have the size stated there.

@@ -2,10 +2,10 @@
 
 import json
 import math
-import unicodedata
 from typing import Any
 
 from asr.errors import ManifestError
+from asr.text.normal import normal_form
 
 Record = dict[str, Any]
 """The JSON object of an utterance, checked by `parse_record`."""
@@ -26,7 +26,7 @@ _decoder = json.JSONDecoder()
 
 
 def parse_record(line: str, where: str) -> Record:
-    """Parse and check one line; `duration` and `offset` become floats, `text` NFC and stripped.
+    """Parse and check one line; `duration` and `offset` become floats, `text` its normal form.
 
     Raises ManifestError, its message starting with `where`, unless the line is one JSON object with
     the known keys, each of its type and within its range.
@@ -43,7 +43,7 @@ def parse_record(line: str, where: str) -> Record:
     if record.get("offset") is not None:
         record["offset"] = _parse_seconds(record["offset"], "offset", where)
     record["duration"] = _parse_seconds(record["duration"], "duration", where)
-    record["text"] = unicodedata.normalize("NFC", record["text"]).strip()
+    record["text"] = normal_form(record["text"])
     return record
 
 

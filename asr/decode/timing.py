@@ -36,10 +36,17 @@ class FrameClock:
     offset_seconds: float = 0.0
     """The centre of the first."""
 
+    def centre(self, frame: int) -> float:
+        """The time of a frame."""
+        return self.offset_seconds + frame * self.frame_seconds
+
+    def from_frame(self, frame: int) -> "FrameClock":
+        """The clock of a part that begins with a frame."""
+        return FrameClock(self.frame_seconds, self.centre(frame))
+
     def centres(self, frames: Sequence[int], duration_seconds: float) -> list[float]:
         """The times of frames; the last, padded frame may be centred behind the recording's end."""
-        times = (self.offset_seconds + frame * self.frame_seconds for frame in frames)
-        return [min(time, duration_seconds) for time in times]
+        return [min(self.centre(frame), duration_seconds) for frame in frames]
 
 
 def frame_clock(features: FeatureConfig, encoder: EncoderConfig) -> FrameClock:

@@ -17,6 +17,7 @@ from asr.errors import TextError
 from asr.inference.options import DecodingKeywords
 from asr.inference.recognizer import Recognizer, with_confidences
 from asr.signal import audio
+from asr.text.normal import normal_form
 from asr.text.timed import TimedWord
 from asr.text.tokens import TokenTable
 
@@ -93,7 +94,7 @@ def align_emissions(
     Without a decoder the confidence of a word is its own `match`. Raises TextError as
     `align_recording` does.
     """
-    text = " ".join(text.split())
+    text = normal_form(text)
     if not text:
         raise TextError("the transcript is empty; expected the words that are said")
     alignment = viterbi_align(log_probs, table.encode(text))

@@ -4,6 +4,7 @@ Shapes: S samples, T feature frames, T' output frames, F features, C tokens with
 """
 
 import dataclasses
+import itertools
 import logging
 import math
 import time
@@ -18,29 +19,35 @@ from torch import Tensor
 
 from asr.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from asr.config import from_dict
-from asr.decode.align import Alignment, viterbi_align
+from asr.decode.align import viterbi_align
 from asr.decode.confidence import VOTERS, mean_log_ratio, word_confidences
 from asr.decode.decoder import Decoder
 from asr.decode.hypothesis import Hypothesis
-from asr.decode.timing import frame_clock, time_words
+from asr.decode.timing import FrameClock, frame_clock, time_words
 from asr.errors import AudioError, CheckpointError, ConfigError
 from asr.inference.options import Decoding, DecodingKeywords, DecodingOptions, prepare_decoding
-from asr.inference.transcript import Alternative, Transcript
+from asr.inference.transcript import Alternative, Transcript, join_transcripts
 from asr.model.acoustic import AcousticModel, EncoderConfig
 from asr.model.device import torch_device
 from asr.signal import audio
 from asr.signal.audio_file import LARGEST_SAMPLE
 from asr.signal.features import FeatureConfig, FeatureExtractor
+from asr.signal.pauses import find_pauses
 from asr.signal.resampling import resample_stream
 from asr.text.timed import TimedWord
-from asr.text.tokens import TokenTable
+from asr.text.tokens import BLANK, TokenTable
 
 _log = logging.getLogger("asr.inference")
 
+SEGMENT_SECONDS = 6.5
+"""Recordings longer than this are encoded from pause to pause: a model that was trained on single
+utterances makes two to three times the errors where several follow each other."""
 WINDOW_SECONDS = 40.0
-"""Recordings longer than this are encoded in windows, so that memory does not grow with them."""
+"""What is longer than this without a pause is encoded in windows, which limits the memory."""
 CONTEXT_SECONDS = 5.0
 """Audio that a window overlaps its neighbours by, at each of its ends."""
+_NO_SPACE, _ELSE = 1e-2, 1e-6
+"""Probabilities, between two segments, of the blank and of each token that is no space."""
 
 
 class Recognizer:
@@ -143,10 +150,7 @@ class Recognizer:
             waveform, _ = audio.read(recording, self.sample_rate, raw, damage=damage)
         else:
             waveform = self._checked_samples(recording, sample_rate)
-        duration_seconds = len(waveform) / self.sample_rate
-        transcript = self._decode(
-            self.log_probs(waveform), duration_seconds, decoder, word_timestamps
-        )
+        transcript = self._transcribe(waveform, decoder, word_timestamps)
         seconds = time.perf_counter() - started
         return dataclasses.replace(
             transcript, processing_seconds=seconds, damage=tuple(damage or ())
@@ -162,10 +166,35 @@ class Recognizer:
             )
         return decoder
 
+    def _transcribe(self, waveform: Tensor, decoder: Decoder, word_timestamps: bool) -> Transcript:
+        """The transcript of samples `(S,)` at the checkpoint's own rate.
+
+        Each segment is searched on its own, as the language model, too, knows single utterances;
+        but a lexicon or grammar allows whole recordings.
+        """
+        segments = self.segments(waveform)
+        duration_seconds = len(waveform) / self.sample_rate
+        if decoder.is_constrained or len(segments) == 1:
+            return self._decode(self._joined(segments), duration_seconds, decoder, word_timestamps)
+        parts, start = [], 0
+        for segment in segments:
+            clock = self.clock.from_frame(start)
+            start += len(segment)
+            end_seconds = min(clock.centre(len(segment)), duration_seconds)
+            parts.append(self._decode(segment, end_seconds, decoder, word_timestamps, clock))
+        return dataclasses.replace(
+            join_transcripts(parts, decoder.search.nbest), duration_seconds=duration_seconds
+        )
+
     def _decode(
-        self, log_probs: Tensor, duration_seconds: float, decoder: Decoder, word_timestamps: bool
+        self,
+        log_probs: Tensor,
+        duration_seconds: float,
+        decoder: Decoder,
+        word_timestamps: bool,
+        clock: FrameClock | None = None,
     ) -> Transcript:
-        """The transcript of emissions `(T', C)`."""
+        """The transcript of emissions `(T', C)`, at the times of a clock."""
         needed = VOTERS if word_timestamps else 1
         if decoder.search.nbest > 1:  # several may have one text
             needed = decoder.search.beam_size
@@ -191,8 +220,9 @@ class Recognizer:
                 return dataclasses.replace(transcript, text="", rejected=True)
         if word_timestamps:
             confidences = word_confidences(log_probs, alignment, hypotheses[:VOTERS], self.tokens)
-            words = self._words(alignment, duration_seconds, decoder.calibration.apply(confidences))
-            transcript = dataclasses.replace(transcript, words=words)
+            words = time_words(alignment, self.tokens, clock or self.clock, duration_seconds)
+            words = with_confidences(words, decoder.calibration.apply(confidences))
+            transcript = dataclasses.replace(transcript, words=tuple(words))
         return transcript
 
     def _distinct(self, hypotheses: Sequence[Hypothesis]) -> tuple[Alternative, ...]:
@@ -204,16 +234,51 @@ class Recognizer:
             found.setdefault(text, alternative)
         return tuple(found.values())
 
-    def _words(
-        self, alignment: Alignment, duration_seconds: float, confidences: NDArray[np.float64]
-    ) -> tuple[TimedWord, ...]:
-        words = time_words(alignment, self.tokens, self.clock, duration_seconds)
-        return tuple(with_confidences(words, confidences))
+    def log_probs(self, waveform: Tensor) -> Tensor:
+        """Emissions `(T', C)` of samples `(S,)` at the checkpoint's own rate, on the CPU.
+
+        Between `segments` a space is likely.
+        """
+        return self._joined(self.segments(waveform))
 
     @torch.inference_mode()
-    def log_probs(self, waveform: Tensor) -> Tensor:
-        """Emissions `(T', C)` of samples `(S,)` at the checkpoint's own rate, on the CPU."""
+    def segments(self, waveform: Tensor) -> list[Tensor]:
+        """Emissions `(T', C)` of each part of a recording, one after the other.
+
+        A long recording of samples `(S,)` at the checkpoint's own rate is cut at its pauses, and
+        each part is encoded on its own; a short one is one part.
+        """
         features = self.extractor(waveform.to(self.device))
+        cuts = []
+        if len(waveform) > SEGMENT_SECONDS * self.sample_rate:
+            frame_seconds = self.extractor.config.frame_seconds
+            factor = self.model.config.subsampling
+            pauses = find_pauses(waveform, self.sample_rate)
+            cuts = [round(pause / frame_seconds / factor) * factor for pause in pauses]
+        edges = [0, *cuts, len(features)]
+        return [self._encode_long(features[a:b]) for a, b in itertools.pairwise(edges)]
+
+    def _joined(self, segments: Sequence[Tensor]) -> Tensor:
+        """The emissions of all segments, with a likely space between those with speech.
+
+        The encoder, which saw each segment alone, has written none. The space takes the place of
+        the last frame of a segment, amid a pause.
+        """
+        if len(segments) == 1 or self.tokens.space < 0:
+            return torch.cat(list(segments))
+        segments = [segment.clone() for segment in segments]
+        spoken = [
+            i for i, segment in enumerate(segments) if bool((segment.argmax(1) != BLANK).any())
+        ]
+        for i in spoken[:-1]:
+            frame = segments[i][-1]
+            frame[:] = math.log(_ELSE)
+            frame[BLANK] = math.log(_NO_SPACE)
+            frame[self.tokens.space] = math.log1p(-_NO_SPACE - _ELSE * (len(frame) - 2))
+        return torch.cat(segments)
+
+    def _encode_long(self, features: Tensor) -> Tensor:
+        """Emissions of features `(T, F)` without a pause, in windows if they are many."""
         window = round(WINDOW_SECONDS / self.extractor.config.frame_seconds)
         if len(features) <= window:
             return self._encode(features)

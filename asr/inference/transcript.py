@@ -1,6 +1,9 @@
 """What a recogniser returns."""
 
+import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from asr.text.timed import TimedWord
 
@@ -39,3 +42,31 @@ class Transcript:
     tell: the text is empty."""
     damage: tuple[str, ...] = ()
     """What is wrong with a damaged recording, of which this is what was left."""
+
+
+def join_transcripts(parts: Sequence[Transcript], nbest: int) -> Transcript:
+    """The transcript of a recording whose parts were decoded one after the other.
+
+    Its alternatives are the likeliest combinations of those of the parts.
+    """
+    combined: list[Alternative] = [Alternative("", 0.0, 0.0)]
+    for part in parts:
+        pairs = (_followed_by(one, other) for one in combined for other in part.nbest)
+        combined = heapq.nlargest(nbest, pairs, key=attrgetter("log_score"))
+    return Transcript(
+        text=" ".join(part.text for part in parts if part.text),
+        duration_seconds=sum(part.duration_seconds for part in parts),
+        log_score=sum(part.log_score for part in parts),
+        processing_seconds=sum(part.processing_seconds for part in parts),
+        log_language=sum(part.log_language for part in parts),
+        nbest=tuple(combined),
+        words=tuple(word for part in parts for word in part.words),
+    )
+
+
+def _followed_by(one: Alternative, other: Alternative) -> Alternative:
+    return Alternative(
+        " ".join(filter(None, (one.text, other.text))),
+        one.log_score + other.log_score,
+        one.log_language + other.log_language,
+    )

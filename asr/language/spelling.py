@@ -1,8 +1,8 @@
 """Whether a model's characters can spell the words that a user gives, and how to say where not."""
 
-import unicodedata
 from collections.abc import Sequence
 
+from asr.text.normal import normal_form
 from asr.text.tokens import TokenTable
 
 _NAMED = 5
@@ -19,7 +19,7 @@ def spelling_error(word: str, table: TokenTable) -> str:
     error = f"{word!r} has {', '.join(map(repr, unknown[:_NAMED]))}"
     for other in (word.upper(), word.lower()):
         if not table.unknown(other):
-            error += f" (the model writes {unicodedata.normalize('NFC', other)!r})"
+            error += f" (the model writes {normal_form(other)!r})"
     return error
 
 

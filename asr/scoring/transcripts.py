@@ -8,12 +8,12 @@ never guessed from the contents.
 import enum
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError
+from asr.text.normal import normal_form
 
 
 class TranscriptFormat(enum.StrEnum):
@@ -37,7 +37,7 @@ _TRN_LINE = re.compile(r"(?P<text>.*?)\s*\((?P<id>[^()\s]+)\)")
 def read_transcripts(
     path: Path | str, transcript_format: TranscriptFormat | None = None
 ) -> dict[str, str]:
-    """Read id → text, in the file's order, as Unicode NFC and stripped.
+    """Read id → text, in the file's order, each text in its normal form.
 
     A byte-order mark, CRLF and empty lines are accepted; a text may be empty. The suffix (.jsonl;
     .trn; .txt, .text or none for Kaldi) determines the format unless it is given. Raises
@@ -105,7 +105,7 @@ def _nfc(text: str, where: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ManifestError(f"{where}: not valid Unicode ({error}); found {text!r}") from error
-    return unicodedata.normalize("NFC", text).strip()
+    return normal_form(text)
 
 
 def _parse_jsonl(line: str, where: str) -> tuple[str, str]:

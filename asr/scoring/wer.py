@@ -7,7 +7,6 @@ run of white space as one separator: case and punctuation count.
 """
 
 import logging
-import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import jiwer
 
 from asr.errors import ManifestError
 from asr.scoring import bootstrap
+from asr.text.normal import normal_form
 
 Pair = tuple[str | None, str | None]
 """A reference word beside a hypothesis word; None where one of them has no partner."""
@@ -101,13 +101,13 @@ class Score:
 
 def word_errors(reference: str, hypothesis: str) -> ErrorCounts:
     """Count word errors of one utterance; either text may be empty."""
-    output = jiwer.process_words(_canonical(reference), _canonical(hypothesis))
+    output = jiwer.process_words(normal_form(reference), normal_form(hypothesis))
     return _counts(output.alignments[0])
 
 
 def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
     """Count character errors of one utterance; the space between two words is a character."""
-    output = jiwer.process_characters(_canonical(reference), _canonical(hypothesis))
+    output = jiwer.process_characters(normal_form(reference), normal_form(hypothesis))
     return _counts(output.alignments[0])
 
 
@@ -124,8 +124,8 @@ def align(
     fair score of a recogniser that failed on a file.
     """
     _check_ids(references, hypotheses, missing_as_empty)
-    expected = [_canonical(text) for text in references.values()]
-    found = [_canonical(hypotheses.get(key, "")) for key in references]
+    expected = [normal_form(text) for text in references.values()]
+    found = [normal_form(hypotheses.get(key, "")) for key in references]
     words = jiwer.process_words(expected, found)
     characters = jiwer.process_characters(expected, found)
     return [
@@ -214,10 +214,6 @@ def probability_of_improvement(
         resamples=resamples,
         seed=seed,
     )
-
-
-def _canonical(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _counts(chunks: Iterable[jiwer.AlignmentChunk]) -> ErrorCounts:

@@ -18,6 +18,9 @@ class DataConfig:
     empty_text: Literal["refuse", "nothing"] = "refuse"
     """What an empty transcript means: a mistake, which is refused, or that nothing is said in the
     recording (silence, noise), so that the model learns to output nothing."""
+    tags: Literal["refuse", "keep"] = "refuse"
+    """What tags such as `<unk>` and `[noise]` in a transcript mean: a mistake, or letters that the
+    model is to write."""
     shard_window: int = 8
     """Number of tar shards from which batches are drawn at a time."""
     licence: str = ""

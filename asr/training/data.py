@@ -48,8 +48,9 @@ class Data:
             return math.ceil(frames / config.subsampling_in(0))
 
         may_be_empty = config.data.empty_text == "nothing"
-        check_corpus(self.train, tokens, num_frames, "training data", may_be_empty)
-        check_corpus(self.dev, tokens, num_frames, config.data.dev, may_be_empty)
+        keep_tags = config.data.tags == "keep"
+        for corpus, where in ((self.train, "training data"), (self.dev, config.data.dev)):
+            check_corpus(corpus, tokens, num_frames, where, may_be_empty, keep_tags)
         self.warn_of_overlap()
 
     def warn_of_overlap(self) -> None:

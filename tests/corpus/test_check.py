@@ -54,12 +54,17 @@ def test_loss_is_finite_from_minimum_frames_on(target: list[int]) -> None:
         assert short.isinf().all()
 
 
-def check(*utterances: Utterance, where: str = "train", may_be_empty: bool = False) -> None:
+def check(
+    *utterances: Utterance,
+    where: str = "train",
+    may_be_empty: bool = False,
+    keep_tags: bool = False,
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "some.jsonl")
         write_manifest(path, utterances)
         corpus = Corpus.open([path], require_audio=False)
-        check_corpus(corpus, TABLE, frames, where, may_be_empty)
+        check_corpus(corpus, TABLE, frames, where, may_be_empty, keep_tags)
 
 
 def test_what_can_be_trained_on_passes() -> None:
@@ -131,3 +136,25 @@ def test_all_that_are_too_long_are_found_in_order(pairs: list[tuple[str, int]]) 
     with pytest.raises(ManifestError, match=f"their audio in {len(long)} utterance") as error:
         check(*utterances)
     assert re.findall(r"(u\d+): \d+ frames", str(error.value)) == long[:10]
+
+
+def test_characters_that_belong_to_no_text_are_counted_by_name() -> None:
+    with pytest.raises(TextError) as caught:
+        check(utterance("u1", "A\u200bB\u200b"), utterance("u2", "A"), utterance("u3", "\x07A"))
+    message = str(caught.value)
+    assert "U+0007 CONTROL CHARACTER (1 times), U+200B ZERO WIDTH SPACE (2 times)" in message
+    assert "2 utterances (u1; u3)" in message
+
+
+def test_tags_are_refused_unless_they_are_to_be_learnt() -> None:
+    tagged = [
+        utterance("u1", "A <unk> B <unk>"),
+        utterance("u2", "[noise] C"),
+        utterance("u3", "A"),
+    ]
+    with pytest.raises(
+        TextError, match=r"<unk> \(2 times\), \[noise\] \(1 times\) in 2 utterances"
+    ):
+        check(*tagged)
+    with pytest.raises(TextError, match="characters outside the token table"):
+        check(*tagged, keep_tags=True)

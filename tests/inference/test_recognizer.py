@@ -15,6 +15,8 @@ from asr.decode.confidence import Calibration
 from asr.decode.decoder import Decoder, build_decoder
 from asr.inference.evaluation import evaluate
 from asr.inference.recognizer import Recognizer
+from asr.inference.transcript import Alternative, Transcript, join_transcripts
+from asr.signal import audio
 from recipes.tones.prepare import SAMPLE_RATE, TONES
 from tests.support import Tones
 
@@ -172,3 +174,57 @@ def test_evaluation_judges_confidences_and_alternatives(
     alone = evaluate(recognizer, utterances, beam_size=16)
     assert alone.score == result.score
     assert alone.oracle_wer() == alone.score.wer
+
+
+def test_utterances_in_one_recording_are_those_alone(
+    recognizer: Recognizer, spoken: list[tuple[Path, str]]
+) -> None:
+    pause = torch.zeros(round(0.4 * SAMPLE_RATE))
+    waveforms = [audio.read(path)[0] for path, _ in spoken]
+    joined = torch.cat([part for waveform in waveforms for part in (waveform, pause)])
+    decoder = Decoder(SearchConfig(beam_size=8, nbest=4))
+    alone = [recognizer.transcribe(w, SAMPLE_RATE, decoder=decoder) for w in waveforms]
+    found = recognizer.transcribe(joined, SAMPLE_RATE, decoder=decoder, word_timestamps=True)
+
+    assert found.text == " ".join(transcript.text for transcript in alone)
+    assert found.duration_seconds == len(joined) / SAMPLE_RATE
+    assert " ".join(word.text for word in found.words) == found.text
+    edges = [e for word in found.words for e in (word.start_seconds, word.end_seconds)]
+    assert edges == sorted(edges)
+    start, number = 0.0, 0
+    for waveform, transcript in zip(waveforms, alone, strict=True):
+        end = start + len(waveform) / SAMPLE_RATE
+        for word in found.words[number : number + len(transcript.text.split())]:
+            assert start - 0.2 < word.start_seconds < word.end_seconds < end + 0.2
+            number += 1
+        start = end + 0.4
+    assert found.nbest[0].text == found.text
+    assert found.nbest[0].log_score == pytest.approx(found.log_score)
+    scores = [alternative.log_score for alternative in found.nbest]
+    assert len(scores) == 4
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_emissions_of_segments_have_a_space_between(
+    recognizer: Recognizer, spoken: list[tuple[Path, str]]
+) -> None:
+    pause = torch.zeros(round(0.4 * SAMPLE_RATE))
+    joined = torch.cat([p for path, _ in spoken for p in (audio.read(path)[0], pause)])
+    segments, log_probs = recognizer.segments(joined), recognizer.log_probs(joined)
+    assert len(segments) > 2
+    assert torch.allclose(log_probs.exp().sum(dim=1), torch.ones(len(log_probs)), atol=1e-4)
+    changed = (log_probs != torch.cat(segments)).any(dim=1)
+    assert int(changed.sum()) < len(segments)
+    assert (log_probs[changed].argmax(dim=1) == recognizer.tokens.space).all()
+
+
+def test_the_likeliest_combinations_of_the_parts() -> None:
+    def part(**texts: float) -> Transcript:
+        nbest = tuple(Alternative(text, score, score / 2) for text, score in texts.items())
+        return Transcript(nbest[0].text, 1.0, nbest[0].log_score, 0.1, nbest=nbest)
+
+    parts = [part(A=-1.0, B=-1.5), part(C=-2.0, D=-2.2, E=-9.0)]
+    joined = join_transcripts(parts, 3)
+    assert (joined.text, joined.duration_seconds, joined.log_score) == ("A C", 2.0, -3.0)
+    assert [a.text for a in joined.nbest] == ["A C", "A D", "B C"]
+    assert joined.nbest[1] == Alternative("A D", -3.2, -1.6)

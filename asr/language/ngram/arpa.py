@@ -24,6 +24,7 @@ import gzip
 import itertools
 import math
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -245,7 +246,7 @@ def _decoded(text: ArpaText, vocabulary: Vocabulary) -> tuple[str, ...]:
     for first, past in vocabulary.spans.tolist():
         word = text.data[first:past]
         try:
-            words.append(word.decode())
+            words.append(unicodedata.normalize("NFC", word.decode()))
         except UnicodeDecodeError as error:
             raise AsrError(
                 f"{text.locate(first)}: the word {_shown(word)} is not UTF-8 ({error.reason}); "

@@ -1,7 +1,7 @@
 """Reading text to train language models on or to evaluate them with."""
 
 import logging
-import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError, TextError
 from asr.language.ngram.arpa import uncompressed
 from asr.language.ngram.table import SPACE, SPECIAL_WORDS
+from asr.text.normal import describe_characters, normal_form, stray_characters
 
 _log = logging.getLogger(__name__)
 
@@ -20,12 +21,15 @@ def read_sentences(path: Path | str, characters: bool = False) -> list[list[str]
     in UTF-8, and may be compressed with gzip. With `characters` each character is a word, and SPACE
     is the one between words. Empty sentences are left out, with a warning that counts them.
 
-    Raises AsrError (ManifestError, TextError) if the file cannot be read or has no words, and,
-    naming the line, if a word is SPACE or one of `SPECIAL_WORDS`.
+    Raises AsrError (ManifestError, TextError) if the file cannot be read, has no words or has
+    characters that are no text, and, naming the line, if a word is SPACE or one of `SPECIAL_WORDS`.
     """
     path = Path(path)
     sentences, empty = [], 0
+    characters_found: Counter[str] = Counter()
     for where, text in _texts(path):
+        if not text.isprintable():
+            characters_found.update(text)
         words = text.split()
         forbidden = next((special for special in (*SPECIAL_WORDS, SPACE) if special in words), None)
         if forbidden is not None:
@@ -37,6 +41,10 @@ def read_sentences(path: Path | str, characters: bool = False) -> list[list[str]
             sentences.append(split_characters(words) if characters else words)
         else:
             empty += 1
+    strays = stray_characters(characters_found)
+    if strays:
+        found = describe_characters(Counter({c: characters_found[c] for c in strays}))
+        raise TextError(f"{path}: expected text, found {found}; remove them from the text")
     if not sentences:
         raise TextError(f"{path}: the text has no words; expected at least one sentence")
     if empty:
@@ -66,4 +74,4 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
             f"{path}: not UTF-8 ({error.reason} at byte {error.start}); convert the file to UTF-8"
         ) from error
     for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
-        yield f"{path}, line {number}", unicodedata.normalize("NFC", line)
+        yield f"{path}, line {number}", normal_form(line)

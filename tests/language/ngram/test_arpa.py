@@ -211,3 +211,12 @@ def test_a_million_ngrams_load_in_seconds(tmp_path: Path) -> None:
         seconds.append(time.process_time() - start)
     assert seconds[0] < 5
     assert seconds[1] < 0.5
+
+
+def test_decomposed_words_are_those_of_composed_ones(tmp_path: Path) -> None:
+    path = tmp_path / "lm.arpa"
+    grams = "-99\t<s>\n-1\t</s>\n-0.5\tcafe\u0301\n-1\t<unk>"
+    text = f"\\data\\\nngram 1=4\n\n\\1-grams:\n{grams}\n\n\\end\\\n"
+    path.write_text(text, encoding="utf-8")
+
+    assert "caf\u00e9" in read_arpa(path).words

@@ -76,3 +76,11 @@ def test_unreadable_text_is_refused(tmp_path: Path) -> None:
         read_sentences(path)
     with pytest.raises(AsrError, match=r"none\.txt: cannot read"):
         read_sentences(tmp_path / "none.txt")
+
+
+def test_characters_of_no_text_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("a\u200bb\tc\nd\x07 \u200b\n", encoding="utf-8")
+
+    with pytest.raises(TextError, match=r"CONTROL CHARACTER \(1 times\), U\+200B.*\(2 times\)"):
+        read_sentences(path)

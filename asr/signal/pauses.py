@@ -1,0 +1,63 @@
+"""Where a speaker pauses, by the loudness of a recording.
+
+Shapes: S samples.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+PAUSE_SECONDS = 0.3
+"""Shorter ones occur within words and between letters."""
+_FRAME_SECONDS = 0.01
+_SMOOTHED_FRAMES = 5
+"""50 ms: the closure of a plosive lasts as long."""
+_QUIET = 0.3
+"""How far above the quiet parts, on the way to the loud ones in decibels, a pause may be."""
+_SILENCE_DB = -100.0
+"""A digital silence."""
+_LEAST_RANGE_DB = 6.0
+"""Where the loud parts are no louder than this above the quiet ones, nothing or all is speech."""
+_BLOCK_SECONDS = 60.0
+"""Quiet and loud are what they are nearby: speakers and microphones change."""
+
+
+def find_pauses(waveform: Tensor, sample_rate: int) -> list[float]:
+    """The middles, in seconds, of the pauses between sounds in a waveform `(S,)`.
+
+    The beginning and the end of the recording are no pauses.
+    """
+    loudness = _loudness_db(waveform, sample_rate)
+    num_blocks = max(1, round(len(loudness) * _FRAME_SECONDS / _BLOCK_SECONDS))
+    quiet = np.concatenate([_is_quiet(block) for block in np.array_split(loudness, num_blocks)])
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
+    return [
+        (first + end) / 2 * _FRAME_SECONDS
+        for first, end in edges.reshape(-1, 2).tolist()
+        if first > 0 and end < len(quiet) and (end - first) * _FRAME_SECONDS >= PAUSE_SECONDS
+    ]
+
+
+def _loudness_db(waveform: Tensor, sample_rate: int) -> NDArray[np.float32]:
+    """The power of each 10 ms, averaged over the nearest 50 ms."""
+    hop = max(1, round(_FRAME_SECONDS * sample_rate))
+    frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
+    power = 10 * torch.log10(frames.square().mean(dim=1)).clamp(min=_SILENCE_DB)
+    if not len(power):
+        return np.zeros(0, np.float32)
+    smoothed = torch.nn.functional.avg_pool1d(
+        power[None], _SMOOTHED_FRAMES, 1, _SMOOTHED_FRAMES // 2, count_include_pad=False
+    )
+    return smoothed[0].numpy()
+
+
+def _is_quiet(loudness: NDArray[np.float32]) -> NDArray[np.bool_]:
+    audible = loudness[loudness > _SILENCE_DB]
+    if not len(audible):
+        return np.zeros(len(loudness), dtype=np.bool_)
+    # Digital silence says nothing about how loud the background is.
+    low, high = np.quantile(audible, [0.05, 0.95])
+    if high - low < _LEAST_RANGE_DB:
+        low = high = _SILENCE_DB
+    return np.asarray(loudness <= low + _QUIET * (high - low))

@@ -1,0 +1,49 @@
+"""Pauses are found by loudness, whatever the level, the noise and the rate."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from asr.signal.pauses import PAUSE_SECONDS, find_pauses
+
+RATE = 16_000
+
+
+def sounds(*lengths: float, rate: int = RATE, noise: float = 0.001) -> Tensor:
+    """Bursts of noise and, in turn, what is quiet, of so many seconds each."""
+    generator = torch.Generator().manual_seed(0)
+    parts = [
+        torch.randn(round(length * rate), generator=generator) * (0.1 if i % 2 == 0 else 0.0)
+        for i, length in enumerate(lengths)
+    ]
+    waveform = torch.cat(parts)
+    return waveform + noise * torch.randn(len(waveform), generator=generator)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 48000])
+@pytest.mark.parametrize("gain", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("noise", [0.0, 0.001, 0.03])
+def test_pauses_between_sounds(rate: int, gain: float, noise: float) -> None:
+    waveform = gain * sounds(1.0, 0.5, 2.0, 0.1, 0.5, 0.8, 1.0, rate=rate, noise=noise)
+    assert find_pauses(waveform, rate) == pytest.approx([1.25, 4.5], abs=0.05)
+
+
+def test_quiet_ends_are_no_pauses() -> None:
+    waveform = torch.cat([torch.zeros(RATE), sounds(1.0, 0.5, 1.0), torch.zeros(RATE)])
+    assert find_pauses(waveform, RATE) == pytest.approx([2.25], abs=0.05)
+
+
+def test_short_gaps_are_no_pauses() -> None:
+    assert find_pauses(sounds(1.0, PAUSE_SECONDS - 0.1, 1.0), RATE) == []
+
+
+@pytest.mark.parametrize("num_samples", [0, 1, 100, 5 * RATE])
+def test_nothing_but_silence_or_noise(num_samples: int) -> None:
+    assert find_pauses(torch.zeros(num_samples), RATE) == []
+    generator = torch.Generator().manual_seed(0)
+    assert find_pauses(0.1 * torch.randn(num_samples, generator=generator), RATE) == []
+
+
+def test_what_is_quiet_is_what_is_quiet_nearby() -> None:
+    loud, soft = sounds(*[2.0, 0.5] * 24), 0.03 * sounds(*[2.0, 0.5] * 24)
+    assert len(find_pauses(torch.cat([loud, soft]), RATE)) >= 46
