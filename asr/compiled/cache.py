@@ -12,7 +12,6 @@ import hashlib
 import logging
 import os
 import re
-import secrets
 import shutil
 import stat
 import sys
@@ -23,11 +22,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from asr.errors import AsrError
+from asr.files import atomic_write
+
 PACKAGE = Path(__file__).resolve().parents[1]
 FOLDER_VARIABLE: Final = "NUMBA_CACHE_DIR"
 """Environment variable: the folder to keep compiled code in, if not one of the usual ones."""
 
-_PREFIX, _SUFFIX, _PARTIAL = "compiled-", ".code", ".part-"
+_PREFIX, _SUFFIX = "compiled-", ".code"
 _DIGEST_BYTES = 32
 _ROOM_BYTES = 2**20
 """More than all compiled functions take; a folder without that room would fail in use."""
@@ -79,10 +81,10 @@ class CodeCache:
         code: bytes = dumps(result._reduce())  # type: ignore[no-untyped-call]
         try:
             _write_code(folder / self._name(key), key, code)
-        except OSError as error:
+        except AsrError as error:
             _warn_once(
-                f"{folder}: cannot keep compiled code here ({error.strerror or error}), so it is "
-                f"compiled again on each start; set {FOLDER_VARIABLE} to another folder of yours"
+                f"compiled code cannot be kept, and is compiled again on each start: {error}, or "
+                f"set {FOLDER_VARIABLE} to another folder of yours"
             )
 
     def is_kept(self) -> bool:
@@ -135,21 +137,12 @@ def _read_code(path: Path, key: bytes) -> bytes | None:
 
 
 def _write_code(path: Path, key: bytes, code: bytes) -> None:
-    """Write a file in one step. Without waiting for the disk: a torn file is seen when it is read.
-
-    Raises OSError if that fails.
-    """
-    temporary = path.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
-    try:
-        # Its mode must not depend on the umask: another user could write to it.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(hashlib.sha256(key + code).digest() + code)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    """Write a file to which no other user can write. Raises AsrError if that fails."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)  # a new file would get its mode
+    with atomic_write(path) as temporary:
+        temporary.chmod(0o600)
+        temporary.write_bytes(hashlib.sha256(key + code).digest() + code)
 
 
 # Folders
