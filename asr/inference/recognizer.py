@@ -6,6 +6,7 @@ Shapes: S samples, T feature frames, T' output frames, F features, C tokens with
 import dataclasses
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,8 +44,18 @@ CONTEXT_SECONDS = 5.0
 """Audio that a window overlaps its neighbours by, at each of its ends."""
 
 
+# The threads that torch computes with are not there in a forked process, which would wait for them
+# for ever; one thread needs none of them.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
 class Recognizer:
-    """Features, acoustic model, tokens and decoding of one checkpoint."""
+    """Features, acoustic model, tokens and decoding of one checkpoint.
+
+    It can be pickled, for processes that `multiprocessing` spawns. In a forked process it computes
+    on one thread.
+    """
 
     def __init__(
         self,

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import multiprocessing
+import os
+import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +20,7 @@ from asr.decode.decoder import Decoder, build_decoder
 from asr.inference.evaluation import evaluate
 from asr.inference.recognizer import Recognizer
 from recipes.tones.prepare import SAMPLE_RATE, TONES
-from tests.support import Tones
+from tests.support import REPOSITORY, Tones
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +176,52 @@ def test_evaluation_judges_confidences_and_alternatives(
     alone = evaluate(recognizer, utterances, beam_size=16)
     assert alone.score == result.score
     assert alone.oracle_wer() == alone.score.wer
+
+
+SAMPLE = REPOSITORY / "recipes" / "synthetic" / "samples" / "07-code-flite-slt.flac"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Recognizer:
+    return asr.load(REPOSITORY / "checkpoints" / "an4-blstm")
+
+
+def _answer(recognizer: Recognizer, answers: Any) -> None:
+    answers.put(recognizer.transcribe(SAMPLE, beam_size=1).text)
+
+
+def _answer_of_process(method: str, recognizer: Recognizer) -> str:
+    context: Any = multiprocessing.get_context(method)
+    answers = context.Queue()
+    process = context.Process(target=_answer, args=(recognizer, answers))
+    process.start()
+    try:
+        return str(answers.get(timeout=60))
+    finally:
+        process.kill()
+        process.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_server_may_load_and_then_fork(shipped: Recognizer) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        expected = shipped.transcribe(SAMPLE, beam_size=1).text
+        assert expected
+        assert _answer_of_process("fork", shipped) == expected
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_pickled_recogniser_says_the_same(shipped: Recognizer) -> None:
+    expected = shipped.transcribe(SAMPLE, beam_size=1).text
+    assert pickle.loads(pickle.dumps(shipped)).transcribe(SAMPLE, beam_size=1).text == expected
+
+
+@pytest.mark.slow
+def test_a_spawned_process_recognises(shipped: Recognizer) -> None:
+    expected = shipped.transcribe(SAMPLE, beam_size=1).text
+    shipped.prepare(beam_size=4)  # what is compiled goes along
+    assert _answer_of_process("spawn", shipped) == expected
