@@ -4,6 +4,7 @@ A kill, a full disk or Ctrl-C while writing leaves the previous content in place
 """
 
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -17,6 +18,13 @@ from typing import Any
 
 from asr.errors import AsrError
 
+try:
+    import fcntl
+except ImportError:  # Windows: half-written files of killed processes stay
+    fcntl = None  # type: ignore[assignment]
+
+PARTIAL = ".part-"
+"""Start of the names of files that are being written."""
 _INCOMING, _COMPLETE = ".incoming", ".complete"
 
 _ADVICE = {
@@ -44,7 +52,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     format by it. Its content is flushed to disk before it is renamed. If the block or the write
     fails in any way, Ctrl-C included, the temporary file is removed and `path` is unchanged. Links
     are followed; a device or a pipe (`/dev/stdout`) cannot be replaced and is yielded itself. The
-    folder must exist.
+    folder must exist. What a process that was killed has left half written in it is removed.
 
     Any OSError, also from the block, becomes an AsrError that names `path` and what to do.
     """
@@ -56,23 +64,57 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         target = path.resolve()
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        temporary = target.with_name(f".part-{secrets.token_hex(4)}{target.suffix}")
-        try:
-            temporary.touch(exist_ok=False)
-            yield temporary
-            sync(temporary)
-            with suppress(OSError):  # a new file, or a file system without modes
-                shutil.copymode(target, temporary)
-            temporary.replace(target)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+        _remove_partial_once(target.parent)
+        with _partial_file(target) as temporary:
+            try:
+                yield temporary
+                sync(temporary)
+                with suppress(OSError):  # a new file, or a file system without modes
+                    shutil.copymode(target, temporary)
+                temporary.replace(target)
+            except BaseException:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                raise
         # So that the new name survives a power failure; some network file systems refuse this.
         with suppress(OSError):
             sync(target.parent)
     except OSError as error:
         raise AsrError(write_error(path, error)) from error
+
+
+@contextmanager
+def _partial_file(target: Path) -> Iterator[Path]:
+    """A new, empty file beside `target`, locked while this process may write to it."""
+    while True:
+        path = target.with_name(f"{PARTIAL}{secrets.token_hex(8)}{target.suffix}")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if fcntl is None:
+            os.close(descriptor)
+            yield path
+            return
+        with os.fdopen(descriptor, "wb"):
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:  # not removed between its creation and its locking
+                yield path
+                return
+
+
+def remove_partial(folder: Path, pattern: str = f"{PARTIAL}*") -> None:
+    """Remove half-written files that no process is writing; what cannot be removed stays."""
+    if fcntl is None:
+        return
+    for path in folder.glob(pattern):
+        with suppress(OSError), path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+@functools.cache
+def _remove_partial_once(folder: Path) -> None:
+    """Only once, as a folder may hold many files; and only what `atomic_write` itself has named."""
+    remove_partial(folder, PARTIAL + 16 * "[0-9a-f]" + "*")
 
 
 def write_files_atomic(folder: Path | str, contents: Mapping[str, bytes]) -> None:

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from asr import files
 from asr.errors import AsrError
-from asr.files import atomic_write, sha256_of, write_json_atomic, write_text_atomic
+from asr.files import (
+    atomic_write,
+    remove_partial,
+    sha256_of,
+    write_json_atomic,
+    write_text_atomic,
+)
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 
@@ -40,6 +46,40 @@ def test_temporary_file_is_beside_and_keeps_the_suffix(tmp_path: Path) -> None:
         assert temporary.read_bytes() == b""
         assert not (tmp_path / "plot.png").exists()
     assert names(tmp_path) == ["plot.png"]
+
+
+@posix
+def test_what_a_killed_process_has_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    left, other = tmp_path / ".part-0123456789abcdef.txt", tmp_path / ".part-live.tar"
+    left.write_text("half")
+    other.write_text("another program's")
+    write_text_atomic(tmp_path / "a.txt", "whole")
+    assert names(tmp_path) == [other.name, "a.txt"]
+
+
+@posix
+def test_what_is_being_written_is_not_removed(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a.txt") as temporary:
+        files._remove_partial_once.cache_clear()
+        write_text_atomic(tmp_path / "b.txt", "b")
+        remove_partial(tmp_path)
+        temporary.write_text("a")
+    assert names(tmp_path) == ["a.txt", "b.txt"]
+
+
+@posix
+def test_a_killed_process_leaves_its_file_unlocked(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from asr.files import atomic_write
+with atomic_write(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a.txt"], check=False)
+    assert len(names(tmp_path)) == 1
+    write_text_atomic(tmp_path / "b.txt", "b")
+    assert names(tmp_path) == ["b.txt"]
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError, SystemExit, MemoryError])

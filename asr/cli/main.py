@@ -1,11 +1,15 @@
 """The `asr` command: one verb a file, each thin: parse, call, print.
 
 Results go to stdout, messages to stderr. Exit code 0: all done; 1: some input failed, the rest is
-done; 2: wrong usage, such as an option's value; 130: interrupted.
+done; 2: wrong usage, such as an option's value; 130: interrupted,
+by Ctrl-C, SIGTERM or SIGHUP.
 """
 
+import contextlib
 import logging
+import signal
 import sys
+from collections.abc import Iterator
 
 import typer
 
@@ -64,13 +68,35 @@ def main() -> None:
     """Run a verb; a user's error is one message, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        app()
+        with _signals_end_as_ctrl_c_does():
+            app()
     except ConfigError as error:
         typer.echo(f"error: {_with_flag(str(error))}", err=True)
         sys.exit(2)
     except AsrError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _signals_end_as_ctrl_c_does() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the process with exit code 130, and no file is left half written."""
+
+    def interrupt(number: int, _: object) -> None:
+        for one in previous:  # launchers send a signal twice: the end must not be interrupted
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    previous = {one: signal.getsignal(one) for one in map(signal.Signals.__getitem__, names)}
+    for one, handler in previous.items():
+        if handler is not signal.SIG_IGN:  # as by nohup
+            signal.signal(one, interrupt)
+    try:
+        yield
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
 
 
 def _with_flag(message: str) -> str:

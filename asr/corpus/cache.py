@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from asr.corpus.download import ContentError, DownloadError, transfer, verify
 from asr.errors import AsrError, AudioError, ConfigError, ManifestError
-from asr.files import atomic_write, make_folder, sha256_of, write_error
+from asr.files import PARTIAL, atomic_write, make_folder, sha256_of, write_error
 
 try:
     import fcntl
@@ -32,8 +32,6 @@ LIMIT_VARIABLE = "ASR_CACHE_GB"
 _DEFAULT_GB = 20.0
 _MAX_TEXT_BYTES = 1 << 36
 _ATTEMPTS = 5
-_PARTIAL = ".part-"
-"""Start of the names of files being written, those of `atomic_write` included."""
 _STALE_SECONDS = 86_400.0
 """Age at which a partial file must belong to a process that was killed."""
 
@@ -104,7 +102,7 @@ def fetch_text(url: str) -> Path:
     """
     folder = cache_folder()
     make_folder(folder)
-    temporary = folder / f"{_PARTIAL}{secrets.token_hex(4)}"
+    temporary = folder / f"{PARTIAL}{secrets.token_hex(4)}"
     try:
         temporary.touch()
         transfer(url, temporary, _MAX_TEXT_BYTES)
@@ -157,7 +155,7 @@ def _make_room(folder: Path, num_bytes: int) -> None:
             status = entry.stat()
             if entry.name.endswith(".tar") and not entry.name.startswith("."):
                 copies.append((status.st_mtime, entry.path, status.st_size))
-            elif entry.name.startswith(_PARTIAL) and status.st_mtime < time.time() - _STALE_SECONDS:
+            elif entry.name.startswith(PARTIAL) and status.st_mtime < time.time() - _STALE_SECONDS:
                 Path(entry.path).unlink()
     total = sum(size for _, _, size in copies) + num_bytes
     for _, path, size in sorted(copies):

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,8 +51,18 @@ _NO_SPACE, _ELSE = 1e-2, 1e-6
 """Probabilities, between two segments, of the blank and of each token that is no space."""
 
 
+# The threads that torch computes with are not there in a forked process, which would wait for them
+# for ever; one thread needs none of them.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
 class Recognizer:
-    """Features, acoustic model, tokens and decoding of one checkpoint."""
+    """Features, acoustic model, tokens and decoding of one checkpoint.
+
+    It can be pickled, for processes that `multiprocessing` spawns. In a forked process it computes
+    on one thread.
+    """
 
     def __init__(
         self,

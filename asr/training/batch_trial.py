@@ -130,6 +130,8 @@ def run_trial(request: Request, seconds: float) -> Measurement | str:
         return from_dict(Measurement, json.loads(done.stdout), "trial")
     if done.returncode == -signal.SIGKILL:
         return "its process was killed, as the system does when memory runs out"
+    if done.returncode < 0:
+        return f"its process was ended by signal {-done.returncode}"
     lines = done.stderr.strip().splitlines() or [f"its process exited with {done.returncode}"]
     return lines[-1][:100]
 

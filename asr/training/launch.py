@@ -20,6 +20,7 @@ from asr.training.interrupts import Interrupted
 from asr.training.loop import train
 from asr.training.options import TrainingOptions
 from asr.training.run_folder import STARTS, flat_settings, read_lines
+from asr.training.run_lock import run_lock
 from asr.training.run_log import log_file
 from asr.training.state import state_files
 
@@ -47,7 +48,7 @@ def run_training(options: TrainingOptions, base: Config | None = None) -> None:
     if options.find_batch:
         print(render(find_batch(config, device, options.threads)))
         return
-    with log_file(options.output_dir):
+    with run_lock(options.output_dir), log_file(options.output_dir):
         if options.resume and base:
             log_recipe_changes(config, apply_options(base, options), options.output_dir)
         try:

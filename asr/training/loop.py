@@ -61,7 +61,7 @@ def train(
 
     Raises AsrError on unusable data or settings, on a loss that is not finite (naming the
     utterances), on a full disk or a process that died, after saving the state if it can, and
-    Interrupted after saving the state on Ctrl-C.
+    Interrupted after saving the state on Ctrl-C, SIGTERM or SIGHUP.
     """
     tune_allocators()
     device = local_device(device)
@@ -77,6 +77,7 @@ def train(
                     run.model.set_subsampling(config.subsampling_in(progress.epoch))
                     train_epoch(run, progress, stopping)
                     finish_epoch(run, progress)
+                    stop_between_epochs(run, progress, stopping)
             return finish(run, progress)
         except (AsrError, RuntimeError, OSError) as error:
             if progress.totals:  # within an epoch: errors are raised between steps, not within one
@@ -117,6 +118,12 @@ def train_epoch(run: Run, progress: Progress, stopping: Sequence[int]) -> None:
             saved = time.monotonic()
         if stop:
             raise Interrupted(f"stopped in epoch {progress.epoch + 1}; continue with --resume")
+
+
+def stop_between_epochs(run: Run, progress: Progress, stopping: Sequence[int]) -> None:
+    """Raise Interrupted if any process was asked to stop in the validation of the last epoch."""
+    if any(run.group.sum([float(bool(stopping))], run.device)):
+        raise Interrupted(f"stopped after epoch {progress.epoch}; continue with --resume")
 
 
 def train_step(

@@ -1,15 +1,18 @@
 """The loader: the same batches with any number of workers, and errors with their own type."""
 
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 from asr.corpus.dataset import Batch
-from asr.corpus.loader import make_loader
+from asr.corpus.loader import _failure, make_loader
 from asr.corpus.manifest import Utterance
 from asr.corpus.sampler import DurationBatchSampler
-from asr.errors import AudioError
+from asr.errors import AsrError, AudioError
 from tests.corpus.test_dataset import dataset
 
 
@@ -49,3 +52,47 @@ def test_loading_draws_nothing_from_the_global_generator(utterances: list[Uttera
     load(utterances, workers=0)
 
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_workers_take_no_notice_of_signals_to_end_and_can_still_be_ended(
+    utterances: list[Utterance],
+) -> None:
+    of_others = set(multiprocessing.active_children())
+    batches = iter(make_loader(dataset(utterances), DurationBatchSampler([1.0] * 6, 1.0), 1))
+    next(batches)
+    (worker,) = set(multiprocessing.active_children()) - of_others
+    assert worker.pid
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(worker.pid, number)
+    assert next(batches).ids
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGKILL
+    with pytest.raises(AsrError, match=r"killed by signal 9 .*out of memory.*optim\.workers"):
+        list(batches)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (RuntimeError("DataLoader worker (pid(s) 7) exited"), -9, "ran out of memory"),
+        (ConnectionResetError(104, "Connection reset by peer"), -9, "ran out of memory"),
+        (EOFError(), -9, "ran out of memory"),
+        (RuntimeError("killed by signal: Bus error."), -7, "shm-size"),
+        (RuntimeError("DataLoader worker (pid(s) 7) exited"), 3, "exit code 3"),
+        (MemoryError("Caught MemoryError in DataLoader worker"), None, "more memory"),
+        (OSError(24, "Too many open files"), None, "ulimit -n"),
+        (EOFError(), None, "EOFError"),
+        (RuntimeError("Caught RuntimeError in DataLoader worker"), None, None),
+    ],
+)
+def test_what_happened_to_a_worker_is_said(
+    error: Exception, code: int | None, message: str | None
+) -> None:
+    class Worker:
+        exitcode = code
+        sentinel = os.open(os.devnull, os.O_RDONLY)
+
+    found = _failure(error, [Worker()])  # type: ignore[list-item]
+    os.close(Worker.sentinel)
+    assert (found is None) if message is None else (message in (found or ""))

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import multiprocessing
+import os
+import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +22,7 @@ from asr.inference.recognizer import Recognizer
 from asr.inference.transcript import Alternative, Transcript, join_transcripts
 from asr.signal import audio
 from recipes.tones.prepare import SAMPLE_RATE, TONES
-from tests.support import Tones
+from tests.support import REPOSITORY, Tones
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +232,52 @@ def test_the_likeliest_combinations_of_the_parts() -> None:
     assert (joined.text, joined.duration_seconds, joined.log_score) == ("A C", 2.0, -3.0)
     assert [a.text for a in joined.nbest] == ["A C", "A D", "B C"]
     assert joined.nbest[1] == Alternative("A D", -3.2, -1.6)
+
+
+SAMPLE = REPOSITORY / "recipes" / "synthetic" / "samples" / "07-code-flite-slt.flac"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Recognizer:
+    return asr.load(REPOSITORY / "checkpoints" / "an4-blstm")
+
+
+def _answer(recognizer: Recognizer, answers: Any) -> None:
+    answers.put(recognizer.transcribe(SAMPLE, beam_size=1).text)
+
+
+def _answer_of_process(method: str, recognizer: Recognizer) -> str:
+    context: Any = multiprocessing.get_context(method)
+    answers = context.Queue()
+    process = context.Process(target=_answer, args=(recognizer, answers))
+    process.start()
+    try:
+        return str(answers.get(timeout=60))
+    finally:
+        process.kill()
+        process.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_server_may_load_and_then_fork(shipped: Recognizer) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        expected = shipped.transcribe(SAMPLE, beam_size=1).text
+        assert expected
+        assert _answer_of_process("fork", shipped) == expected
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_pickled_recogniser_says_the_same(shipped: Recognizer) -> None:
+    expected = shipped.transcribe(SAMPLE, beam_size=1).text
+    assert pickle.loads(pickle.dumps(shipped)).transcribe(SAMPLE, beam_size=1).text == expected
+
+
+@pytest.mark.slow
+def test_a_spawned_process_recognises(shipped: Recognizer) -> None:
+    expected = shipped.transcribe(SAMPLE, beam_size=1).text
+    shipped.prepare(beam_size=4)  # what is compiled goes along
+    assert _answer_of_process("spawn", shipped) == expected

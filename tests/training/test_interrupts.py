@@ -1,11 +1,13 @@
-"""Ctrl-C and SIGTERM during training."""
+"""Ctrl-C, SIGTERM and SIGHUP during training."""
 
+import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from asr.training import Config, loop
+from asr.training import Config, interrupts, loop
 from asr.training.interrupts import Interrupted, stop_signal
 from asr.training.launch import run_training
 from asr.training.options import TrainingOptions
@@ -37,11 +39,19 @@ def test_a_run_stopped_by_ctrl_c_can_be_resumed(
     assert_same_run(folder, whole)
 
 
-def test_ctrl_c_saves_the_state_and_exits_with_130(
-    micro: Config, whole: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_to_the_process_group_saves_the_state_and_exits_with_130(
+    micro: Config, whole: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = tmp_path / "run"
-    done = stopped_process(optim(micro, workers=1), folder, signal.SIGINT)
+    done = stopped_process(optim(micro, workers=1), folder, number)
     assert done.returncode == 130
     assert "Traceback" not in done.stderr
     assert done.stderr.count("stopping after this step") == 1
@@ -51,7 +61,26 @@ def test_ctrl_c_saves_the_state_and_exits_with_130(
     assert_same_run(folder, whole)
 
 
-def test_a_second_ctrl_c_stops_at_once() -> None:
+def test_a_signal_during_validation_stops_the_run_between_epochs(
+    micro: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, validate = tmp_path / "run", vars(loop)["validate"]
+
+    def hang_up(*arguments: Any) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGHUP)
+        metrics: dict[str, float] = validate(*arguments)
+        return metrics
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "validate", hang_up)
+        with pytest.raises(Interrupted, match="stopped after epoch 1; continue with --resume"):
+            loop.train(micro, folder, CPU)
+    loop.train(micro, folder, CPU, resume=True)
+    assert_same_run(folder, whole)
+
+
+def test_a_second_ctrl_c_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_AGAIN_SECONDS", 0.0)
     handler = signal.getsignal(signal.SIGINT)
     with stop_signal() as received:
         press_ctrl_c()
@@ -59,3 +88,20 @@ def test_a_second_ctrl_c_stops_at_once() -> None:
         with pytest.raises(KeyboardInterrupt):
             press_ctrl_c()
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_signals_that_launchers_pass_on_are_not_a_second_ctrl_c() -> None:
+    with stop_signal() as received:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert received == [signal.SIGTERM]
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_signal() as received:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not received
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,7 +1,7 @@
 """Compiled functions: numba behind two typed decorators.
 
-A `compiled` function becomes machine code at its first call on a machine; the code is kept in
-a cache folder (`cache_folder`) and runs without Python's global lock, so that threads decode side
+A `compiled` function becomes machine code at its first call on a machine; the code is kept on
+disk (`asr.compiled.cache`) and runs without Python's global lock, so that threads decode side
 by side. An `inlined` function is a part of the compiled functions that call it.
 
 Compiling takes seconds, of which most would be waste, so:
@@ -18,19 +18,14 @@ numba itself (some 60 MB and a third of a second) is imported at the first call 
 
 import functools
 import gc
-import hashlib
 import logging
 import os
-import re
-import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -45,10 +40,11 @@ from typing import (
 
 import numpy as np
 
+from asr.compiled.cache import FOLDER_VARIABLE, PACKAGE, CodeCache, cache_folder
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PACKAGE = Path(__file__).resolve().parent
 READ_ONLY: Final = "read only"
 """Annotates an array argument that is only read, such as one over `bytes`."""
 
@@ -57,7 +53,6 @@ _LONGEST_SECONDS = 120.0
 
 _log = logging.getLogger(__name__)
 _lock = threading.RLock()  # first calls may come on several threads
-_DECORATED = re.compile(rb"^@(compiled|helper|inlined)$", re.MULTILINE)
 
 
 class Compiled(Generic[P, R]):
@@ -105,30 +100,26 @@ class Compiled(Generic[P, R]):
         is in the cache already or cannot be kept. If the other process fails, this one compiles.
         """
         with _lock:
-            folder = os.environ.get("NUMBA_CACHE_DIR") or cache_folder()
             started = self._dispatcher is not None or self._compiler is not None
-            if started or not folder or not sys.executable or self._is_cached(folder):
+            if started or not sys.executable or CodeCache(self.py_func).is_kept():
+                return
+            if cache_folder() is None:
                 return
             module, name = self.py_func.__module__, self.py_func.__name__
             paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-            environment = {"NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(paths)}
             code = f"import {module} as module; module.{name}.dispatcher"
             with suppress(OSError):
                 self._compiler = subprocess.Popen(  # noqa: S603
                     [sys.executable, "-c", code],
-                    env={**os.environ, **environment},
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                 )
 
-    def _is_cached(self, folder: str) -> bool:
-        """Whether the cache has an index for this function."""
-        return any(file.suffix == ".nbi" for file in _cached_files(self.py_func, folder))
-
     def _wait_for_compiler(self, compiler: "subprocess.Popen[bytes]") -> None:
         if compiler.poll() is None:
-            _announce(kept=True)
+            _announce()
             import numba  # noqa: F401  # it is needed next, and takes a second
         try:
             compiler.wait(_LONGEST_SECONDS)
@@ -203,41 +194,19 @@ def _garbage_left() -> Iterator[None]:
 def _compile_or_load(function: Callable[..., Any]) -> Any:
     """The function compiled for the types that its annotations say, or loaded from the cache."""
     import numba
-    from numba.core import event
+    from numba.core import event, typeinfer
 
-    signature = argument_types(function)
-    settings: Any = numba.config
-    elsewhere = settings.CACHE_DIR  # NUMBA_CACHE_DIR: the user has chosen a folder
-    folder = elsewhere or cache_folder()
-    with event.install_listener("numba:compile", _announcer(event, kept=folder is not None)):
-        if folder is not None:
-            settings.CACHE_DIR = folder
-            try:
-                return numba.njit(signature, cache=True, **_OPTIONS)(function)
-            except Exception as error:
-                _log.debug("compiled code cannot be kept in %s: %r", folder, error)
-                # Damaged files would fail each time.
-                with suppress(Exception):
-                    if _remove_cached(function, folder):
-                        return numba.njit(signature, cache=True, **_OPTIONS)(function)
-            finally:
-                settings.CACHE_DIR = elsewhere
-        # The disk is full or the folder has gone. If the function itself is at fault, this raises.
-        return numba.njit(signature, **_OPTIONS)(function)
-
-
-def _cached_files(function: Callable[..., Any], folder: str) -> list[Path]:
-    """What the cache has of a function, by the names that numba gives."""
-    module = function.__module__.rpartition(".")[2]
-    return list(Path(folder).rglob(f"{module}.{function.__name__}-*.nb[ci]"))
-
-
-def _remove_cached(function: Callable[..., Any], folder: str) -> bool:
-    """Remove what the cache has of a function, and say whether there was anything."""
-    files = _cached_files(function, folder)
-    for file in files:
-        file.unlink()
-    return bool(files)
+    dispatcher = numba.njit(**_OPTIONS)(function)
+    if dispatcher is function:  # NUMBA_DISABLE_JIT
+        return function
+    dispatcher._cache = CodeCache(function)  # instead of numba's, which believes what it finds
+    with (
+        event.install_listener("numba:compile", _announcer(event)),
+        typeinfer.register_dispatcher(dispatcher),
+    ):
+        dispatcher.compile(argument_types(function))
+        dispatcher.disable_compile()
+    return dispatcher
 
 
 # Argument types
@@ -284,98 +253,25 @@ def _numba_type(annotation: Any) -> Any:
 
 
 @functools.cache
-def _announce(kept: bool) -> None:
-    _log.info(
-        "compiling for this machine, which takes 5 to 15 seconds%s ...",
-        ", once"
-        if kept
-        else " on each start, as there is no folder to keep the result in that can be written; "
-        "set NUMBA_CACHE_DIR to one",
+def _announce() -> None:
+    if cache_folder() is not None:
+        _log.info("compiling for this machine, which takes 5 to 15 seconds, once ...")
+        return
+    _log.warning(
+        "compiling for this machine, which takes 5 to 15 seconds on each start, as there is no "
+        "folder of yours to keep the result in that can be written; set %s to one ...",
+        FOLDER_VARIABLE,
     )
 
 
-def _announcer(event: types.ModuleType, kept: bool) -> Any:
+def _announcer(event: types.ModuleType) -> Any:
     """A listener that says why nothing seems to happen, when code is really being compiled."""
 
     class Announcer(event.Listener):  # type: ignore[name-defined, misc]
         def on_start(self, event: Any) -> None:
-            _announce(kept)
+            _announce()
 
         def on_end(self, event: Any) -> None:
             """The result says that it has ended."""
 
     return Announcer()
-
-
-# Where compiled code is kept
-
-
-@functools.cache
-def cache_folder() -> str | None:
-    """The folder for compiled code: the first of some that can be written; None if none can.
-
-    It is `__pycache__` of the package, else the user's cache folder, else one in the folder for
-    temporary files. Its name tells the sources: numba looks for changes in a function's own file
-    alone, but machine code also holds the functions of other files that it calls.
-    """
-    name = f"compiled-{sources_digest()}"
-    package = PACKAGE / "__pycache__" / name
-    if _is_writable(package):
-        return str(package)
-    for parent in _folders_outside():
-        # Whoever can write there can have this process run their code: it must be ours alone.
-        if _is_private(parent) and _is_writable(parent / name):
-            return str(parent / name)
-    return None
-
-
-def sources_digest(package: Path = PACKAGE) -> str:
-    """A name for the present text of all files that hold compiled functions."""
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        text = path.read_bytes()
-        if _DECORATED.search(text):
-            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + text + b"\0")
-    return digest.hexdigest()[:16]
-
-
-def _folders_outside() -> Iterator[Path]:
-    """Folders of this user outside the package, in the order of preference."""
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.expanduser raises without a home)
-    if sys.platform == "win32":
-        variable, default = "LOCALAPPDATA", home / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        variable, default = "XDG_CACHE_HOME", home / "Library" / "Caches"
-    else:
-        variable, default = "XDG_CACHE_HOME", home / ".cache"
-    for base in (Path(os.environ.get(variable, "")), default):
-        if base.is_absolute():
-            yield base / "asr"
-            break
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    yield Path(tempfile.gettempdir()) / f"asr-{user}"
-
-
-def _is_writable(folder: Path) -> bool:
-    """Whether a folder is there, or can be made, and a file can be written in it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"\0" * 4096)  # a full disk may still have room for names
-    except OSError:
-        return False
-    return True
-
-
-def _is_private(folder: Path) -> bool:
-    """Whether a folder, made if it is missing, is this user's and nobody else can write to it."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
-    except OSError:
-        return False
-    if not stat.S_ISDIR(status.st_mode):  # a link may lead anywhere
-        return False
-    if not hasattr(os, "getuid"):  # Windows: the profile's folders are private by inheritance
-        return True
-    return status.st_uid == os.getuid() and not status.st_mode & 0o022
