@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asr.checkpoint.average import average_weights
 from asr.checkpoint.checkpoint import save_checkpoint
+from asr.checkpoint.run_folder import PLANNED
 from asr.config import to_dict
 from asr.errors import AsrError, CheckpointError
 from asr.files import atomic_write, make_folder, sha256_of
@@ -37,15 +38,14 @@ def best_epochs(config: Config, progress: Progress, count: int) -> list[int]:
     return [int(metrics["epoch"]) for metrics in ranked[:count]]
 
 
-def out_of_patience(run: Run, progress: Progress) -> bool:
-    """Whether validation has not improved for `optim.patience` epochs."""
-    patience = run.config.optim.patience
-    if not patience or progress.epoch <= run.config.optim.coarse_epochs:
+def has_ended(run: Run, progress: Progress) -> bool:
+    """Whether all epochs are done, or validation has not improved for `optim.patience` epochs."""
+    optim = run.config.optim
+    if progress.epoch >= optim.epochs:
+        return True
+    if not optim.patience or progress.epoch <= optim.coarse_epochs:
         return False
-    if progress.epoch - best_epochs(run.config, progress, 1)[0] < patience:
-        return False
-    _log.info("validation CER has not improved for %d epochs: stopping early", patience)
-    return True
+    return progress.epoch - best_epochs(run.config, progress, 1)[0] >= optim.patience
 
 
 # --- Weights of the best epochs
@@ -101,6 +101,19 @@ def load_best_weights(run: Run, progress: Progress) -> dict[int, dict[str, Tenso
 # --- The checkpoint
 
 
+def check_finishable(run: Run, progress: Progress) -> None:
+    """Say which epochs a checkpoint is made of. Raises CheckpointError if none is finished."""
+    if not progress.history:
+        raise CheckpointError(
+            f"{run.folder}: no epoch of this run is finished, so that there is no checkpoint to "
+            "make; continue it with --resume"
+        )
+    _log.info(
+        "no further training: making a checkpoint of the best epochs up to epoch %d of %d",
+        *(progress.epoch, run.config.optim.epochs),
+    )
+
+
 def finish(run: Run, progress: Progress) -> Path:
     """Average the weights of the best epochs and write the checkpoint; returns its folder.
 
@@ -108,6 +121,9 @@ def finish(run: Run, progress: Progress) -> Path:
     choice; only if its CER is more than a tenth higher (epochs far apart, early in training) is the
     best epoch taken.
     """
+    patience = run.config.optim.patience
+    if has_ended(run, progress) and progress.epoch < run.config.optim.epochs:
+        _log.info("validation CER has not improved for %d epochs: stopping early", patience)
     candidates = {}
     if run.group.is_main:
         by_epoch = load_best_weights(run, progress)
@@ -154,6 +170,7 @@ def write_checkpoint(
             "dev": {name.removeprefix("dev_"): value for name, value in result.items()},
             "weights": chosen,
             "epochs": progress.epoch,
+            **({} if has_ended(run, progress) else {PLANNED: config.optim.epochs}),
             "training_seconds": sum(
                 m["train_seconds"] + m["dev_seconds"] for m in progress.history
             ),
