@@ -19,6 +19,7 @@ from asr.inference.transcript import Transcript
 from asr.scoring.calibration import correct_words
 from asr.scoring.nonspeech import NonSpeech, nonspeech
 from asr.scoring.wer import AlignedUtterance, Score, align, summarise, word_errors
+from asr.text.unwritable import find_unwritable
 
 _log = logging.getLogger("asr.inference")
 
@@ -97,6 +98,8 @@ def evaluate(
 
     `word_timestamps`, `decoder` and the decoding options are as in `Recognizer.transcribe`.
     """
+    if found := find_unwritable([u.text for u in utterances], recognizer.tokens):
+        _log.warning("%s; until then each of these words counts as an error", found)
     transcripts: dict[str, Transcript] = {}
     failures: dict[str, str] = {}
     processing_seconds = audio_seconds = 0.0
