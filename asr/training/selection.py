@@ -22,6 +22,9 @@ from asr.training.validation import validate
 STORED_DTYPE = torch.float16
 """Precision of the weights in a checkpoint: half the size, no measurable loss."""
 
+USELESS_WER = 0.9
+"""With more validation errors than this, a model has not learnt to recognise speech."""
+
 _log = logging.getLogger("asr.training")
 
 
@@ -192,6 +195,18 @@ def write_checkpoint(
     if run.writer is not None:
         run.writer.close()
     _log.info("checkpoint written to %s", checkpoint)
+    warn_if_useless(result["dev_wer"], config.init_from)
+
+
+def warn_if_useless(wer: float, init_from: str) -> None:
+    """Say so if nearly every word of the validation set is wrong."""
+    if wer > USELESS_WER:
+        _log.warning(
+            "but this checkpoint recognises next to nothing: %.0f %% of the words of the "
+            "validation set are wrong; %strain on more data or for more epochs (--resume --set "
+            "optim.epochs=…), or check that the transcripts match their recordings",
+            *(100 * wer, "" if init_from else "start from a checkpoint (--init_from), "),
+        )
 
 
 def round_to_stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:

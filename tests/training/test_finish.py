@@ -28,6 +28,7 @@ def test_a_stopped_run_is_named_finished_used_and_resumed(
     done = asr_command("train", "-o", broken, "--finish", "--set", "optim.average=1")
     assert done.code == 0
     assert "making a checkpoint of the best epochs up to epoch 1 of 3" in done.stderr
+    assert "recognises next to nothing: 100 % of the words" in done.stderr
     found = load_checkpoint(broken / "checkpoint")
     assert (found.metrics["epochs"], found.metrics["planned_epochs"]) == (1, 3)
     assert "planned_epochs" in describe(found)
