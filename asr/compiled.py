@@ -286,7 +286,8 @@ def _numba_type(annotation: Any) -> Any:
 @functools.cache
 def _announce(kept: bool) -> None:
     _log.info(
-        "compiling for this machine, which takes 5 to 15 seconds%s ...",
+        "compiling for this machine, which takes 5 to 10 seconds, or up to two minutes where all "
+        "processors are busy%s ...",
         ", once"
         if kept
         else " on each start, as there is no folder to keep the result in that can be written; "
