@@ -33,6 +33,7 @@ from asr.checkpoint.integrity import (
 )
 from asr.checkpoint.model_card import render_card, render_text
 from asr.checkpoint.registry import find_checkpoint, shipped_checkpoints, writable_checkpoint
+from asr.checkpoint.run_folder import run_in_place_of_checkpoint
 from asr.decode.decoder import TUNED
 from asr.errors import AsrError, CheckpointError
 from asr.files import (
@@ -290,6 +291,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder}: expected a checkpoint folder (with {CONFIG} and {WEIGHTS}), found {found}"
         )
+    if instead := run_in_place_of_checkpoint(folder):
+        raise CheckpointError(f"{folder}: no checkpoint: {instead}")
     content = _read(folder, CONFIG, _MAX_JSON_BYTES)
     config = parse_object(path, content)
     check_version(path, config, FORMAT_VERSION)

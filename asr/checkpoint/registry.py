@@ -6,6 +6,7 @@ In an installed wheel they lie in `asr/shipped/`; in a checkout (also one that i
 
 from pathlib import Path
 
+from asr.checkpoint.run_folder import run_in_place_of_checkpoint
 from asr.errors import CheckpointError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -27,7 +28,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     """The folder that a user means: a path that exists, or else the name of a shipped checkpoint.
 
     What the folder holds is not looked at here. Raises CheckpointError, with the shipped names,
-    where it is neither.
+    where it is neither; below the folder of a training run, with the state of that.
     """
     path, failure = Path(name_or_path), ""
     try:
@@ -38,6 +39,8 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     shipped = shipped_checkpoints()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
+    if not failure and (instead := run_in_place_of_checkpoint(path)):
+        raise CheckpointError(f"{_printable(name_or_path)}: no checkpoint: {instead}")
     raise CheckpointError(
         f"{_printable(name_or_path)}: expected a checkpoint folder or the name of a shipped "
         f"checkpoint ({', '.join(shipped) or 'none is installed'}), found nothing{failure}"

@@ -90,8 +90,8 @@ def _decoding_options(
         _option(
             "--reject_below",
             "With --grammar or --lexicon: the text is empty where the mean log-ratio of what they "
-            "allow to the likeliest path is lower, 0 or less. Try -0.5; JSON shows the ratio. "
-            "Default: as tuned, or never.",
+            "allow to the likeliest path is lower than this, 0 or less. `asr tune` finds a value; "
+            "JSON shows the ratio. Default: as tuned, or never.",
         ),
     ] = None,
 ) -> None:

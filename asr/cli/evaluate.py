@@ -1,6 +1,7 @@
 """`asr evaluate`: error rates of a checkpoint on a manifest."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +54,8 @@ def evaluate(
 
     With --nbest also the WER of the best choices among them; with --word_timestamps also how far
     the confidences of words are from the share that is right. Utterances with an empty text say
-    nothing: words written there are errors, and are also counted for each minute.
+    nothing: words written there are errors, and are also counted for each minute. With --grammar or
+    --lexicon, utterances that are rejected are not among the errors and are counted by themselves.
     """
     from asr.corpus.manifest import read_manifest
     from asr.inference.evaluation import evaluate as run
@@ -75,11 +77,16 @@ def evaluate(
             decoder=decoder,
             word_timestamps=word_timestamps,
         )
-    score = result.score if any(utterance.text for utterance in utterances) else None
+    score = result.score if any(utterance.words.words for utterance in result.aligned) else None
     figures = report_json(score, result.real_time_factor, result.nonspeech)
+    rejections = result.rejections if decoder.is_constrained else None
+    if rejections:
+        figures["rejected"] = asdict(rejections)
     figures |= _more_figures(result, score, decoder, word_timestamps)
     settings = prepared.settings()
-    typer.echo(render_report(result.aligned, score, result.real_time_factor, worst))
+    typer.echo(
+        render_report(result.aligned, score, result.real_time_factor, worst, rejections=rejections)
+    )
     typer.echo("\n" + "\n".join(_footer(figures, result, decoder, in_one_line(settings))))
     if json_file:
         write_json_atomic(json_file, {**figures, "decoding": settings})

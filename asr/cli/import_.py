@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from asr.corpus.manifest import Utterance
 
 app = typer.Typer(
-    help="Convert a corpus in another tool's layout to a manifest.", no_args_is_help=True
+    help="Convert a corpus in another tool's layout to a manifest.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Manifest to write (*.jsonl).")]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Train n-gram language models on text, and measure their perplexity.",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 _TEXT_HELP = "Text with one sentence per line (may be .gz), or a manifest (.jsonl)."

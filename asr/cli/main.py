@@ -34,6 +34,7 @@ app = typer.Typer(
     help="Train a CTC speech recogniser, transcribe with it, and measure it.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # its tables cut long names and forms short
     pretty_exceptions_enable=False,
     context_settings={
         "help_option_names": ["-h", "--help"],

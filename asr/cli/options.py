@@ -36,7 +36,11 @@ WordTimestamps = Annotated[
 ]
 Raw = Annotated[
     str | None,
-    typer.Option("--raw", help="Read headerless files as RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]]."),
+    typer.Option(
+        "--raw",
+        metavar="RATE[,CHANNELS[,SUBTYPE[,ENDIAN]]]",
+        help="Read headerless files, whose rate is in Hz: --raw 16000 means 16000,1,PCM_16,LITTLE.",
+    ),
 ]
 
 

@@ -254,12 +254,14 @@ def _numba_type(annotation: Any) -> Any:
 
 @functools.cache
 def _announce() -> None:
+    takes = "which takes 5 to 10 seconds, or up to two minutes where all processors are busy"
     if cache_folder() is not None:
-        _log.info("compiling for this machine, which takes 5 to 15 seconds, once ...")
+        _log.info("compiling for this machine, %s, once ...", takes)
         return
     _log.warning(
-        "compiling for this machine, which takes 5 to 15 seconds on each start, as there is no "
-        "folder of yours to keep the result in that can be written; set %s to one ...",
+        "compiling for this machine, %s, on each start, as there is no folder of yours to keep the "
+        "result in that can be written; set %s to one ...",
+        takes,
         FOLDER_VARIABLE,
     )
 

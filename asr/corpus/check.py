@@ -12,6 +12,7 @@ from asr.corpus.manifest import Corpus
 from asr.errors import ManifestError, TextError
 from asr.text.normal import describe_characters, stray_characters, tags
 from asr.text.tokens import TokenTable
+from asr.text.unwritable import remedy
 
 _SHOWN = 10
 """Utterances that a message lists; the rest is counted."""
@@ -48,9 +49,10 @@ def check_corpus(
     if corpus.characters - set(tokens.characters):
         unknown = ((u.id, tokens.unknown(u.text)) for u in corpus)
         wrong = [f"{key}: {''.join(characters)!r}" for key, characters in unknown if characters]
+        advice = remedy(sorted(corpus.characters - set(tokens.characters)), tokens)
         raise TextError(
             f"{where}: characters outside the token table {''.join(tokens.characters)!r} in "
-            f"{_listing(wrong)}; correct the transcripts or add the characters to training"
+            f"{_listing(wrong)}; {advice}, or add the characters to training"
         )
     empty = np.flatnonzero(corpus.min_frames == 0).tolist()
     if empty and not may_be_empty:

@@ -18,7 +18,16 @@ from asr.inference.recognizer import Recognizer
 from asr.inference.transcript import Transcript
 from asr.scoring.calibration import correct_words
 from asr.scoring.nonspeech import NonSpeech, nonspeech
-from asr.scoring.wer import AlignedUtterance, Score, align, summarise, word_errors
+from asr.scoring.rejection import Rejections, count_rejections
+from asr.scoring.wer import (
+    AlignedUtterance,
+    ErrorCounts,
+    Score,
+    align,
+    summarise,
+    word_errors,
+)
+from asr.text.unwritable import find_unwritable
 
 _log = logging.getLogger("asr.inference")
 
@@ -28,6 +37,9 @@ class Evaluation:
     """Figures and transcripts of a recogniser on a manifest."""
 
     aligned: list[AlignedUtterance]
+    """Every utterance that was not rejected; error rates are theirs."""
+    rejected: list[AlignedUtterance]
+    """Those that were rejected, with the texts that they would have got otherwise."""
     transcripts: dict[str, Transcript]
     real_time_factor: float
     """Seconds of work (reading, features, model, search) for each second of audio."""
@@ -48,7 +60,16 @@ class Evaluation:
         A recording that could not be read does not count.
         """
         seconds = {key: t.duration_seconds for key, t in self.transcripts.items()}
-        return nonspeech(self.aligned, seconds)
+        nothing = ErrorCounts(0, 0, 0, 0)
+        silent = [
+            AlignedUtterance(u.id, (), nothing, nothing) for u in self.rejected if not u.words.words
+        ]
+        return nonspeech([*self.aligned, *silent], seconds)
+
+    @property
+    def rejections(self) -> Rejections:
+        """How many utterances were rejected, and whether rightly."""
+        return count_rejections(self.aligned, self.rejected)
 
     @property
     def hypotheses(self) -> dict[str, str]:
@@ -97,6 +118,8 @@ def evaluate(
 
     `word_timestamps`, `decoder` and the decoding options are as in `Recognizer.transcribe`.
     """
+    if found := find_unwritable([u.text for u in utterances], recognizer.tokens):
+        _log.warning("%s; until then each of these words counts as an error", found)
     transcripts: dict[str, Transcript] = {}
     failures: dict[str, str] = {}
     processing_seconds = audio_seconds = 0.0
@@ -119,13 +142,22 @@ def evaluate(
             processing_seconds += time.perf_counter() - started
             audio_seconds += transcript.duration_seconds
         advance()
-    hypotheses = {key: transcript.text for key, transcript in transcripts.items()}
+    hypotheses = {key: _text_if_accepted(transcript) for key, transcript in transcripts.items()}
     aligned = align({u.id: u.text for u in utterances}, hypotheses, missing_as_empty=True)
+    rejected = {key for key, transcript in transcripts.items() if transcript.rejected}
     speakers = {u.id: u.speaker or u.id for u in utterances} if by_speaker else None
     return Evaluation(
-        aligned=aligned,
+        aligned=[utterance for utterance in aligned if utterance.id not in rejected],
+        rejected=[utterance for utterance in aligned if utterance.id in rejected],
         transcripts=transcripts,
         real_time_factor=processing_seconds / audio_seconds if audio_seconds else 0.0,
         failures=failures,
         speakers=speakers,
     )
+
+
+def _text_if_accepted(transcript: Transcript) -> str:
+    """The text that a transcript would have if nothing were rejected."""
+    if transcript.rejected and transcript.nbest:
+        return transcript.nbest[0].text
+    return transcript.text

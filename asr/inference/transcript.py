@@ -39,7 +39,7 @@ class Transcript:
     than the likeliest path (`mean_log_ratio`), 0 or less."""
     rejected: bool = False
     """Nothing that the lexicon or grammar allows was said, as far as the search or `log_ratio` can
-    tell: the text is empty."""
+    tell: the text is empty, and `nbest` still begins with the best that was found."""
     damage: tuple[str, ...] = ()
     """What is wrong with a damaged recording, of which this is what was left."""
 

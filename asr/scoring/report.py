@@ -8,6 +8,7 @@ from typing import Any
 
 from asr.scoring.bootstrap import Comparison
 from asr.scoring.nonspeech import NonSpeech
+from asr.scoring.rejection import Rejections
 from asr.scoring.wer import AlignedUtterance, Pair, Score
 
 _LABELS = ("REF: ", "HYP: ", "EVAL:")
@@ -42,14 +43,16 @@ def render_report(
     worst: int = 5,
     frequent: int = 10,
     width: int = 100,
+    rejections: Rejections | None = None,
 ) -> str:
     """The whole report: summary, most frequent errors, alignments of the worst utterances.
 
     `score` is None if no reference has words. `worst` and `frequent` say how many of each to show
     (0: none); alignments wider than `width` columns are wrapped.
     """
+    summary = render_summary(score, real_time_factor) if score else _render_no_score(aligned)
     sections = [
-        render_summary(score, real_time_factor) if score else _render_no_score(aligned),
+        f"{summary}\n{render_rejections(rejections)}" if rejections else summary,
         *render_frequent_errors(aligned, frequent),
         *render_worst(aligned, worst, width),
     ]
@@ -76,6 +79,8 @@ def render_summary(score: Score, real_time_factor: float | None = None) -> str:
 
 
 def _render_no_score(aligned: Sequence[AlignedUtterance]) -> str:
+    if not aligned:
+        return "no error rate: every utterance was rejected"
     return f"no error rate: none of the {len(aligned)} references has words"
 
 
@@ -87,6 +92,17 @@ def render_nonspeech(found: NonSpeech) -> str:
         f"{found.with_words} got words: {found.words} in all, "
         f"{found.words_per_minute:.2f} per minute"
     )
+
+
+def render_rejections(found: Rejections) -> str:
+    """How many utterances were rejected and what became of them, in one line."""
+    text = f"{'rejected':<16} {found.utterances:>8}  of {found.total} utterances"
+    if found.utterances:
+        right, wrong = found.would_be_right, found.would_be_wrong
+        text += f"; {right} of them would have been right, {wrong} wrong"
+        if found.wer_as_deletions is not None:
+            text += f"; WER with their words as deletions: {found.wer_as_deletions:.2%}"
+    return text
 
 
 def render_comparison(comparison: Comparison) -> str:

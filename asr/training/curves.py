@@ -42,7 +42,7 @@ def draw_comparison(histories: Mapping[str, Sequence[Mapping[str, float]]], path
     """Plot losses and error rates of several runs over epochs, one line per run, by their labels.
 
     The suffix of `path` is the format: .pdf, .png or .svg. Error rates have a logarithmic axis, on
-    which runs can be told apart at the end of training, too; a rate of 0 is off its lower edge.
+    which runs can be told apart at the end of training, too; 0 is drawn at its lower end.
     Raises AsrError if the file cannot be written.
     """
     from matplotlib.figure import Figure
@@ -87,12 +87,27 @@ def _plot(
 
 def _set_log_scale(axes: "Axes") -> None:
     """A logarithmic axis whose ticks are labelled as plain numbers."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import (
+        LogLocator,
+        MaxNLocator,
+        NullFormatter,
+        StrMethodFormatter,
+        SymmetricalLogLocator,
+    )
 
     drawn = np.concatenate([np.zeros(1), *(line.get_ydata() for line in axes.lines)])
-    if bool(((drawn > 0) & np.isfinite(drawn)).any()):  # else a logarithmic axis would fail
-        axes.set_yscale("log", nonpositive="clip")
+    positive = drawn[(drawn > 0) & np.isfinite(drawn)]
+    if len(positive) and (drawn[1:] == 0).any():
+        # From 0 to the decade of the smallest value the axis is linear.
+        lowest = float(10 ** np.floor(np.log10(positive.min())))
+        axes.set_yscale("symlog", linthresh=lowest, linscale=0.3)
+        axes.set_ylim(bottom=-lowest / 10)
+        locator = SymmetricalLogLocator(base=10, linthresh=lowest, subs=(1, 2, 5))
+        axes.yaxis.set_major_locator(locator)
+    elif len(positive):  # else a logarithmic axis would fail
+        axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    if len(positive):
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from asr.checkpoint.run_folder import read_lines
 from asr.files import write_text_atomic
-from asr.training.run_folder import read_lines
 
 SAMPLES = "dev_samples.jsonl"
 

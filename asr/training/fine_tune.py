@@ -12,6 +12,7 @@ from asr.errors import CheckpointError, ConfigError
 from asr.model.acoustic import AcousticModel, EncoderConfig
 from asr.signal.features import FeatureConfig
 from asr.text.tokens import BLANK, TokenTable
+from asr.text.unwritable import case_advice
 from asr.training.config import Config
 
 _TOKEN_AXES = {"output.weight": 0, "output.bias": 0, "feedback.weight": 1}
@@ -88,8 +89,11 @@ def _weights_for(
         if name in weights:
             trained = weights[name].index_select(axis, old_places)
             weights[name] = initial[name].index_copy(axis, new_places, trained)
+    new = [c for c in tokens.characters if old.unknown(c)]
     _log.info(
         "%s has other tokens: %d of this run's are new and start from random weights",
-        *(path, len(tokens) - 1 - len(shared)),
+        *(path, len(new)),
     )
+    for advice in case_advice(new, old):
+        _log.warning("%s knows nothing of %s to keep what it has learnt", path, advice)
     return weights

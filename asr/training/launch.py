@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from asr.checkpoint.checkpoint import CONFIG, load_checkpoint
+from asr.checkpoint.checkpoint import load_checkpoint
+from asr.checkpoint.run_folder import HISTORY, PLANNED, STARTS, read_lines
 from asr.config import differences, from_dict, override, to_dict
 from asr.errors import ConfigError
 from asr.model.device import torch_device
@@ -19,7 +20,7 @@ from asr.training.fine_tune import match_checkpoint
 from asr.training.interrupts import Interrupted
 from asr.training.loop import train
 from asr.training.options import TrainingOptions
-from asr.training.run_folder import STARTS, flat_settings, read_lines
+from asr.training.run_folder import checkpoint_metrics, flat_settings
 from asr.training.run_lock import run_lock
 from asr.training.run_log import log_file
 from asr.training.state import state_files
@@ -33,12 +34,7 @@ def run_training(options: TrainingOptions, base: Config | None = None) -> None:
     Raises ConfigError on settings that are wrong or do not go together, other AsrErrors as `train`
     and `find_batch`, and SystemExit(130) when interrupted.
     """
-    if options.init_from and options.resume:
-        raise ConfigError("--init_from cannot be combined with --resume: the run has its weights")
-    if options.resume and not state_files(options.output_dir):
-        raise ConfigError(
-            f"{options.output_dir}: nothing to resume; start the run without --resume"
-        )
+    check_options(options)
     config = gather_settings(options, base)
     if not (options.find_batch or (config.data.train and config.data.dev)):
         raise ConfigError("expected at least one --train manifest and a --dev manifest")
@@ -49,22 +45,50 @@ def run_training(options: TrainingOptions, base: Config | None = None) -> None:
         print(render(find_batch(config, device, options.threads)))
         return
     with run_lock(options.output_dir), log_file(options.output_dir):
-        if options.resume and base:
+        if continues(options) and base:
             log_recipe_changes(config, apply_options(base, options), options.output_dir)
         try:
-            train(config, options.output_dir, device, options.resume, options.accept_changed_data)
+            train(
+                config,
+                options.output_dir,
+                device,
+                options.resume,
+                options.accept_changed_data,
+                options.finish,
+            )
         except Interrupted as interruption:
             _log.info("%s", interruption)
+            if (options.output_dir / HISTORY).exists():
+                _log.info("--finish makes a checkpoint of the best epochs so far")
             raise SystemExit(130) from None
 
 
+def continues(options: TrainingOptions) -> bool:
+    """Whether the run is the one in the output folder."""
+    return options.resume or options.finish
+
+
+def check_options(options: TrainingOptions) -> None:
+    """Raise ConfigError on options that do not go together, or where no run is to continue."""
+    option = "--finish" if options.finish else "--resume"
+    if options.finish and (options.resume or options.find_batch):
+        other = "--resume" if options.resume else "--find_batch"
+        raise ConfigError(f"--finish cannot be combined with {other}: choose one of them")
+    if options.init_from and continues(options):
+        raise ConfigError(f"--init_from cannot be combined with {option}: the run has its weights")
+    if continues(options) and not state_files(options.output_dir):
+        raise ConfigError(
+            f"{options.output_dir}: nothing to {option[2:]}; start the run without {option}"
+        )
+
+
 def gather_settings(options: TrainingOptions, base: Config | None) -> Config:
-    """The settings of a run: `base`, the JSON of `--config` or, with `--resume`, the run's own.
+    """The settings of a run: `base`, the JSON of `--config` or, of a run to continue, its own.
 
     Over these go the features and encoder of the checkpoint of `--init_from`, then the options.
     """
     source = options.config
-    if options.resume and source is None:
+    if continues(options) and source is None:
         source = options.output_dir / "config.json"
     config = read_config(source) if source else base or Config()
     if options.init_from:
@@ -128,10 +152,12 @@ def train_unless_finished(
 ) -> Path:
     """Train a recipe in `output_dir`, resuming an interrupted run; returns the checkpoint's folder.
 
-    A run that has finished is left as it is. Raises as `run_training`.
+    A run that has finished is left as it is; one of which `--finish` made a checkpoint before its
+    end is resumed. Raises as `run_training`.
     """
     checkpoint = output_dir / "checkpoint"
-    if not (checkpoint / CONFIG).exists():
+    made = checkpoint_metrics(output_dir)
+    if made is None or PLANNED in made:
         options = TrainingOptions(
             output_dir=output_dir,
             train=tuple(train),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.checkpoint.checkpoint import WEIGHTS, Checkpoint
-from asr.training.run_folder import STARTS, read_lines
+from asr.checkpoint.run_folder import STARTS, read_lines
 
 _ABSOLUTE_PATH = re.compile(r"""(?<![^\s=:,;'"\[({])/[^\s=:,;'"\])}]+""")
 """An absolute path, also within `--option=PATH`, `KEY=PATH` or a JSON list."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from asr.checkpoint.run_folder import HISTORY
 from asr.config import to_dict
 from asr.corpus.dataset import Batch
 from asr.errors import AsrError
@@ -31,12 +32,12 @@ from asr.training.memory import tune_allocators
 from asr.training.objective import StepOutput, compute_loss
 from asr.training.optimizer import update
 from asr.training.run import Progress, Run
-from asr.training.run_folder import HISTORY
 from asr.training.run_log import record_start
 from asr.training.schedule import learning_rate
 from asr.training.selection import (
+    check_finishable,
     finish,
-    out_of_patience,
+    has_ended,
     remove_other_weights,
     save_best_weights,
 )
@@ -56,8 +57,12 @@ def train(
     device: torch.device,
     resume: bool = False,
     accept_changed_data: bool = False,
+    only_finish: bool = False,
 ) -> Path:
     """Train a model and write its checkpoint; returns the checkpoint's folder.
+
+    With `only_finish` the run in the folder is not trained on: the checkpoint is that of its best
+    epochs so far, and the run can still be resumed.
 
     Raises AsrError on unusable data or settings, on a loss that is not finite (naming the
     utterances), on a full disk or a process that died, after saving the state if it can, and
@@ -66,14 +71,19 @@ def train(
     tune_allocators()
     device = local_device(device)
     with process_group(device) as group:
-        run, progress = prepare(config, folder, device, group, resume, accept_changed_data)
+        run, progress = prepare(
+            config, folder, device, group, resume or only_finish, accept_changed_data
+        )
+        if only_finish:
+            check_finishable(run, progress)
         if group.is_main:
             resumed = progress.step if progress.step else None
-            write_json_atomic(folder / "config.json", to_dict(config))
+            if not only_finish:
+                write_json_atomic(folder / "config.json", to_dict(config))
             record_start(folder, config, run.manifests, device, group.size, resumed)
         try:
             with stop_signal() as stopping:
-                while progress.epoch < config.optim.epochs and not out_of_patience(run, progress):
+                while not (only_finish or has_ended(run, progress)):
                     run.model.set_subsampling(config.subsampling_in(progress.epoch))
                     train_epoch(run, progress, stopping)
                     finish_epoch(run, progress)

@@ -72,8 +72,17 @@ class TrainingOptions:
         ),
     ] = None
     resume: Annotated[bool, Flag(("--resume",), "Continue the run in the output folder.")] = False
+    finish: Annotated[
+        bool,
+        Flag(
+            ("--finish",),
+            "Do not train: make the checkpoint of the best epochs so far of the run in the output "
+            "folder, which can still be resumed.",
+        ),
+    ] = False
     accept_changed_data: Annotated[
-        bool, Flag(("--accept_changed_data",), "Resume even if the manifests have changed.")
+        bool,
+        Flag(("--accept_changed_data",), "Continue even if the manifests have changed."),
     ] = False
     find_batch: Annotated[
         bool,

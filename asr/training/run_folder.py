@@ -4,7 +4,6 @@
 `starts.jsonl` a line for each start (`asr.training.run_log`), `checkpoint/` the result.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,11 @@ from typing import Any
 
 from asr.checkpoint.checkpoint import CONFIG, METRICS
 from asr.checkpoint.integrity import parse_object
+from asr.checkpoint.run_folder import HISTORY, MAX_BYTES, PLANNED, STARTS, is_run, read_lines
 from asr.config import to_dict
 from asr.errors import AsrError
 from asr.files import read_committed
 from asr.training.config import Config
-
-HISTORY, STARTS = "metrics.jsonl", "starts.jsonl"
-MAX_BYTES = 2**30
-"""A longer file was not written by a run."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +52,10 @@ class RunSummary:
 
     @property
     def finished(self) -> bool:
-        """Whether there is a checkpoint that includes every epoch trained so far."""
+        """Whether there is a checkpoint of the whole run, every epoch trained so far included."""
         return (
             self.checkpoint is not None
+            and PLANNED not in self.checkpoint
             and self.checkpoint.get("epochs", self.epochs) == self.epochs
         )
 
@@ -100,14 +97,6 @@ class RunSummary:
         return sum(values) if values and len(values) == len(self.history) else None
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a run was started in this folder."""
-    written = (folder / name for name in (HISTORY, STARTS))
-    return any(map(Path.is_file, written)) or all(
-        (folder / name).is_file() for name in (CONFIG, "train.log")
-    )
-
-
 def read_run(folder: Path) -> RunSummary:
     """Read a run's folder, whether the run is in progress, was interrupted or has finished.
 
@@ -127,9 +116,14 @@ def read_run(folder: Path) -> RunSummary:
         config=settings,
         history=tuple(_read_history(folder / HISTORY)),
         starts=tuple(_strict_lines(folder / STARTS)),
-        checkpoint=_read_object(folder / "checkpoint", METRICS),
+        checkpoint=checkpoint_metrics(folder),
         parameters=weights.get("parameters") if isinstance(weights, dict) else None,
     )
+
+
+def checkpoint_metrics(folder: Path) -> dict[str, Any] | None:
+    """The metrics of the checkpoint of a run, if it has one. Raises AsrError if it is damaged."""
+    return _read_object(folder / "checkpoint", METRICS)
 
 
 def _read_history(path: Path) -> list[dict[str, float]]:
@@ -162,25 +156,6 @@ def _strict_lines(path: Path) -> list[dict[str, Any]]:
             "remove the line"
         )
     return objects
-
-
-def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
-    """The JSON objects of a file, one per line, and the numbers of the lines that are not objects.
-
-    A missing file has none. An incomplete last line, as a crash leaves it, is ignored.
-    """
-    lines = (read_committed(path.parent, path.name, MAX_BYTES) or b"").split(b"\n")
-    objects, invalid = [], []
-    for number, line in enumerate(lines, start=1):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if isinstance(value, dict):
-            objects.append(value)
-        elif number < len(lines):
-            invalid.append(number)
-    return objects, invalid
 
 
 def find_runs(folder: Path, depth: int = 2) -> Iterator[Path]:

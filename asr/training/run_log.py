@@ -22,11 +22,11 @@ from typing import Any
 
 import torch
 
+from asr.checkpoint.run_folder import MAX_BYTES, STARTS
 from asr.config import to_dict
 from asr.errors import AsrError
 from asr.files import make_folder, read_committed, write_error, write_text_atomic
 from asr.training.config import Config
-from asr.training.run_folder import MAX_BYTES, STARTS
 from asr.version import package_versions, source_commit
 
 _RELEVANT = re.compile(

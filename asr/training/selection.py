@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asr.checkpoint.average import average_weights
 from asr.checkpoint.checkpoint import save_checkpoint
+from asr.checkpoint.run_folder import PLANNED
 from asr.config import to_dict
 from asr.errors import AsrError, CheckpointError
 from asr.files import atomic_write, make_folder, sha256_of
@@ -20,6 +21,9 @@ from asr.training.validation import validate
 
 STORED_DTYPE = torch.float16
 """Precision of the weights in a checkpoint: half the size, no measurable loss."""
+
+USELESS_WER = 0.9
+"""With more validation errors than this, a model has not learnt to recognise speech."""
 
 _log = logging.getLogger("asr.training")
 
@@ -37,15 +41,14 @@ def best_epochs(config: Config, progress: Progress, count: int) -> list[int]:
     return [int(metrics["epoch"]) for metrics in ranked[:count]]
 
 
-def out_of_patience(run: Run, progress: Progress) -> bool:
-    """Whether validation has not improved for `optim.patience` epochs."""
-    patience = run.config.optim.patience
-    if not patience or progress.epoch <= run.config.optim.coarse_epochs:
+def has_ended(run: Run, progress: Progress) -> bool:
+    """Whether all epochs are done, or validation has not improved for `optim.patience` epochs."""
+    optim = run.config.optim
+    if progress.epoch >= optim.epochs:
+        return True
+    if not optim.patience or progress.epoch <= optim.coarse_epochs:
         return False
-    if progress.epoch - best_epochs(run.config, progress, 1)[0] < patience:
-        return False
-    _log.info("validation CER has not improved for %d epochs: stopping early", patience)
-    return True
+    return progress.epoch - best_epochs(run.config, progress, 1)[0] >= optim.patience
 
 
 # --- Weights of the best epochs
@@ -101,6 +104,19 @@ def load_best_weights(run: Run, progress: Progress) -> dict[int, dict[str, Tenso
 # --- The checkpoint
 
 
+def check_finishable(run: Run, progress: Progress) -> None:
+    """Say which epochs a checkpoint is made of. Raises CheckpointError if none is finished."""
+    if not progress.history:
+        raise CheckpointError(
+            f"{run.folder}: no epoch of this run is finished, so that there is no checkpoint to "
+            "make; continue it with --resume"
+        )
+    _log.info(
+        "no further training: making a checkpoint of the best epochs up to epoch %d of %d",
+        *(progress.epoch, run.config.optim.epochs),
+    )
+
+
 def finish(run: Run, progress: Progress) -> Path:
     """Average the weights of the best epochs and write the checkpoint; returns its folder.
 
@@ -108,6 +124,9 @@ def finish(run: Run, progress: Progress) -> Path:
     choice; only if its CER is more than a tenth higher (epochs far apart, early in training) is the
     best epoch taken.
     """
+    patience = run.config.optim.patience
+    if has_ended(run, progress) and progress.epoch < run.config.optim.epochs:
+        _log.info("validation CER has not improved for %d epochs: stopping early", patience)
     candidates = {}
     if run.group.is_main:
         by_epoch = load_best_weights(run, progress)
@@ -154,6 +173,7 @@ def write_checkpoint(
             "dev": {name.removeprefix("dev_"): value for name, value in result.items()},
             "weights": chosen,
             "epochs": progress.epoch,
+            **({} if has_ended(run, progress) else {PLANNED: config.optim.epochs}),
             "training_seconds": sum(
                 m["train_seconds"] + m["dev_seconds"] for m in progress.history
             ),
@@ -175,6 +195,18 @@ def write_checkpoint(
     if run.writer is not None:
         run.writer.close()
     _log.info("checkpoint written to %s", checkpoint)
+    warn_if_useless(result["dev_wer"], config.init_from)
+
+
+def warn_if_useless(wer: float, init_from: str) -> None:
+    """Say so if nearly every word of the validation set is wrong."""
+    if wer > USELESS_WER:
+        _log.warning(
+            "but this checkpoint recognises next to nothing: %.0f %% of the words of the "
+            "validation set are wrong; %strain on more data or for more epochs (--resume --set "
+            "optim.epochs=…), or check that the transcripts match their recordings",
+            *(100 * wer, "" if init_from else "start from a checkpoint (--init_from), "),
+        )
 
 
 def round_to_stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:

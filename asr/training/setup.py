@@ -46,6 +46,8 @@ def prepare(
     initial = load_checkpoint(config.init_from) if config.init_from and state is None else None
     tokens = choose_tokens(state["tokens"] if state else data.train.characters, initial)
     data.check(config, tokens)
+    if state is None and initial is None:
+        data.warn_if_little()
 
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
     source = saved_source(state) if state else None

@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 
 from asr.checkpoint.checkpoint import LANGUAGE_MODEL, Checkpoint, load_checkpoint, update_metrics
 from asr.checkpoint.registry import writable_checkpoint
-from asr.corpus.manifest import read_manifest
+from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.decoder import (
     Decoder,
     TunedSettings,
@@ -35,6 +35,7 @@ from asr.inference.recognizer import Recognizer
 from asr.model.device import torch_device
 from asr.scoring.calibration import expected_calibration_error, fit_calibration
 from asr.text.tokens import TokenTable
+from asr.text.unwritable import find_unwritable
 from asr.tuning.choice import Tuning, passes
 from asr.tuning.choice import tune as choose
 from asr.tuning.dev_set import DevEvaluator, encode_dev_set, was_trained_on
@@ -42,6 +43,9 @@ from asr.tuning.rejection import Rejection, allowed_utterances, choose_rejection
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], object]]]
 """From what is done and how many steps it takes to a context in which each step is announced."""
+
+HIGHEST_WER = 0.9
+"""With more errors on the dev set than this, the choice says nothing about how to decode."""
 
 _log = logging.getLogger("asr.tune")
 
@@ -116,6 +120,7 @@ def tune_checkpoint(
             checkpoint,
             dev_manifest,
         )
+    _check_references(utterances, recognizer.tokens, dev_manifest, constraint)
     lm_path = None if constraint else _language_model_path(loaded, lm)
     if closed_vocabulary and lm_path is None:
         raise ConfigError(
@@ -177,9 +182,16 @@ def copy_settings(checkpoint: Path, other: Path, lm: Path | str | None = AUTO) -
 def save_result(result: TuningResult) -> None:
     """Keep settings in the checkpoint and its language model with them, in one step.
 
-    Raises CheckpointError on a shipped checkpoint that is meant by its name, AsrError where the
+    Raises ManifestError on settings that were chosen where almost every word is wrong,
+    CheckpointError on a shipped checkpoint that is meant by its name, AsrError where the
     checkpoint cannot be written.
     """
+    if result.tuning and result.tuning.choice.wer > HIGHEST_WER:
+        raise ManifestError(
+            f"nothing was kept: with the best settings {result.tuning.choice.wer:.0%} of the words "
+            "are wrong, so that the choice is due to chance; check that the dev set has the "
+            "transcripts of these recordings, in the language that this checkpoint recognises"
+        )
     metrics = load_checkpoint(result.checkpoint).metrics
     update_metrics(
         result.checkpoint,
@@ -213,6 +225,20 @@ def _checked_constraint(
             "for others; rename the file"
         )
     return constraint
+
+
+def _check_references(
+    utterances: Sequence[Utterance], tokens: TokenTable, manifest: Path, constraint: Path | None
+) -> None:
+    """Refuse transcripts that the model cannot write: each would be an error however it decodes.
+
+    With a grammar or word list some of them may be other utterances, which it does not allow.
+    """
+    found = find_unwritable([utterance.text for utterance in utterances], tokens)
+    if found and constraint and found.transcripts < found.total:
+        _log.warning("%s: %s; %s is taken not to allow them", manifest, found, constraint)
+    elif found:
+        raise ManifestError(f"{manifest}: {found}")
 
 
 def _with_language_model(

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from asr.cli.decoding_options import _PARAMETERS
 from asr.cli.evaluate import evaluate
 from asr.cli.hotwords import HOTWORD_BOOST, parse_hotwords
 from asr.cli.transcribe import transcribe
-from asr.corpus.manifest import read_manifest
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.decode.beam import SearchConfig, beam_search
 from asr.decode.confidence import Calibration
 from asr.decode.decoder import TunedSettings, with_tuned_settings
@@ -112,6 +113,16 @@ def test_lexicon_grammar_and_hotwords_reach_the_search(
     assert values["log_ratio"] < -0.5
     grammar = ("--grammar", tmp_path / "rules.jsgf")
     assert asr_command(*arguments, *grammar).stdout == f"{text}\n"
+    manifest, figures = tmp_path / "two.jsonl", tmp_path / "figures.json"
+    noise = replace(read_manifest(tones.test)[0], id="noise", text="", audio_filepath=path)
+    write_manifest(manifest, [replace(noise, id="said", text=text), noise])
+    options = (*lexicon, "--reject_below", "-0.5", "--json", figures)
+    evaluated = asr_command("evaluate", tones.checkpoint, manifest, *options)
+    assert "no error rate: every utterance was rejected" in evaluated.stdout
+    assert "2  of 2 utterances; 0 of them would have been right, 2 wrong" in evaluated.stdout
+    found = json.loads(figures.read_text())
+    assert (found["rejected"]["would_be_wrong"], found["deletions"]) == (2, None)
+    assert found["nonspeech"]["words"] == 0
     hotwords = ("--hotwords", f"{text.split()[0]}:-500")
     assert text.split()[0] not in asr_command(*arguments, *hotwords).stdout.split()
 

@@ -23,6 +23,7 @@ from asr.inference.recognizer import Recognizer
 from asr.scoring.wer import word_errors
 from asr.signal import audio
 from asr.version import source_commit
+from docs.commands import verbs
 from recipes.tones.prepare import SAMPLE_RATE, recording, sentence
 from tests.support import Command, Tones, run_python
 
@@ -87,6 +88,24 @@ def test_wrong_usage_exits_with_two(
         outcome = asr_command(*arguments)
         assert (outcome.code, outcome.stdout) == (2, ""), arguments
         assert "Usage: " in outcome.stderr
+
+
+def test_help_is_complete_in_eighty_columns(
+    asr_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COLUMNS", "TERMINAL_WIDTH"):
+        monkeypatch.setenv(name, "80")
+    for path, command in verbs():
+        shown = shown_help(asr_command, *path)
+        for parameter in command.params:
+            names = parameter.opts if parameter.param_type_name == "option" else []
+            expected = [*names, parameter.help or ""]
+            assert [t for t in expected if "".join(t.split()) not in shown] == [], path
+    assert "--rawRATE[,CHANNELS[,SUBTYPE[,ENDIAN]]]" in shown_help(asr_command, "transcribe")
+
+
+def shown_help(asr_command: Command, *verb: str) -> str:
+    return "".join(asr_command(*verb, "--help").stdout.split())
 
 
 def test_version_and_help(asr_command: Command) -> None:

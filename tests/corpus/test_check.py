@@ -82,6 +82,10 @@ def test_characters_outside_the_table_are_listed_by_utterance() -> None:
     assert message.startswith("train.jsonl: characters outside the token table ' ABC'")
     assert "2 utterances (u1: '-?'; u2: 'é')" in message
     assert "good" not in message
+    assert "remove or spell out '-', '?', 'é'" in message
+
+    with pytest.raises(TextError, match="'b' in lower case where the model writes upper case"):
+        check(utterance("u1", "Ab"))
 
 
 def test_empty_transcripts_are_listed() -> None:

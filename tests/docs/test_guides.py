@@ -65,7 +65,8 @@ def answered(step: Step, folder: Path, tones: Tones) -> bool:
 
 def shorten(step: Step) -> None:
     """One epoch, of a small network, shows that a command works."""
-    if step.code.startswith("asr train") and "--resume" not in step.code:
+    is_new = "--resume" not in step.code and "--finish" not in step.code
+    if step.code.startswith("asr train") and is_new:
         step.code += " --set optim.epochs=1 --set optim.warmup_epochs=0.5 --set optim.workers=0"
         step.code += "" if "--init_from" in step.code else f" {SMALL}"
 

@@ -158,7 +158,7 @@ def test_metrics_come_with_the_checkpoint(tones: Tones, recognizer: Recognizer) 
 
 
 def test_evaluation_judges_confidences_and_alternatives(
-    tones: Tones, recognizer: Recognizer
+    tones: Tones, recognizer: Recognizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     utterances = [
         dataclasses.replace(utterance, text=utterance.text + " A" * (place % 2))
@@ -168,7 +168,10 @@ def test_evaluation_judges_confidences_and_alternatives(
         dataclasses.replace(utterances[0], id="lost", audio_filepath=Path("gone.wav"))
     )
     decoder = Decoder(SearchConfig(beam_size=16, nbest=8))
+    utterances[1] = dataclasses.replace(utterances[1], text=utterances[1].text.lower())
     result = evaluate(recognizer, utterances, decoder=decoder, word_timestamps=True)
+    assert caplog.text.count("1 of 7 references has characters") == 1
+    assert "convert the transcripts to upper case" in caplog.text
     assert set(result.transcripts) == set(result.hypotheses) == {u.id for u in utterances[:-1]}
     confidences, correct = result.word_confidences()
     heard = sum(len(text.split()) for text in result.hypotheses.values())

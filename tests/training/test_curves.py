@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from asr.training.curves import draw_comparison, draw_curves
+from asr.training.curves import _set_log_scale, draw_comparison, draw_curves
 from tests.training_support import metrics
 
 
@@ -23,6 +24,17 @@ def test_a_comparison_draws_each_run_in_each_panel(tmp_path: Path, runs: int) ->
     draw_comparison(histories, tmp_path / "curves.svg")
 
     assert lines_drawn(tmp_path / "curves.svg") == 4 * runs
+
+
+def test_a_rate_of_zero_is_seen_where_rates_have_a_logarithmic_axis() -> None:
+    axes = Figure().subplots()
+    axes.plot([1, 2, 3], [50.0, 0.5, 0.0])
+    _set_log_scale(axes)
+    bottom, top = axes.transData.transform([(1, axes.get_ylim()[0]), (1, axes.get_ylim()[1])])[:, 1]
+    zero, low, high = axes.transData.transform([(3, 0.0), (2, 0.5), (1, 50.0)])[:, 1]
+    assert bottom < zero < low < high < top
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert {"0", "1", "10"} <= set(labels)
 
 
 @pytest.mark.filterwarnings("error")

@@ -43,6 +43,20 @@ def test_several_manifests_are_one_training_set(micro: Config, tmp_path: Path) -
     assert sorted(i for batch in run.train_loader for i in batch.ids) == [u.id for u in utterances]
 
 
+def test_with_minutes_of_speech_a_new_run_says_what_to_expect(
+    micro: Config, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
+    assert "0.3 minutes of training data are little to start from random weights" in caplog.text
+    assert "--init_from CHECKPOINT, such as alphanumeric or an4-blstm" in caplog.text
+
+    caplog.clear()
+    setup.prepare(micro, whole, CPU, Group(), resume=True)
+    tuned = dataclasses.replace(micro, init_from=str(whole / "checkpoint"))
+    setup.prepare(tuned, tmp_path / "tuned", CPU, Group(), resume=False)
+    assert "are little" not in caplog.text
+
+
 def test_overlap_of_training_and_validation_data_is_logged(
     micro: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

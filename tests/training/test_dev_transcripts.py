@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from asr.checkpoint.run_folder import read_lines
 from asr.training.dev_transcripts import SAMPLES, record_samples, record_transcripts
-from asr.training.run_folder import read_lines
 
 
 def test_samples_are_the_same_few_at_every_epoch_and_spread_over_lengths(tmp_path: Path) -> None:

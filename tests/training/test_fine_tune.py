@@ -61,6 +61,21 @@ def test_tokens_that_both_know_keep_their_weights(
     assert "has other tokens: 1 of this run's are new and start from random weights" in caplog.text
 
 
+def test_letters_in_another_case_are_named(
+    micro: Config, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lowered(entries: list[dict[str, Any]]) -> None:
+        for entry in entries:
+            entry["text"] = entry["text"].lower()
+
+    for split in ("train", "dev"):
+        micro = edited(micro, tmp_path, lowered, split)
+    micro = dataclasses.replace(micro, init_from=str(finished))
+    setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
+    assert f"{finished} knows nothing of 'a', 'b'," in caplog.text
+    assert "in lower case where the model writes upper case: convert the transcripts" in caplog.text
+
+
 def test_letters_missing_from_the_data_are_kept(
     micro: Config, finished: Path, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ def test_every_field_is_an_option_of_its_type() -> None:
     assert {name for name, option in options.items() if option.repeatable} == {"train", "settings"}
     assert {name for name, option in options.items() if option.kind is bool} == {
         "resume",
+        "finish",
         "accept_changed_data",
         "find_batch",
     }

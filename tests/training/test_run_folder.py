@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from asr.checkpoint.run_folder import STARTS, is_run
 from asr.config import to_dict
 from asr.errors import AsrError
 from asr.files import write_json_atomic
 from asr.training import Config
-from asr.training.run_folder import STARTS, differing_settings, find_runs, is_run, read_run
+from asr.training.run_folder import differing_settings, find_runs, read_run
 from tests.training_support import metrics, note_start, write_run
 
 

@@ -12,13 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr.checkpoint.run_folder import STARTS
 from asr.config import to_dict
 from asr.files import write_json_atomic
 from asr.signal import audio_file
 from asr.training import Config, run_log
 from asr.training.launch import run_training
 from asr.training.options import TrainingOptions
-from asr.training.run_folder import STARTS
 from asr.training.run_log import log_file, record_start
 from tests.training_support import note_start, optim
 

@@ -13,6 +13,7 @@ from asr.training import Config, loop, selection
 from asr.training.launch import run_training
 from asr.training.options import TrainingOptions
 from asr.training.run import Progress, Run
+from asr.training.selection import warn_if_useless
 from tests.training_support import CPU, flipped, optim, state_of
 
 pytest_plugins = ["tests.training_fixtures"]
@@ -77,6 +78,17 @@ def skipped_step(run: Run, progress: Progress, *rest: Any) -> bool:
     sums = dict.fromkeys(loop.TOTALS, 1.0)
     progress.totals.update(sums)
     return False
+
+
+@pytest.mark.parametrize(("wer", "useless"), [(1.0, True), (2.5, True), (0.5, False)])
+def test_a_model_that_recognises_nothing_is_named(
+    caplog: pytest.LogCaptureFixture, wer: float, useless: bool
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        warn_if_useless(wer, "")
+        warn_if_useless(wer, "an4-blstm")
+    assert caplog.text.count("recognises next to nothing") == (2 if useless else 0)
+    assert caplog.text.count("--init_from") == (1 if useless else 0)
 
 
 def test_damaged_weights_are_left_out_of_the_average(

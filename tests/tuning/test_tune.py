@@ -4,7 +4,10 @@ import dataclasses
 import gzip
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,10 +15,11 @@ from asr.checkpoint.checkpoint import LANGUAGE_MODEL, load_checkpoint
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.decode.decoder import TunedSettings, tuned_settings
 from asr.decode.fusion import FusionConfig
-from asr.errors import CheckpointError, ConfigError, ManifestError
+from asr.errors import AudioError, CheckpointError, ConfigError, ManifestError
 from asr.files import sha256_of
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import estimate
+from asr.tuning.choice import Tuning
 from asr.tuning.tune import (
     LanguageModelFile,
     TuningResult,
@@ -146,6 +150,46 @@ def test_a_dev_set_without_allowed_sentences_is_refused(
     listed.write_text(read_manifest(dev)[0].text.split()[0][0] * 9)
     with pytest.raises(ManifestError, match=r"dev\.jsonl: none of the \d+ transcripts is a sent"):
         tune_checkpoint(checkpoint, dev, lexicon=listed)
+
+
+def test_what_the_model_cannot_write_is_refused_before_decoding(
+    checkpoint: Path, dev: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def changed(count: int) -> Path:
+        """The dev set with `count` transcripts in lower case, and nothing that can be read."""
+        broken = tmp_path / "broken.wav"
+        broken.write_bytes(b"no audio")
+        utterances = [replace(u, audio_filepath=broken) for u in read_manifest(dev)]
+        texts = [u.text.lower() if i < count else u.text for i, u in enumerate(utterances)]
+        pairs = zip(utterances, texts, strict=True)
+        path = tmp_path / f"{count}.jsonl"
+        write_manifest(path, [replace(u, text=text) for u, text in pairs])
+        return path
+
+    total = len(read_manifest(dev))
+    for count in (1, total):
+        with pytest.raises(ManifestError) as error:
+            tune_checkpoint(checkpoint, changed(count))
+        assert f"{count} of {total} references" in str(error.value)
+        assert "convert the transcripts to upper case" in str(error.value)
+
+    listed = tmp_path / "words.txt"
+    listed.write_text(read_manifest(dev)[1].text.replace(" ", "\n"))
+    with pytest.raises(ManifestError, match="to upper case"):
+        tune_checkpoint(checkpoint, changed(total), lexicon=listed)
+    with pytest.raises(AudioError):  # with a word list some may be other utterances
+        tune_checkpoint(checkpoint, changed(1), lexicon=listed)
+    assert "words.txt is taken not to allow them" in caplog.text
+
+
+def test_a_choice_where_nearly_all_is_wrong_is_not_kept(checkpoint: Path, lm: Path) -> None:
+    kept = result_of(checkpoint, lm, 1.25)
+    save_result(kept)
+    before = load_checkpoint(checkpoint).metrics
+    chance = cast(Tuning, SimpleNamespace(choice=SimpleNamespace(wer=0.97)))
+    with pytest.raises(ManifestError, match=r"^nothing was kept: .* 97% of the words are wrong"):
+        save_result(replace(result_of(checkpoint, lm, 9.0), tuning=chance))
+    assert load_checkpoint(checkpoint).metrics == before
 
 
 def test_contradictions_are_refused(checkpoint: Path, dev: Path, lm: Path) -> None:
