@@ -168,7 +168,9 @@ def _tasks(audio: Path, transcript: str | None, has_raw: bool) -> Sequence[Task]
             raise TextError(
                 f"{audio}: the id {utterance.id!r} cannot name a file; give it one without slashes"
             )
-        if has_raw and (utterance.offset is not None or utterance.member is not None):
+        if has_raw and any(
+            part is not None for part in (utterance.offset, utterance.member, utterance.channel)
+        ):
             raise ManifestError(
                 f"{audio}: {utterance.id}: expected whole headerless files with --raw, found a "
                 "part of a recording or a member of a shard; leave --raw out"
