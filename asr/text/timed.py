@@ -53,16 +53,18 @@ def _times_json(span: Timed) -> dict[str, float]:
     return {"start": round(span.start_seconds, 6), "end": round(span.end_seconds, 6)}
 
 
-def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
-    """One line per word, to the millisecond.
-
-    Raises TextError on a recording name that is not possible in CTM.
-    """
+def check_ctm_name(recording: str) -> None:
+    """Raises TextError on a recording name that is not possible in CTM."""
     if not recording or recording.split() != [recording] or recording.startswith(";;"):
         raise TextError(
             f"{recording!r} cannot be the name of a recording in CTM: expected one without spaces "
             "that does not begin with the comment sign ;;; rename it, or choose another format"
         )
+
+
+def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
+    """One line per word, to the millisecond. Raises as `check_ctm_name` does."""
+    check_ctm_name(recording)
     lines = []
     for word in words:
         start, end = round(word.start_seconds, 3), round(word.end_seconds, 3)
