@@ -34,8 +34,9 @@ def is_unspaced(texts: list[str]) -> bool:
 
 
 def continues(character: str) -> bool:
-    """Whether a character belongs to the one before it, as combining marks do."""
-    return unicodedata.category(character)[0] == "M" or character in _ATTACHED
+    """Whether a character stays with the one before it, as combining marks and full stops do."""
+    category = unicodedata.category(character)
+    return category[0] == "M" or category in ("Pe", "Pf", "Po") or character in _ATTACHED
 
 
 def columns(text: str) -> int:

@@ -43,5 +43,5 @@ def test_columns(text: str, width: int) -> None:
 
 
 def test_marks_continue_a_character() -> None:
-    assert list(map(continues, "ที่")) == [False, True, True]
+    assert list(map(continues, "ที่天。「」")) == [False, True, True, False, True, False, True]
     assert count_unspaced("กa今é") == 2
