@@ -109,8 +109,9 @@ def check_utterances(utterances: Sequence[Utterance], where: Path) -> None:
     key, count = Counter(utterance.id for utterance in utterances).most_common(1)[0]
     if count > 1:
         raise ManifestError(
-            f"{where}: expected unique ids, found {key!r} {_times(count)}; correct the list, or "
-            "choose another column"
+            f"{where}: expected unique ids, found {key!r} {_times(count)}; correct the list, "
+            "choose another column, or say which parts of recordings are meant (segments in Kaldi, "
+            "the columns start and end in tables)"
         )
     empty = [utterance.id for utterance in utterances if not utterance.text.strip()]
     if empty:
