@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,9 @@ except ImportError:  # Windows: half-written files of killed processes stay
 
 PARTIAL = ".part-"
 """Start of the names of files that are being written."""
+_UNSAFE = re.compile(r"[/\\%\x00-\x1f\x7f]|^\.")
+_LONGEST_STEM_BYTES = 200
+"""Of 255 that file systems allow; suffixes and temporary names come on top."""
 _INCOMING, _COMPLETE = ".incoming", ".complete"
 
 _ADVICE = {
@@ -214,6 +218,20 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_stem(key: str) -> str:
+    """A file name before its suffix for the id of an utterance, which may be any text.
+
+    The name has no path in it, and different ids have different names: slashes, control characters,
+    percent signs and a dot at the start are written as in URLs, `a/b` as `a%2Fb`; what would be too
+    long for a file system ends in a hash.
+    """
+    stem = _UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", key)
+    if len(stem.encode("utf-8", "surrogatepass")) <= _LONGEST_STEM_BYTES:
+        return stem
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"{stem[:40]}%-{digest}"  # "%-" cannot come from escaping
 
 
 def make_folder(path: Path | str) -> None:

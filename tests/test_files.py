@@ -17,6 +17,7 @@ from asr import files
 from asr.errors import AsrError
 from asr.files import (
     atomic_write,
+    file_stem,
     remove_partial,
     sha256_of,
     write_json_atomic,
@@ -28,6 +29,24 @@ posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+ids = st.text(st.sampled_from("ab/\\.%2F\0\n é") | st.characters(), max_size=300)
+
+
+@given(st.lists(ids, unique=True, max_size=5))
+def test_names_for_ids_are_distinct_and_stay_in_the_folder(keys: list[str]) -> None:
+    stems = [file_stem(key) for key in keys]
+    assert len(set(stems)) == len(keys)
+    for stem in stems:
+        assert not set(stem) & set("/\\\0\n")
+        assert not stem.startswith(".")
+        assert len(stem.encode("utf-8", "surrogatepass")) <= 200
+
+
+def test_usual_ids_are_names() -> None:
+    assert [file_stem(key) for key in ("an4-1", "ann 2.b", "é")] == ["an4-1", "ann 2.b", "é"]
+    assert [file_stem(key) for key in ("a/b", "a%2Fb", "..")] == ["a%2Fb", "a%252Fb", "%2E."]
 
 
 def test_new_and_replaced_file(tmp_path: Path) -> None:

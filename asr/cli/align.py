@@ -2,7 +2,6 @@
 
 import enum
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -23,8 +22,8 @@ from asr.cli.options import (
     parse_raw,
 )
 from asr.errors import AsrError, ManifestError, TextError
-from asr.files import json_text, make_folder, write_text_atomic
-from asr.text.timed import render_ctm, render_textgrid, words_json
+from asr.files import file_stem, json_text, make_folder, write_text_atomic
+from asr.text.timed import check_ctm_name, render_ctm, render_textgrid, words_json
 
 if TYPE_CHECKING:
     from asr.corpus.manifest import Utterance
@@ -54,7 +53,7 @@ _SUFFIXES = {
 
 
 class Task(NamedTuple):
-    """A recording, the name of its result, and what is said in it."""
+    """A recording, the name of its result (an id of the manifest), and what is said in it."""
 
     name: str
     audio: Path
@@ -78,7 +77,12 @@ def align(
     ] = None,
     output_dir: Annotated[
         Path | None,
-        typer.Option("--output_dir", "-o", help="Write one file a recording into this folder."),
+        typer.Option(
+            "--output_dir",
+            "-o",
+            help="Write one file a recording into this folder, named after its id; slashes there "
+            "become %2F.",
+        ),
     ] = None,
     output_format: Annotated[
         AlignmentFormat, typer.Option("--output_format", "-f", help="Form of the times.")
@@ -120,6 +124,9 @@ def align(
 
     raw_format = parse_raw(raw)
     tasks = _tasks(audio, transcript, raw_format is not None)
+    if output_format is AlignmentFormat.CTM:
+        for task in tasks:
+            check_ctm_name(task.name)
     if output_dir:
         make_folder(output_dir)
     recognizer = load_recognizer(checkpoint, device, threads)
@@ -138,7 +145,8 @@ def align(
             log_damage(aligned.damage)
             rendered = render(task, aligned, output_format)
             if output_dir:
-                write_text_atomic(output_dir / f"{task.name}{_SUFFIXES[output_format]}", rendered)
+                name = f"{file_stem(task.name)}{_SUFFIXES[output_format]}"
+                write_text_atomic(output_dir / name, rendered)
             else:
                 typer.echo(rendered, nl=False)
         except AsrError as error:
@@ -164,11 +172,9 @@ def _tasks(audio: Path, transcript: str | None, has_raw: bool) -> Sequence[Task]
 
     utterances = read_manifest(audio, require_audio=False)
     for utterance in utterances:
-        if re.search(r"[/\\\0]", utterance.id) or utterance.id in (".", ".."):
-            raise TextError(
-                f"{audio}: the id {utterance.id!r} cannot name a file; give it one without slashes"
-            )
-        if has_raw and (utterance.offset is not None or utterance.member is not None):
+        if has_raw and any(
+            part is not None for part in (utterance.offset, utterance.member, utterance.channel)
+        ):
             raise ManifestError(
                 f"{audio}: {utterance.id}: expected whole headerless files with --raw, found a "
                 "part of a recording or a member of a shard; leave --raw out"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from asr.corpus.import_audio import Channel
     from asr.corpus.manifest import Utterance
 
 app = typer.Typer(
@@ -18,6 +19,15 @@ app = typer.Typer(
 Output = Annotated[Path, typer.Option("--output", "-o", help="Manifest to write (*.jsonl).")]
 Root = Annotated[
     Path, typer.Option("--root", help="Folder that the paths of recordings are relative to.")
+]
+ChannelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--channel",
+        metavar="NUMBER|mean",
+        help="Of recordings with several channels: the one that is meant (1 is the first), or "
+        "their mean. By default such recordings are refused.",
+    ),
 ]
 
 
@@ -31,11 +41,12 @@ def kaldi(
     ],
     output: Output,
     root: Root = Path(),
+    channel: ChannelOption = None,
 ) -> None:
     """Import a Kaldi data folder."""
     from asr.corpus.importers import read_kaldi
 
-    _write(output, read_kaldi(folder, root), folder)
+    _write(output, read_kaldi(folder, root, _channel(channel)), folder)
 
 
 @app.command()
@@ -58,11 +69,12 @@ def librispeech(
         Path, typer.Argument(metavar="DIR", help="Folder with *.trans.txt files at any depth.")
     ],
     output: Output,
+    channel: ChannelOption = None,
 ) -> None:
     """Import LibriSpeech, or a part of it."""
     from asr.corpus.importers import read_librispeech
 
-    _write(output, read_librispeech(folder), folder)
+    _write(output, read_librispeech(folder, _channel(channel)), folder)
 
 
 @app.command(name="csv")
@@ -75,25 +87,61 @@ def table(
     text_column: Annotated[str, typer.Option(help="Column with the transcripts.")] = "sentence",
     id_column: Annotated[
         str | None,
-        typer.Option(help="Column with the ids; default: the paths without their suffixes."),
+        typer.Option(
+            help="Column with the ids; default: the paths without their suffixes, with the times "
+            "of segments."
+        ),
     ] = None,
     speaker_column: Annotated[
         str | None, typer.Option(help="Column with the speakers, such as Common Voice's client_id.")
     ] = None,
+    start_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the seconds at which segments of recordings begin; default: `start`, "
+            "if there is one."
+        ),
+    ] = None,
+    end_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the seconds at which they end, empty or -1 for the end of the "
+            "recording; default: `end`, if there is one."
+        ),
+    ] = None,
     root: Root = Path(),
+    channel: ChannelOption = None,
 ) -> None:
-    """Import a table with column names in the first line, such as Common Voice's."""
-    from asr.corpus.importers import Columns, read_csv
+    """Import a table with column names in the first line, such as Common Voice's.
 
-    columns = Columns(audio_column, text_column, id_column, speaker_column)
-    _write(output, read_csv(file, columns, root), file)
+    Lines are utterances: whole recordings, or segments where there are columns for their times.
+    """
+    from asr.corpus.table import Columns, read_csv
+
+    columns = Columns(
+        audio_column, text_column, id_column, speaker_column, start_column, end_column
+    )
+    _write(output, read_csv(file, columns, root, _channel(channel)), file)
+
+
+def _channel(value: str | None) -> "Channel | None":
+    if value is None:
+        return None
+    if value == "mean":
+        return "mean"
+    if value.isascii() and value.isdigit() and int(value[:9]) > 0:
+        return int(value[:9])
+    raise typer.BadParameter(
+        f"expected the number of a channel, 1 being the first, or mean, found {value!r}",
+        param_hint="--channel",
+    )
 
 
 def _write(output: Path, utterances: "Sequence[Utterance]", source: Path) -> None:
-    from asr.corpus.importers import check_ids
+    from asr.corpus.importers import check_utterances
     from asr.corpus.manifest import write_manifest
 
-    check_ids(utterances, source)
+    check_utterances(utterances, source)
     write_manifest(output, utterances)
     hours = sum(utterance.duration for utterance in utterances) / 3600
     speakers = len({utterance.speaker for utterance in utterances} - {None})

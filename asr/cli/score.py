@@ -9,7 +9,7 @@ import typer
 from asr.errors import ManifestError
 from asr.files import write_json_atomic
 from asr.scoring.report import render_comparison, render_report, report_json
-from asr.scoring.transcripts import TranscriptFormat, read_speakers, read_transcripts
+from asr.scoring.transcripts import TranscriptFormat, format_of, read_speakers, read_transcripts
 from asr.scoring.wer import align, probability_of_improvement, summarise
 
 _FORMAT_HELP = "By default by suffix: .jsonl, .trn, and .txt, .text or none for Kaldi."
@@ -46,13 +46,20 @@ def score(
         Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
 ) -> None:
-    """Score HYPOTHESIS against REFERENCE: word, character and sentence error rates."""
-    references = read_transcripts(reference, format_reference)
+    """Score HYPOTHESIS against REFERENCE: word, character and sentence error rates.
+
+    In REFERENCE as trn, `{ UH / UM / @ }` allows any of these, `@` being none, and `(UH)` may be
+    left out, as with `sclite -D`: the nearest wording is scored.
+    """
+    # A file of the kind of sclite's references is read as sclite does.
+    alternatives = (format_reference or format_of(reference)) is TranscriptFormat.TRN
+    references = read_transcripts(reference, format_reference, alternatives=alternatives)
     speakers = _speakers(reference, format_reference) if by_speaker else None
     aligned = align(
         references,
         read_transcripts(hypothesis, format_hypothesis),
         missing_as_empty=missing_as_empty,
+        alternatives=alternatives,
     )
     result = summarise(aligned, speakers)
     figures = report_json(result)
@@ -62,6 +69,7 @@ def score(
             references,
             read_transcripts(baseline, format_baseline),
             missing_as_empty=missing_as_empty,
+            alternatives=alternatives,
         )
         comparison = probability_of_improvement(other, aligned, speakers)
         figures["comparison"] = dataclasses.asdict(comparison)

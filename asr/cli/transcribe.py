@@ -21,9 +21,10 @@ from asr.cli.options import (
     log_damage,
     parse_raw,
 )
-from asr.errors import AsrError
+from asr.errors import AsrError, TextError
 from asr.files import make_folder, write_text_atomic
 from asr.inference.writers import OutputFormat, render
+from asr.text.timed import check_ctm_name
 
 if TYPE_CHECKING:
     from asr.inference.options import DecodingKeywords
@@ -68,9 +69,14 @@ def transcribe(
             f"the format {output_format} of {len(paths)} recording(s) needs files: give "
             "--output_dir"
         )
+    if output_format is OutputFormat.CTM:
+        for path in paths:
+            check_ctm_name(path.stem)
     if output_dir:
         make_folder(output_dir)
     outputs = output_files(paths, output_dir, kinds) if output_dir else {}
+    if output_format is OutputFormat.ALL:
+        _leave_out_ctm(outputs)
     recognizer = load_recognizer(checkpoint, device, threads)
     decoder = recognizer.prepare(**decoding).decoder
     failures = []
@@ -98,6 +104,16 @@ def transcribe(
         names = "\n  ".join(map(str, failures))
         _log.error("%d of %d recordings failed:\n  %s", len(failures), len(paths), names)
         raise typer.Exit(1)
+
+
+def _leave_out_ctm(outputs: dict[Path, dict[OutputFormat, Path]]) -> None:
+    """Of recordings whose names cannot stand in CTM, write the other formats."""
+    for path, files in outputs.items():
+        try:
+            check_ctm_name(path.stem)
+        except TextError as error:
+            del files[OutputFormat.CTM]
+            _log.warning("%s: no CTM is written: %s", path, error)
 
 
 def output_files(

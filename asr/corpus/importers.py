@@ -1,36 +1,33 @@
-"""Importers: corpora in the layouts of Kaldi, LibriSpeech and CSV tables as utterances.
+"""Importers: corpora in the layouts of Kaldi and LibriSpeech as utterances.
 
-Lhotse's cuts are read by `asr.corpus.lhotse`.
+Tables are read by `asr.corpus.table`, Lhotse's cuts by `asr.corpus.lhotse`.
 """
 
-import csv
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
+from asr.corpus.import_audio import Channel, Recordings, segment_error
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
-from asr.signal.audio import SUFFIXES, probe
+from asr.signal.audio import SUFFIXES
 
 _log = logging.getLogger("asr.import")
 
-_MAX_OVERSHOOT_SECONDS = 0.5
-"""How far a segment may end after its recording, as in Kaldi's extract-segments."""
 
-
-def read_kaldi(folder: Path, root: Path) -> list[Utterance]:
+def read_kaldi(folder: Path, root: Path, channel: Channel | None = None) -> list[Utterance]:
     """The utterances of a Kaldi data folder, in the order of its `segments` or `wav.scp`.
 
-    Paths in `wav.scp` are relative to `root`. `text` has the transcripts, and `utt2spk`, if there
-    is one, the speakers. `segments`, if there is one, defines which parts of the recordings are
-    utterances; one that ends up to half a second after its recording is shortened, as in Kaldi, and
-    a warning states how many were. Raises ManifestError if a file is missing or malformed, if the
-    files do not name the same utterances, and on what a manifest cannot express: recordings
-    produced by a command, and channels. Raises AudioError if a recording cannot be read.
+    Paths in `wav.scp` are relative to `root`. `text` has the transcripts, where an id alone means a
+    recording without speech, and `utt2spk`, if there is one, the speakers. `segments`, if there is
+    one, defines which parts of the recordings are utterances; one that ends up to half a second
+    after its recording is shortened, as in Kaldi, and a warning states how many were. Raises
+    ManifestError if a file is missing or malformed, if the files do not name the same utterances,
+    on recordings produced by a command, and on recordings of several channels without a choice.
+    Raises AudioError if a recording cannot be read.
     """
-    paths, texts = _read_table(folder / "wav.scp"), _read_table(folder / "text")
+    paths, texts = _read_table(folder / "wav.scp"), _read_table(folder / "text", may_be_empty=True)
     for key, name in paths.items():
         if name.endswith("|"):
             raise ManifestError(
@@ -44,25 +41,44 @@ def read_kaldi(folder: Path, root: Path) -> list[Utterance]:
     if (folder / "utt2spk").exists():
         speakers = _read_table(folder / "utt2spk")
         _check_names(listed, speakers, folder, (list_name, "utt2spk"))
-    if list_name == "segments":
-        segments = _Segments(folder / list_name, paths, root)
-        utterances = [
-            segments.utterance(k, v, texts[k], speakers.get(k)) for k, v in listed.items()
-        ]
-        segments.log_shortened()
-        return utterances
-    return [
-        Utterance(key, root / name, _seconds(root / name), texts[key], speakers.get(key))
-        for key, name in paths.items()
-    ]
+    recordings = Recordings(channel)
+    utterances = []
+    for key, line in listed.items():
+        path, offset = root / line, None
+        if list_name == "segments":
+            where = f"{folder / list_name}: {key}"
+            name, start, end = _segment(line, paths, where)
+            path = root / name
+            offset, seconds = recordings.segment(path, start, end, where)
+        else:
+            seconds = recordings.seconds(path)
+        which = recordings.channel(path)
+        speaker = speakers.get(key)
+        utterances.append(Utterance(key, path, seconds, texts[key], speaker, offset, channel=which))
+    recordings.log_shortened(folder / list_name)
+    return utterances
 
 
-def read_librispeech(folder: Path) -> list[Utterance]:
+def _segment(line: str, paths: Mapping[str, str], where: str) -> tuple[str, float, float | None]:
+    """Path, start and end of `recording start end`; an end of -1 is None, the recording's."""
+    fields = line.split()
+    try:
+        recording, start, end = fields[0], *map(float, fields[1:])
+    except ValueError:
+        expected = "a recording, a start and an end in seconds, and no channel"
+        raise segment_error(where, expected, line[:80]) from None
+    if recording not in paths:
+        raise segment_error(where, "a recording of wav.scp", recording)
+    return paths[recording], start, None if end == -1 else end
+
+
+def read_librispeech(folder: Path, channel: Channel | None = None) -> list[Utterance]:
     """The utterances below a folder in LibriSpeech's layout, in the order of their ids.
 
     Each line of a `*.trans.txt` is an id and a transcript; the recordings are beside it, as FLAC or
     any other audio format. The first part of an id is the speaker. Raises ManifestError if there
-    are none or if they do not match, AudioError if a recording cannot be read.
+    are none, if they do not match, and on several channels without a choice; AudioError
+    if a recording cannot be read.
     """
     lists = sorted(folder.rglob("*.trans.txt"))
     if not lists:
@@ -70,149 +86,58 @@ def read_librispeech(folder: Path) -> list[Utterance]:
             f"{folder}: expected *.trans.txt files in this folder or below, found none; name the "
             "folder that LibriSpeech was unpacked to, or a subfolder"
         )
+    recordings = Recordings(channel)
     utterances = []
     for path in lists:
-        texts = _read_table(path)
-        recordings = {p.stem: p for p in path.parent.iterdir() if p.suffix.lower() in SUFFIXES}
-        _check_names(texts, recordings, path.parent, (path.name, "the recordings"))
+        texts = _read_table(path, may_be_empty=True)
+        files = {p.stem: p for p in path.parent.iterdir() if p.suffix.lower() in SUFFIXES}
+        _check_names(texts, files, path.parent, (path.name, "the recordings"))
         for key in sorted(texts):
-            recording = recordings[key]
-            speaker = key.partition("-")[0]
-            utterances.append(Utterance(key, recording, _seconds(recording), texts[key], speaker))
+            path, speaker = files[key], key.partition("-")[0]
+            seconds, which = recordings.seconds(path), recordings.channel(path)
+            utterances.append(Utterance(key, path, seconds, texts[key], speaker, channel=which))
     return utterances
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Column names of a table; Common Voice's are `path`, `sentence` and `client_id`."""
+def check_utterances(utterances: Sequence[Utterance], where: Path) -> None:
+    """Raises ManifestError if there are no utterances, or if two have the same id.
 
-    audio: str
-    text: str
-    id: str | None = None
-    """None: the audio path without its suffix is the id."""
-    speaker: str | None = None
-
-
-def read_csv(path: Path, columns: Columns, root: Path) -> list[Utterance]:
-    """The utterances of a table with a header line, in order.
-
-    A `.tsv` file has tabs between its cells and no quotes, any other file commas. Audio paths are
-    relative to `root`. Raises ManifestError, with the line, on a table that cannot be read, lacks a
-    column or has a line with more or fewer cells; AudioError if a recording cannot be read.
+    Warns of empty texts, and of recordings that are several utterances each as a whole.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            tabs = path.suffix.lower() == ".tsv"
-            rows = csv.DictReader(
-                file,
-                delimiter="\t" if tabs else ",",
-                quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
-                strict=True,
-            )
-            wanted = [c for c in (columns.audio, columns.text, columns.id, columns.speaker) if c]
-            _check_columns(path, wanted, rows.fieldnames or [])
-            return [_row(path, rows.line_num, row, columns, root) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(
-            f"{path}: cannot read it ({error}); expected a UTF-8 table with the column names "
-            "in the first line"
-        ) from error
-
-
-def check_ids(utterances: Iterable[Utterance], where: Path) -> None:
-    """Raises ManifestError if there are no utterances, or if two have the same id."""
-    seen: set[str] = set()
-    for utterance in utterances:
-        if utterance.id in seen:
-            raise ManifestError(
-                f"{where}: expected unique ids, found {utterance.id!r} twice; correct the list, or "
-                "choose another column"
-            )
-        seen.add(utterance.id)
-    if not seen:
+    if not utterances:
         raise ManifestError(f"{where}: expected at least one utterance, found none")
-
-
-class _Segments:
-    """Segments of recordings, from the lines of a Kaldi `segments` file."""
-
-    def __init__(self, path: Path, recordings: Mapping[str, str], root: Path) -> None:
-        self.path, self.recordings, self.root = path, recordings, root
-        self.num_shortened, self.max_cut_seconds = 0, 0.0
-
-    def utterance(self, key: str, line: str, text: str, speaker: str | None) -> Utterance:
-        """The segment of a line `recording start end`; an end of -1 is that of the recording."""
-        fields = line.split()
-        try:
-            recording, start, end = fields[0], *map(float, fields[1:])
-        except ValueError:
-            expected = "a recording, a start and an end in seconds, and no channel"
-            raise self._error(key, expected, line[:80]) from None
-        if recording not in self.recordings:
-            raise self._error(key, "a recording of wav.scp", recording)
-        path = self.root / self.recordings[recording]
-        whole = _seconds(path)
-        end = whole if end == -1 else end
-        if not 0 <= start < end <= whole + _MAX_OVERSHOOT_SECONDS or start >= whole:
-            raise self._error(key, f"a segment within {whole:.3f} s", f"{start} s to {end} s")
-        if end > whole:
-            self.num_shortened += 1
-            self.max_cut_seconds = max(self.max_cut_seconds, end - whole)
-            end = whole
-        return Utterance(key, path, end - start, text, speaker, offset=start)
-
-    def log_shortened(self) -> None:
-        """Warn if segments were shortened."""
-        if self.num_shortened:
-            _log.warning(
-                "%s: %d segments end after their recordings, by %.3f s at most; shortened them",
-                self.path,
-                self.num_shortened,
-                self.max_cut_seconds,
-            )
-
-    def _error(self, key: str, expected: str, found: str) -> ManifestError:
-        return ManifestError(
-            f"{self.path}: {key}: expected {expected}, found {found}; correct the line, or leave "
-            "the utterance out"
-        )
-
-
-@lru_cache(maxsize=1 << 12)
-def _seconds(path: Path) -> float:
-    return probe(path).duration_seconds
-
-
-def _check_columns(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
-    missing = [name for name in wanted if name not in found]
-    if missing:
+    key, count = Counter(utterance.id for utterance in utterances).most_common(1)[0]
+    if count > 1:
         raise ManifestError(
-            f"{path}: expected the column {missing[0]!r}, found {', '.join(found)[:200] or 'none'};"
-            " specify the column names"
+            f"{where}: expected unique ids, found {key!r} {_times(count)}; correct the list, "
+            "choose another column, or say which parts of recordings are meant (segments in Kaldi, "
+            "the columns start and end in tables)"
+        )
+    empty = [utterance.id for utterance in utterances if not utterance.text.strip()]
+    if empty:
+        _log.warning(
+            "%s: %d of %d utterances have an empty text (first %s): each is taken for a recording "
+            "in which nobody speaks; leave them out if they are speech",
+            *(where, len(empty), len(utterances), empty[0]),
+        )
+    whole = Counter(u.audio_filepath for u in utterances if u.offset is None)
+    repeated = {path: count for path, count in whole.items() if count > 1}
+    if repeated:
+        path, count = next(iter(repeated.items()))
+        _log.warning(
+            "%s: %d utterances are the whole of a recording that others are the whole of too "
+            "(first %s, %s); if they are parts of it, say where each begins and ends (segments in "
+            "Kaldi, the columns start and end in tables)",
+            *(where, sum(repeated.values()), path, _times(count)),
         )
 
 
-def _row(
-    path: Path, line: int, row: Mapping[str | None, object], columns: Columns, root: Path
-) -> Utterance:
-    if None in row or None in row.values():
-        raise ManifestError(
-            f"{path}, line {line}: expected as many cells as in the first line, found "
-            f"{'more' if None in row else 'fewer'}; correct the line"
-        )
-    name = str(row[columns.audio])
-    recording = root / name
-    return Utterance(
-        id=str(row[columns.id]) if columns.id else str(Path(name).with_suffix("")),
-        audio_filepath=recording,
-        duration=_seconds(recording),
-        text=str(row[columns.text]),
-        speaker=str(row[columns.speaker]) if columns.speaker else None,
-    )
+def _times(count: int) -> str:
+    return "twice" if count == 2 else f"{count} times"
 
 
-def _read_table(path: Path) -> dict[str, str]:
-    """A file whose lines are a key, white space, and a value."""
+def _read_table(path: Path, may_be_empty: bool = False) -> dict[str, str]:
+    """A file whose lines are a key, white space, and a value, which may be empty if so said."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -224,7 +149,7 @@ def _read_table(path: Path) -> dict[str, str]:
         if not line.strip():
             continue
         key, *value = line.split(maxsplit=1)
-        if not value:
+        if not (value or may_be_empty):
             raise ManifestError(
                 f"{path}, line {number}: expected a key and a value, found {line[:80]!r}"
             )
@@ -232,7 +157,7 @@ def _read_table(path: Path) -> dict[str, str]:
             raise ManifestError(
                 f"{path}, line {number}: expected each key once, found {key!r} again"
             )
-        table[key] = value[0].strip()
+        table[key] = value[0].strip() if value else ""
     return table
 
 

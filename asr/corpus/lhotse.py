@@ -8,13 +8,13 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from asr.corpus.import_audio import probe_once
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
-from asr.signal.audio import AudioInfo, probe
+from asr.signal.audio import AudioInfo
 
 _TOLERANCE_SECONDS = 0.001
 """Lhotse rounds times to fractions of a millisecond."""
@@ -23,8 +23,8 @@ _TOLERANCE_SECONDS = 0.001
 def read_lhotse(path: Path, root: Path) -> list[Utterance]:
     """The utterances of a file of cuts, in order; paths of recordings are relative to `root`.
 
-    Each cut must be a MonoCut of an unmodified recording in a file with one channel, with one
-    supervision that has a text and lies within the cut; custom fields and features are ignored.
+    Each cut must be a MonoCut of an unmodified recording in a file, with one supervision that has a
+    text and lies within the cut; custom fields and features are ignored.
     Raises ManifestError, with the line, on any other cut; AudioError if a recording cannot be read.
     """
     return [_Cut(cut, f"{path}, line {number}").utterance(root) for number, cut in _cuts(path)]
@@ -78,6 +78,7 @@ class _Cut:
             if supervision.get("speaker") is None
             else self._text(supervision, "speaker"),
             offset=None if whole else start,
+            channel=self.cut["channel"] + 1 if info.channels > 1 else None,
         )
 
     def _recording(self, root: Path) -> AudioInfo:
@@ -86,10 +87,12 @@ class _Cut:
             raise self._error("an unmodified recording", f"{recording['transforms']!r}"[:100])
         source = self._one(recording, "sources")
         self._expect(source, "type", "file", "commands, URLs and audio in memory")
-        self._expect(source, "channels", [0], "several channels")
-        info = _probe(root / self._text(source, "source"))
-        if info.channels != 1:
-            raise self._error("a recording of one channel", f"{info.channels} in {info.path}")
+        info = probe_once(root / self._text(source, "source"))
+        all_channels = list(range(info.channels))
+        self._expect(source, "channels", all_channels, "a part of the channels")
+        if self.cut.get("channel") not in all_channels:
+            expected = f"'channel' to be one of {all_channels}, those of {info.path}"
+            raise self._error(expected, f"{self.cut.get('channel')!r}"[:80])
         return info
 
     def _one(self, parent: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -123,8 +126,3 @@ class _Cut:
             f"{self.where}: expected {expected}, found {found}; a manifest cannot express "
             f"{others or 'that'}: leave the cut out, or save it as a file of its own with Lhotse"
         )
-
-
-@lru_cache(maxsize=1 << 12)
-def _probe(path: Path) -> AudioInfo:
-    return probe(path)

@@ -5,7 +5,8 @@
 `speaker` is optional; an empty `text` means a recording without speech. Relative audio paths are
 relative to the manifest's folder, so that a corpus can be moved as a whole. With an `offset` in
 seconds (also with `"offset": 0`) the utterance is the segment of the recording that starts there
-and lasts `duration` seconds; without it, the whole recording.
+and lasts `duration` seconds; without it, the whole recording. With a `channel`, counted from 1, it
+is that channel of the recording; without it, the mean of all.
 
 `asr shard` writes manifests of recordings in tar files: `"shard": "shard-000000.tar"` names the tar
 file, `audio_filepath` its member, `start_byte` and `num_bytes` the position of the recording in it.
@@ -52,6 +53,8 @@ class Utterance:
     """Start of the utterance within the recording, in seconds; None: the whole recording."""
     member: Member | None = None
     """Position of the recording in a shard; None: it is a file of its own."""
+    channel: int | None = None
+    """The channel that is meant, counted from 1; None: the mean of all."""
 
 
 class Corpus(Sequence[Utterance]):
@@ -155,7 +158,8 @@ class _Columns:
         self.starts.append(start)
         self.durations.append(record["duration"])
         self.shard_indices.append(shard_index)
-        recording = manifest.folder, shard, record["audio_filepath"], record.get("offset")
+        part = record.get("offset"), record.get("channel")
+        recording = manifest.folder, shard, record["audio_filepath"], *part
         self.recording_hashes.append(hash(recording))
         self._texts.append(record["text"])
         if len(self._texts) == _CHUNK:
@@ -217,6 +221,7 @@ def _to_utterance(record: Record, manifest: ManifestFile) -> Utterance:
         speaker=record.get("speaker"),
         offset=record.get("offset"),
         member=member,
+        channel=record.get("channel"),
     )
 
 
@@ -252,6 +257,8 @@ def _to_record(utterance: Utterance, folder: Path) -> Record:
         record["speaker"] = utterance.speaker
     if utterance.offset is not None:
         record["offset"] = round(utterance.offset, 6)
+    if utterance.channel is not None:
+        record["channel"] = utterance.channel
     if member is not None:
         record |= shard_keys(member)
         if Path(member.shard.location).parent.resolve() != folder:

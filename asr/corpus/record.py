@@ -21,7 +21,8 @@ _SHARD_KEYS: dict[str, type | tuple[type, ...]] = {
     "start_byte": int,
     "num_bytes": int,
 }
-_OPTIONAL = {"speaker": str, "offset": (int, float), **_SHARD_KEYS}
+_OPTIONAL = {"speaker": str, "offset": (int, float), "channel": int, **_SHARD_KEYS}
+_MAX_CHANNEL = 1024
 _decoder = json.JSONDecoder()
 
 
@@ -103,6 +104,11 @@ def _check_keys(record: Record, where: str) -> None:
             _refuse_surrogates(record[key], f"{where}: {key!r}")
     if not record["id"].strip():
         raise ManifestError(f"{where}: the id is empty")
+    channel = record.get("channel")
+    if channel is not None and not 1 <= channel <= _MAX_CHANNEL:
+        raise ManifestError(
+            f"{where}: expected a channel from 1 (the first) to {_MAX_CHANNEL}, found {channel}"
+        )
 
 
 def _check_shard_position(record: Record, where: str) -> None:
@@ -114,11 +120,12 @@ def _check_shard_position(record: Record, where: str) -> None:
         raise ManifestError(
             f"{where}: expected {', '.join(_SHARD_KEYS)} together, found only {', '.join(given)}"
         )
-    if record.get("offset") is not None:
-        raise ManifestError(
-            f"{where}: expected no offset together with a shard, found {record['offset']}; the "
-            "recordings in a shard are cut out already"
-        )
+    for key in ("offset", "channel"):
+        if record.get(key) is not None:
+            raise ManifestError(
+                f"{where}: expected no {key} together with a shard, found {record[key]}; the "
+                "recordings in a shard are cut out already"
+            )
     if not is_plain_name(record["audio_filepath"]):
         raise ManifestError(
             f"{where}: expected the plain name of a member of {record['shard']}, found "

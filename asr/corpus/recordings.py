@@ -30,7 +30,13 @@ def read_utterance(
         content = read_member(utterance.member)
         return audio.read(utterance.audio_filepath, sample_rate, content=content, damage=damage)
     segment = None if utterance.offset is None else (utterance.offset, utterance.duration)
-    return audio.read(utterance.audio_filepath, sample_rate, segment=segment, damage=damage)
+    return audio.read(
+        utterance.audio_filepath,
+        sample_rate,
+        segment=segment,
+        damage=damage,
+        channel=utterance.channel,
+    )
 
 
 def read_member(member: Member) -> bytes:

@@ -25,16 +25,15 @@ from asr.decode.confidence import VOTERS, mean_log_ratio, word_confidences
 from asr.decode.decoder import Decoder
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.timing import FrameClock, frame_clock, time_words
-from asr.errors import AudioError, CheckpointError, ConfigError
+from asr.errors import CheckpointError, ConfigError
 from asr.inference.options import Decoding, DecodingKeywords, DecodingOptions, prepare_decoding
+from asr.inference.recording import Recording, read_recording
 from asr.inference.transcript import Alternative, Transcript, join_transcripts
 from asr.model.acoustic import AcousticModel, EncoderConfig
 from asr.model.device import torch_device
 from asr.signal import audio
-from asr.signal.audio_file import LARGEST_SAMPLE
 from asr.signal.features import FeatureConfig, FeatureExtractor
 from asr.signal.pauses import find_pauses
-from asr.signal.resampling import resample_stream
 from asr.text.timed import TimedWord
 from asr.text.tokens import BLANK, TokenTable
 
@@ -131,7 +130,7 @@ class Recognizer:
 
     def transcribe(
         self,
-        recording: str | Path | np.ndarray[Any, Any] | Tensor,
+        recording: Recording,
         sample_rate: int | None = None,
         *,
         raw: audio.RawFormat | None = None,
@@ -142,25 +141,19 @@ class Recognizer:
     ) -> Transcript:
         """Transcribe a file, or samples `(S,)` of floats in [-1, 1] with their sample rate in Hz.
 
+        A file is given by its path, as bytes, or open for reading bytes.
         The options say how to decode; they are the fields of `DecodingOptions`, and by default the
         checkpoint's own language model is used as it was tuned. A `decoder` takes their place.
         `raw` describes a headerless file. Word times and confidences cost an alignment more. Of a
         damaged file, `damaged="read"` reads what is left, and the transcript's `damage` says what
         is wrong with it.
-        Raises AudioError on a file that cannot be read and on samples of another shape or type,
-        and what `prepare` raises; ConfigError on a decoder over other tokens.
+        Raises AudioError on a file that cannot be read, on samples of another shape or type, and on
+        anything else; what `prepare` raises; ConfigError on a decoder over other tokens.
         """
         started = time.perf_counter()
         decoder = self._decoder(decoder, options)
         damage: list[str] | None = [] if damaged == "read" else None
-        if isinstance(recording, (str, Path)):
-            if sample_rate is not None:
-                raise AudioError(
-                    f"{recording}: sample_rate goes with samples; a file states its own"
-                )
-            waveform, _ = audio.read(recording, self.sample_rate, raw, damage=damage)
-        else:
-            waveform = self._checked_samples(recording, sample_rate)
+        waveform = read_recording(recording, self.sample_rate, sample_rate, raw, damage)
         transcript = self._transcribe(waveform, decoder, word_timestamps)
         seconds = time.perf_counter() - started
         return dataclasses.replace(
@@ -309,34 +302,6 @@ class Recognizer:
         lengths = torch.tensor([len(features)], device=self.device)
         log_probs, _ = self.model(features.unsqueeze(0), lengths)
         return log_probs[0].cpu()  # type: ignore[no-any-return]
-
-    def _checked_samples(
-        self, samples: np.ndarray[Any, Any] | Tensor, sample_rate: int | None
-    ) -> Tensor:
-        if sample_rate is None or sample_rate <= 0:
-            raise AudioError(f"samples: expected their sample_rate in Hz, found {sample_rate}")
-        if len(samples.shape) != 1 or len(samples) == 0:
-            raise AudioError(
-                f"samples: expected one channel (S,), found the shape {tuple(samples.shape)}; "
-                "average the channels first"
-            )
-        if isinstance(samples, np.ndarray) and samples.dtype.kind == "f":
-            # A copy: torch takes no array that is read-only, backwards or of another byte order.
-            samples = torch.from_numpy(np.array(samples, np.float32, order="C"))
-        if not (isinstance(samples, Tensor) and samples.is_floating_point()):
-            raise AudioError(
-                f"samples: expected floats in [-1, 1], found {samples.dtype}; divide 16-bit "
-                "integers by 32768"
-            )
-        waveform = samples.detach().cpu().float()
-        largest = float(waveform.abs().max())  # NaN if any is
-        if not largest <= LARGEST_SAMPLE:
-            found = f"{largest:.3g}" if math.isfinite(largest) else "NaN or infinity"
-            raise AudioError(
-                f"samples: expected sizes of {LARGEST_SAMPLE:g} at most, where 1 is full scale, "
-                f"found {found}"
-            )
-        return torch.cat(list(resample_stream([waveform], sample_rate, self.sample_rate)))
 
 
 def with_confidences(

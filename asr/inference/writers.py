@@ -1,25 +1,27 @@
 """A transcript as the text of a file: the formats that the whisper command knows, and CTM.
 
 Subtitles (srt, vtt, tsv) are cut into captions where the speaker pauses, or a caption gets too long
-to read: two lines of 42 characters, seven seconds.
+to read: two lines of 42 columns, seven seconds.
 """
 
 import enum
 import math
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asr.files import json_text
-from asr.text.timed import TimedWord, render_ctm, words_json
+from asr.text.scripts import columns
+from asr.text.timed import Timed, TimedWord, render_ctm, split_unspaced, words_json
 
 if TYPE_CHECKING:
     from asr.inference.transcript import Transcript
 
 PAUSE_SECONDS = 1.0
 CAPTION_SECONDS = 7.0
-LINE_CHARACTERS = 42
+LINE_COLUMNS = 42
+"""Wide characters, as those of Chinese, take two."""
 _LINES = 2
 
 
@@ -43,6 +45,20 @@ class OutputFormat(enum.StrEnum):
     def is_timed(self) -> bool:
         """Whether it says when each word was said."""
         return self not in (OutputFormat.TXT, OutputFormat.JSON)
+
+
+@dataclass(frozen=True)
+class Caption(Timed):
+    """What is shown at once; its text has line breaks."""
+
+    in_one_line: str
+
+
+class _Piece(NamedTuple):
+    """A word, or a part of one, and what separates it from the one before."""
+
+    word: TimedWord
+    space: str
 
 
 def render(path: Path, transcript: "Transcript", kind: OutputFormat) -> str:
@@ -96,32 +112,57 @@ def _finite(log_score: float) -> float | None:
     return log_score if math.isfinite(log_score) else None
 
 
-def captions(words: Sequence[TimedWord]) -> Iterator[TimedWord]:
-    """Runs of words, each to be shown at once, with the time from first to last."""
-    run: list[TimedWord] = []
-    for word in words:
-        if run and (
-            word.start_seconds - run[-1].end_seconds >= PAUSE_SECONDS
-            or word.end_seconds - run[0].start_seconds > CAPTION_SECONDS
-            or len(_wrapped([*run, word])) > _LINES
-        ):
+def captions(words: Sequence[TimedWord]) -> Iterator[Caption]:
+    """Runs of words, each to be shown at once, with the time from first to last.
+
+    In scripts without spaces, where a word may be a whole sentence, a run ends after any character.
+    """
+    run: list[_Piece] = []
+    for piece in _pieces(words):
+        if run and _is_new(run, piece):
             yield _caption(run)
             run = []
-        run.append(word)
+        run.append(piece)
     if run:
         yield _caption(run)
 
 
-def _caption(run: Sequence[TimedWord]) -> TimedWord:
-    return TimedWord("\n".join(_wrapped(run)), run[0].start_seconds, run[-1].end_seconds)
+def _pieces(words: Sequence[TimedWord]) -> Iterator[_Piece]:
+    for word in words:
+        for position, part in enumerate(split_unspaced(word)):
+            yield _Piece(part, "" if position else " ")
 
 
-def _wrapped(run: Sequence[TimedWord]) -> list[str]:
-    text = " ".join(word.text for word in run)
-    return textwrap.wrap(text, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+def _is_new(run: Sequence[_Piece], piece: _Piece) -> bool:
+    """Whether a piece begins a new caption."""
+    first, last, word = run[0].word, run[-1].word, piece.word
+    # The characters of a word follow each other without gaps: a pause makes one of them long.
+    paused = last.start_seconds if piece.space == "" else last.end_seconds
+    return (
+        word.start_seconds - paused >= PAUSE_SECONDS
+        or word.end_seconds - first.start_seconds > CAPTION_SECONDS
+        or len(_lines([*run, piece])) > _LINES
+    )
 
 
-def _srt(shown: Sequence[TimedWord]) -> str:
+def _caption(run: Sequence[_Piece]) -> Caption:
+    start_seconds, end_seconds = run[0].word.start_seconds, run[-1].word.end_seconds
+    text = "".join(piece.space + piece.word.text for piece in run).strip()
+    return Caption("\n".join(_lines(run)), start_seconds, end_seconds, text)
+
+
+def _lines(run: Sequence[_Piece]) -> list[str]:
+    """The run in lines that are as long as they can be; a piece that is longer stays whole."""
+    lines: list[str] = []
+    for piece in run:
+        if lines and columns(longer := lines[-1] + piece.space + piece.word.text) <= LINE_COLUMNS:
+            lines[-1] = longer
+        else:
+            lines.append(piece.word.text)
+    return lines
+
+
+def _srt(shown: Sequence[Caption]) -> str:
     return "".join(
         f"{number}\n{_clock(caption.start_seconds, ',')} --> {_clock(caption.end_seconds, ',')}\n"
         f"{caption.text}\n\n"
@@ -129,7 +170,7 @@ def _srt(shown: Sequence[TimedWord]) -> str:
     )
 
 
-def _vtt(shown: Sequence[TimedWord]) -> str:
+def _vtt(shown: Sequence[Caption]) -> str:
     cues = (
         f"{_clock(caption.start_seconds, '.')} --> {_clock(caption.end_seconds, '.')}\n"
         f"{caption.text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')}\n\n"
@@ -138,11 +179,11 @@ def _vtt(shown: Sequence[TimedWord]) -> str:
     return "WEBVTT\n\n" + "".join(cues)
 
 
-def _tsv(shown: Sequence[TimedWord]) -> str:
+def _tsv(shown: Sequence[Caption]) -> str:
     """Times in milliseconds."""
     rows = (
         f"{round(1000 * caption.start_seconds)}\t{round(1000 * caption.end_seconds)}\t"
-        f"{' '.join(caption.text.split())}\n"
+        f"{caption.in_one_line}\n"
         for caption in shown
     )
     return "start\tend\ttext\n" + "".join(rows)
@@ -154,7 +195,7 @@ def _clock(seconds: float, point: str) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{whole:02}{point}{rest:03}"
 
 
-_SUBTITLES: dict[OutputFormat, Callable[[Sequence[TimedWord]], str]] = {
+_SUBTITLES: dict[OutputFormat, Callable[[Sequence[Caption]], str]] = {
     OutputFormat.SRT: _srt,
     OutputFormat.VTT: _vtt,
     OutputFormat.TSV: _tsv,

@@ -1,7 +1,6 @@
 """Scores as text and as JSON. Pure functions: nothing is printed here."""
 
 import dataclasses
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from asr.scoring.bootstrap import Comparison
 from asr.scoring.nonspeech import NonSpeech
 from asr.scoring.rejection import Rejections
 from asr.scoring.wer import AlignedUtterance, Pair, Score
+from asr.text.scripts import columns, is_unspaced
 
 _LABELS = ("REF: ", "HYP: ", "EVAL:")
 _FIGURES = (
@@ -53,6 +53,7 @@ def render_report(
     summary = render_summary(score, real_time_factor) if score else _render_no_score(aligned)
     sections = [
         f"{summary}\n{render_rejections(rejections)}" if rejections else summary,
+        *_render_hint(aligned),
         *render_frequent_errors(aligned, frequent),
         *render_worst(aligned, worst, width),
     ]
@@ -82,6 +83,19 @@ def _render_no_score(aligned: Sequence[AlignedUtterance]) -> str:
     if not aligned:
         return "no error rate: every utterance was rejected"
     return f"no error rate: none of the {len(aligned)} references has words"
+
+
+def _render_hint(aligned: Sequence[AlignedUtterance]) -> list[str]:
+    """What to make of the WER of a language that has no spaces between words."""
+    references = [
+        " ".join(word for word, _ in utterance.pairs if word is not None) for utterance in aligned
+    ]
+    if not is_unspaced(references):
+        return []
+    return [
+        "The references have no spaces between words: each is taken for one word, right or wrong "
+        "as a whole.\nRead the CER instead of the WER, or put spaces between words on both sides."
+    ]
 
 
 def render_nonspeech(found: NonSpeech) -> str:
@@ -170,7 +184,7 @@ def _rows(pairs: Sequence[Pair], width: int) -> Iterator[list[tuple[str, str, st
     used = 0
     for pair in pairs:
         words = [printable(word) for word in pair if word is not None]
-        size = max(_display_width(word) for word in words)
+        size = max(columns(word) for word in words)
         if row and used + size > width:
             yield row
             row, used = [], 0
@@ -187,25 +201,16 @@ def _mark(pair: Pair) -> str:
         return "I"
     if hypothesis is None:
         return "D"
-    return "" if reference == hypothesis else "S"
+    return "" if hypothesis in (reference, "") else "S"
 
 
 def _pad(word: str, size: int) -> str:
     word = printable(word)
-    return word + " " * (size - _display_width(word))
+    return word + " " * (size - columns(word))
 
 
 def printable(text: str) -> str:
     """A text with unprintable characters, such as control characters, as escapes."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )
-
-
-def _display_width(word: str) -> int:
-    return sum(
-        0
-        if unicodedata.combining(character)
-        else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in word
     )

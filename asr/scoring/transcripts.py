@@ -8,11 +8,12 @@ never guessed from the contents.
 import enum
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError
+from asr.scoring.alternatives import check_alternatives
 from asr.text.normal import normal_form
 
 
@@ -35,21 +36,29 @@ _TRN_LINE = re.compile(r"(?P<text>.*?)\s*\((?P<id>[^()\s]+)\)")
 
 
 def read_transcripts(
-    path: Path | str, transcript_format: TranscriptFormat | None = None
+    path: Path | str,
+    transcript_format: TranscriptFormat | None = None,
+    *,
+    alternatives: bool = False,
 ) -> dict[str, str]:
     """Read id → text, in the file's order, each text in its normal form.
 
     A byte-order mark, CRLF and empty lines are accepted; a text may be empty. The suffix (.jsonl;
-    .trn; .txt, .text or none for Kaldi) determines the format unless it is given. Raises
-    ManifestError, with the line number, on a malformed line, a repeated id, or an empty file.
+    .trn; .txt, .text or none for Kaldi) determines the format unless it is given. With
+    `alternatives` a trn file is one of references, which may have them in braces (see
+    `asr.scoring.alternatives`). Raises ManifestError, with the line number, on a malformed line, a
+    repeated id, an empty file, and texts that seem to have no ids.
     """
     path = Path(path)
-    parse = _PARSERS[transcript_format or _format_of(path)]
+    kind = transcript_format or format_of(path)
+    parse = _PARSERS[kind]
     transcripts: dict[str, str] = {}
     first_lines: dict[str, int] = {}
     for number, line in _lines(path):
         where = f"{path}, line {number}"
         key, text = (_nfc(part, where) for part in parse(line, where))
+        if kind is TranscriptFormat.TRN:
+            _check_braces(text, where, alternatives)
         if key in transcripts:
             raise ManifestError(
                 f"{where}: the id {key!r} is already on line {first_lines[key]}; ids must be unique"
@@ -57,6 +66,8 @@ def read_transcripts(
         transcripts[key], first_lines[key] = text, number
     if not transcripts:
         raise ManifestError(f"{path}: the file is empty; expected one utterance per line")
+    if kind is TranscriptFormat.KALDI and transcript_format is None:
+        _refuse_words_as_ids(path, transcripts)
     return transcripts
 
 
@@ -76,7 +87,8 @@ def read_speakers(path: Path | str) -> dict[str, str]:
     return speakers
 
 
-def _format_of(path: Path) -> TranscriptFormat:
+def format_of(path: Path) -> TranscriptFormat:
+    """The format that the suffix of a file determines. Raises ManifestError if it does not."""
     try:
         return _SUFFIXES[path.suffix.lower()]
     except KeyError:
@@ -145,12 +157,31 @@ def _parse_trn(line: str, where: str) -> tuple[str, str]:
     match = _TRN_LINE.fullmatch(line)
     if match is None:
         raise ManifestError(f"{where}: expected `word word (id)`, found {line[:80]!r}")
-    if "{" in match["text"]:
-        raise ManifestError(
-            f"{where}: alternatives in braces are not supported, found {line[:80]!r}; choose one "
-            "of them"
-        )
     return match["id"], match["text"]
+
+
+def _check_braces(text: str, where: str, alternatives: bool) -> None:
+    if not alternatives and "{" in text:
+        raise ManifestError(
+            f"{where}: expected alternatives in braces only in references, found {text[:80]!r}; "
+            "choose one of them"
+        )
+    if alternatives:
+        try:
+            check_alternatives(text)
+        except ManifestError as error:
+            raise ManifestError(f"{where}: {error}") from error
+
+
+def _refuse_words_as_ids(path: Path, keys: Collection[str]) -> None:
+    """Raise if the first words of the lines look like words: most ids have a digit or a hyphen."""
+    words = [key for key in keys if not re.search(r"[\d_\-./:@#]", key)]
+    if 2 * len(words) > len(keys):
+        raise ManifestError(
+            f"{path}: expected an id before each text, found words ({', '.join(words[:3])[:80]}); "
+            "put the same ids in front of references and hypotheses, or, if these are ids, name "
+            "the format (--format_reference kaldi, --format_hypothesis kaldi)"
+        )
 
 
 _PARSERS: dict[TranscriptFormat, Callable[[str, str], tuple[str, str]]] = {

@@ -17,10 +17,12 @@ import jiwer
 
 from asr.errors import ManifestError
 from asr.scoring import bootstrap
+from asr.scoring.alternatives import nearest_wording, without_parentheses
 from asr.text.normal import normal_form
 
 Pair = tuple[str | None, str | None]
-"""A reference word beside a hypothesis word; None where one of them has no partner."""
+"""A reference word beside a hypothesis word; None where one of them has no partner. An optional
+word of the reference that was left out stands beside an empty text, and is no error."""
 
 _logger = logging.getLogger(__name__)
 _NAMED_IDS = 5
@@ -116,26 +118,43 @@ def align(
     hypotheses: Mapping[str, str],
     *,
     missing_as_empty: bool = False,
+    alternatives: bool = False,
 ) -> list[AlignedUtterance]:
     """Align every utterance with the hypothesis of the same id, in the order of the references.
 
     Raises ManifestError if there is no reference, or if the two do not name the same utterances.
     With `missing_as_empty` a reference without a hypothesis counts as deleted, with a warning: the
-    fair score of a recogniser that failed on a file.
+    fair score of a recogniser that failed on a file. With `alternatives` the references are in
+    sclite's notation (see `asr.scoring.alternatives`): the nearest wording is scored.
     """
     _check_ids(references, hypotheses, missing_as_empty)
     expected = [normal_form(text) for text in references.values()]
     found = [normal_form(hypotheses.get(key, "")) for key in references]
+    left_out: list[tuple[tuple[int, str], ...]] = [()] * len(expected)
+    if alternatives:
+        found = [" ".join(without_parentheses(text.split())) for text in found]
+        wordings = [
+            nearest_wording(text, other.split())
+            for text, other in zip(expected, found, strict=True)
+        ]
+        expected = [" ".join(wording.words) for wording in wordings]
+        left_out = [wording.left_out for wording in wordings]
     words = jiwer.process_words(expected, found)
     characters = jiwer.process_characters(expected, found)
     return [
-        AlignedUtterance(key, _pairs(reference, hypothesis, chunks), _counts(chunks), _counts(fine))
-        for key, reference, hypothesis, chunks, fine in zip(
+        _with_optional(
+            AlignedUtterance(
+                key, _pairs(reference, hypothesis, chunks), _counts(chunks), _counts(fine)
+            ),
+            optional,
+        )
+        for key, reference, hypothesis, chunks, fine, optional in zip(
             references,
             words.references,
             words.hypotheses,
             words.alignments,
             characters.alignments,
+            left_out,
             strict=True,
         )
     ]
@@ -237,6 +256,29 @@ def _pairs(
             reference[chunk.ref_start_idx : chunk.ref_end_idx],
             hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx],
         )
+    )
+
+
+def _with_optional(
+    aligned: AlignedUtterance, left_out: Sequence[tuple[int, str]]
+) -> AlignedUtterance:
+    """The utterance with the optional words of the reference that were left out, as right."""
+    if not left_out:
+        return aligned
+    pairs: list[Pair] = []
+    waiting, seen = list(left_out), 0
+    for pair in aligned.pairs:
+        while waiting and pair[0] is not None and waiting[0][0] == seen:
+            pairs.append((waiting.pop(0)[1], ""))
+        pairs.append(pair)
+        seen += pair[0] is not None
+    pairs += [(word, "") for _, word in waiting]
+    characters = sum(len(word) + 1 for _, word in left_out) - (aligned.words.words == 0)
+    return AlignedUtterance(
+        aligned.id,
+        tuple(pairs),
+        aligned.words + ErrorCounts(len(left_out), 0, 0, 0),
+        aligned.characters + ErrorCounts(characters, 0, 0, 0),
     )
 
 

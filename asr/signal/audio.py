@@ -57,6 +57,7 @@ def read(
     segment: Segment | None = None,
     content: bytes | None = None,
     damage: list[str] | None = None,
+    channel: int | None = None,
 ) -> tuple[Tensor, int]:
     """Read a file as a waveform `(S,)` float32, with its sample rate in Hz.
 
@@ -65,17 +66,18 @@ def read(
     a recording of which a part is missing is not refused: what is there is read, and what is wrong
     added to the list.
 
-    Channels are averaged, and the audio is resampled if `sample_rate` is given; the logger
-    `asr.audio` reports this once for each number of channels and each rate. Full scale is 1; float
-    files may exceed it and are not scaled. Headerless files need `raw`, which is then applied to
-    the file whatever it contains.
+    Channels are averaged unless a `channel` is named, counted from 1, and the audio is resampled if
+    `sample_rate` is given; the logger `asr.audio` reports this once for each number of channels and
+    each rate. Full scale is 1; float files may exceed it and are not scaled. Headerless files need
+    `raw`, which is then applied to the file whatever it contains.
 
     Raises DamagedAudioError on a file that is truncated or damaged; AudioError on one that is
     missing, not a regular file, not audio, empty, contains NaN or infinity, is shorter than
-    `segment` needs, or exceeds `limits`; ConfigError on a sample rate that is not positive.
+    `segment` needs, lacks the `channel`, or exceeds `limits`; ConfigError on a sample rate that is
+    not positive.
     """
     with open_audio(Path(path), raw, limits, content, damage) as source:
-        pieces, rate = source.waveform(sample_rate, segment)
+        pieces, rate = source.waveform(sample_rate, segment, channel)
         return torch.cat(list(pieces)), rate
 
 

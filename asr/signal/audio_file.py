@@ -152,7 +152,10 @@ class AudioFile:
     """Of all of the audio, where the file states it."""
 
     def waveform(
-        self, sample_rate: int | None, segment: Segment | None = None
+        self,
+        sample_rate: int | None,
+        segment: Segment | None = None,
+        channel: int | None = None,
     ) -> tuple[Iterator[Tensor], int]:
         """The mono waveform in `(S,)` pieces at `sample_rate` (None: the file's), and the rate."""
         own_rate = self.info.sample_rate
@@ -161,12 +164,26 @@ class AudioFile:
             raise ConfigError(f"sample_rate: expected a positive number of Hz, found {rate}")
         if rate != own_rate:
             log_once(f"audio at {own_rate} Hz is resampled to {rate} Hz")
-        return resample_stream(self.blocks(segment), own_rate, rate), rate
+        return resample_stream(self.blocks(segment, channel), own_rate, rate), rate
 
-    def blocks(self, segment: Segment | None = None) -> Iterator[Tensor]:
-        """Decode block by block to `(S,)` at the file's own rate, averaging channels."""
+    def blocks(
+        self, segment: Segment | None = None, channel: int | None = None
+    ) -> Iterator[Tensor]:
+        """Decode block by block to `(S,)` at the file's own rate.
+
+        Takes a channel, counted from 1, or the mean of all.
+        """
         info = self.info
-        if info.channels > 1:
+        if channel is not None and not 1 <= channel <= info.channels:
+            raise audio_error(
+                info.path,
+                f"a recording with a channel {channel}",
+                f"one of {info.channels}",
+                "name another channel; 1 is the first",
+            )
+        if info.channels == 1:
+            channel = 1
+        if channel is None:
             log_once(f"audio of {info.channels} channels is averaged to one")
         start, end = self._span(segment)
         block_frames = max(1, self.block_values // info.channels)
@@ -191,7 +208,7 @@ class AudioFile:
                 digest.update(block)
             block = block[max(0, start - before) :]
             with np.errstate(all="ignore"):  # infinities of opposite signs; refused just below
-                mono = block[:, 0].copy() if info.channels == 1 else block.mean(axis=1)
+                mono = block.mean(axis=1) if channel is None else block[:, channel - 1].copy()
             sound = np.abs(mono) <= LARGEST_SAMPLE  # false for NaN
             if not sound.all():
                 first = int(np.argmin(sound))
@@ -202,7 +219,7 @@ class AudioFile:
                     f"{found} at frame {total - len(mono) + first}",
                     "the recording is damaged; record or copy it again",
                 )
-            if info.channels > 1:
+            if channel is None:
                 energy[0] += np.square(block, dtype=np.float64).sum() / info.channels
                 energy[1] += np.square(mono, dtype=np.float64).sum()
             if len(mono):

@@ -4,11 +4,13 @@ CTM is NIST's format, with lines of `recording channel start duration word confi
 Praat's, here with one tier of words and one of characters.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asr.errors import TextError
+from asr.text.scripts import continues, count_unspaced
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,35 @@ class TimedWord(Timed):
     """Without gaps from the start of the word to its end."""
 
 
+def split_unspaced(word: TimedWord) -> list[TimedWord]:
+    """The characters of a word in a script without spaces, which may be a whole sentence.
+
+    Combining marks and punctuation stay with their characters, and runs of other scripts whole, as
+    `GPS` in a Chinese sentence. Any other word, and one without times of its characters, stays as
+    it is.
+    """
+    if not (word.characters and count_unspaced(word.text)):
+        return [word]
+    groups: list[list[Timed]] = []
+    for character in word.characters:
+        before = groups[-1][-1].text if groups else ""
+        whole = before and not count_unspaced(before) and not count_unspaced(character.text)
+        if groups and (whole or continues(character.text[0])):
+            groups[-1].append(character)
+        else:
+            groups.append([character])
+    return [
+        TimedWord(
+            "".join(character.text for character in group),
+            group[0].start_seconds,
+            group[-1].end_seconds,
+            word.confidence,
+            tuple(group),
+        )
+        for group in groups
+    ]
+
+
 def words_json(words: Sequence[TimedWord]) -> list[dict[str, Any]]:
     """The words as plain JSON values; times in seconds, to the microsecond."""
     items = []
@@ -53,18 +84,23 @@ def _times_json(span: Timed) -> dict[str, float]:
     return {"start": round(span.start_seconds, 6), "end": round(span.end_seconds, 6)}
 
 
-def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
-    """One line per word, to the millisecond.
-
-    Raises TextError on a recording name that is not possible in CTM.
-    """
+def check_ctm_name(recording: str) -> None:
+    """Raises TextError on a recording name that is not possible in CTM."""
     if not recording or recording.split() != [recording] or recording.startswith(";;"):
         raise TextError(
             f"{recording!r} cannot be the name of a recording in CTM: expected one without spaces "
             "that does not begin with the comment sign ;;; rename it, or choose another format"
         )
+
+
+def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
+    """One line per word, to the millisecond, or per character in scripts without spaces.
+
+    Raises as `check_ctm_name` does.
+    """
+    check_ctm_name(recording)
     lines = []
-    for word in words:
+    for word in itertools.chain.from_iterable(map(split_unspaced, words)):
         start, end = round(word.start_seconds, 3), round(word.end_seconds, 3)
         confidence = "" if word.confidence is None else f" {word.confidence:.4f}"
         lines.append(f"{recording} 1 {start:.3f} {end - start:.3f} {word.text}{confidence}\n")

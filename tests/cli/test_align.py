@@ -143,12 +143,30 @@ def test_manifest_goes_on_after_a_failure(asr_command: Command, tmp_path: Path) 
     assert (output / "right.ctm").read_text().startswith("right 1 ")
 
 
-def test_manifest_ids_stay_inside_the_folder(asr_command: Command, tmp_path: Path) -> None:
+def test_files_of_any_id_stay_inside_the_folder(asr_command: Command, tmp_path: Path) -> None:
     manifest = tmp_path / "all.jsonl"
-    write_manifest(manifest, [Utterance("../escaped", SAMPLE.audio_filepath, 1.0, SAMPLE.text)])
-    error = asr_command("align", CHECKPOINT, manifest, "-o", tmp_path / "out").error
-    assert "'../escaped' cannot name a file" in error
-    assert not (tmp_path / "escaped.json").exists()
+    ids = ["../escaped", "/rooted", "clips/c1", "clips%2Fc1", "x" * 300]
+    write_manifest(
+        manifest, [Utterance(key, SAMPLE.audio_filepath, 1.0, SAMPLE.text) for key in ids]
+    )
+    arguments = "align", CHECKPOINT, manifest, "-o", tmp_path / "out", "-f", "ctm"
+    assert asr_command(*arguments).code == 0
+    found = {path.read_text().split()[0]: path.name for path in (tmp_path / "out").iterdir()}
+    assert set(found) == set(ids)
+    assert found["clips/c1"] == "clips%2Fc1.ctm"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.jsonl", "out"]
+
+
+def test_ids_that_ctm_cannot_hold_are_refused_before_the_work(
+    asr_command: Command, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "all.jsonl"
+    write_manifest(
+        manifest, [Utterance(key, SAMPLE.audio_filepath, 1.0, "YES") for key in ("a", "b c")]
+    )
+    arguments = "align", CHECKPOINT, manifest, "-o", tmp_path / "out"
+    assert "'b c' cannot be the name" in asr_command(*arguments, "-f", "ctm").error
+    assert not (tmp_path / "out").exists()
 
 
 def test_headerless_files_are_read_as_told(asr_command: Command, tmp_path: Path) -> None:

@@ -47,6 +47,16 @@ def test_score_prints_the_report_and_writes_json(corpus: Path) -> None:
     assert figures["comparison"]["probability_of_improvement"] > 0.8
 
 
+def test_references_as_trn_are_read_as_sclite_does(tmp_path: Path, asr_command: Command) -> None:
+    references, hypotheses = tmp_path / "ref.trn", tmp_path / "hyp.trn"
+    references.write_text("(UH) { I SEE / I'S } (u1)\n")
+    hypotheses.write_text("I SEE (u1)\n")
+    done = asr_command("score", references, hypotheses, "--baseline", hypotheses)
+    assert done.code == 0
+    assert done.stdout.splitlines()[3].split()[:2] == ["words", "3"]
+    assert done.stdout.splitlines()[0].split()[:2] == ["WER", "0.00%"]
+
+
 def test_a_named_format_overrides_the_suffix(corpus: Path, asr_command: Command) -> None:
     strange = (corpus / "hypotheses.trn").rename(corpus / "hypotheses.out")
     refused = asr_command("score", corpus / "references.jsonl", strange)

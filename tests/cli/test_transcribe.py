@@ -131,6 +131,21 @@ def test_python_and_the_command_give_the_same_bytes(
     assert outcome.stderr.startswith("decoding ")
 
 
+def test_a_name_that_ctm_cannot_hold_costs_no_work(
+    checkpoint: Path, utterance: Utterance, asr_command: Command, tmp_path: Path
+) -> None:
+    spaced = tmp_path / "on monday.wav"
+    shutil.copy(utterance.audio_filepath, spaced)
+    output = tmp_path / "out"
+    arguments = "transcribe", checkpoint, spaced, "-o", output
+    assert "'on monday' cannot be the name" in asr_command(*arguments, "-f", "ctm").error
+    assert not output.exists()
+    everything = asr_command(*arguments, "-f", "all")
+    assert everything.code == 0
+    assert f"{spaced}: no CTM is written: " in everything.messages
+    assert {path.suffix[1:] for path in output.iterdir()} == {*OutputFormat} - {"ctm", "all"}
+
+
 def test_options_of_the_table_matter(checkpoint: Path, files: Path, utterance: Utterance) -> None:
     """Few rows of the table give the same bytes: else comparing them would show little."""
     recognizer = asr.load(checkpoint)

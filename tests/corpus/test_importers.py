@@ -5,15 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 
-from asr.corpus.importers import Columns, read_csv, read_kaldi, read_librispeech
-from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.import_audio import probe_once
+from asr.corpus.importers import read_kaldi, read_librispeech
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import AudioError, ManifestError
 from asr.signal import audio
 from recipes.speechocean762 import prepare
 from tests.corpus.test_lhotse import CUT, cuts
+from tests.corpus.test_table import COMMON_VOICE
 from tests.support import Command
 
 
@@ -39,7 +42,7 @@ def test_speakers_may_be_unknown(corpus: Path) -> None:
     [
         ("text", "a ONE\n", r"same utterances in wav.scp and text; found 1 in .*first b"),
         ("text", "a ONE\nb TWO\nc THREE\n", "first c"),
-        ("text", "a ONE\nb\n", "line 2: expected a key and a value"),
+        ("wav.scp", "a wav/a.wav\nb\n", "line 2: expected a key and a value"),
         ("text", "a ONE\nb TWO\na ONE\n", "line 3: expected each key once, found 'a' again"),
         ("utt2spk", "a ann\n", "wav.scp and utt2spk"),
         ("wav.scp", "a sph2pipe a.sph |\nb wav/b.wav\n", "a: expected the path of a file"),
@@ -91,6 +94,31 @@ def test_segments_are_parts_of_recordings(corpus: Path, caplog: pytest.LogCaptur
     assert lengths == [400, 1200, 640, 800]
     (message,) = caplog.messages
     assert "1 segments end after their recordings, by 0.010 s at most" in message
+
+
+def test_an_id_alone_is_a_recording_without_speech(corpus: Path, chapters: Path) -> None:
+    (corpus / "train" / "text").write_text("a ONE\nb\n")
+    (chapters / "84" / "7" / "84-7.trans.txt").write_text("84-7-0000\n84-7-0001 ONE\n")
+    assert [u.text for u in read_kaldi(corpus / "train", corpus)] == ["", "ONE"]
+    assert [u.text for u in read_librispeech(chapters)][-2:] == ["", "ONE"]
+
+
+def test_of_several_channels_one_is_chosen(corpus: Path) -> None:
+    channels = torch.stack((torch.full((1600,), 0.5), torch.full((1600,), -0.25)), 1)
+    soundfile.write(corpus / "wav" / "b.wav", channels.numpy(), 16_000)
+    probe_once.cache_clear()
+    (corpus / "train" / "utt2spk").unlink()
+    with pytest.raises(ManifestError, match=r"b\.wav: expected .* one channel, found 2; say"):
+        read_kaldi(corpus / "train", corpus)
+    with pytest.raises(ManifestError, match="from 1 to 2, found 3"):
+        read_kaldi(corpus / "train", corpus, 3)
+
+    write_manifest(corpus / "two.jsonl", read_kaldi(corpus / "train", corpus, "mean"))
+    write_manifest(corpus / "one.jsonl", read_kaldi(corpus / "train", corpus, 1))
+    means, first = read_manifest(corpus / "two.jsonl"), read_manifest(corpus / "one.jsonl")
+    assert [u.channel for u in (*means, *first)] == [None, None, 1, None]
+    assert read_utterance(means[0])[0][0].item() == 0.125
+    assert read_utterance(first[0])[0][0].item() == 0.5
 
 
 def test_text_in_another_encoding_is_refused(corpus: Path) -> None:
@@ -163,7 +191,6 @@ def test_librispeech_is_read(chapters: Path) -> None:
     [
         (lambda f: (f / "84-7-0000.flac").unlink(), "the recordings; found 1 in .*first 84-7-0000"),
         (lambda f: (f / "84-7.trans.txt").write_text("84-7-0000 A\n"), "first 84-7-0001"),
-        (lambda f: (f / "84-7.trans.txt").write_text("84-7-0000\n"), "expected a key and a value"),
     ],
 )
 def test_librispeech_with_gaps_is_refused(
@@ -187,52 +214,6 @@ def test_half_of_dev_clean_is_read(shared_data: Path) -> None:
     assert len({u.speaker for u in utterances}) == 20
     assert sum(len(u.text.split()) for u in utterances) == 26_870
     assert 2.65 < sum(u.duration for u in utterances) / 3600 < 2.75
-
-
-# Tables
-
-COMMON_VOICE = """client_id\tpath\tsentence\tup_votes
-ann\ta.wav\tHe said "no".\t2
-bob\tb.wav\t"Yes, yes\t2
-"""
-
-
-def test_a_table_of_common_voice_is_read(corpus: Path) -> None:
-    path = corpus / "train.tsv"
-    path.write_text(COMMON_VOICE)
-    columns = Columns("path", "sentence", speaker="client_id")
-
-    assert read_csv(path, columns, corpus / "wav") == [
-        Utterance("a", corpus / "wav" / "a.wav", 0.05, 'He said "no".', "ann"),
-        Utterance("b", corpus / "wav" / "b.wav", 0.1, '"Yes, yes', "bob"),
-    ]
-
-
-def test_cells_of_a_csv_may_be_quoted(corpus: Path) -> None:
-    path = corpus / "train.csv"
-    path.write_bytes(b'\xef\xbb\xbfkey,file,words\r\n7,wav/a.wav,"ONE, ""TWO"""\r\n')
-
-    (utterance,) = read_csv(path, Columns("file", "words", id="key"), corpus)
-
-    assert utterance == Utterance("7", corpus / "wav" / "a.wav", 0.05, 'ONE, "TWO"')
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "expected the column 'path', found none"),
-        (b"path,text\n", "expected the column 'sentence', found path, text"),
-        (b"path,sentence\na.wav\n", "line 2: expected as many cells .* found fewer"),
-        (b"path,sentence\na.wav,A\na.wav,A,B\n", "line 3: expected as many cells .* found more"),
-        (b'path,sentence\na.wav,"A\n', "cannot read it .*expected a UTF-8 table"),
-        (b"path,sentence\na.wav,\xff\n", "cannot read it"),
-    ],
-)
-def test_malformed_tables_are_refused(corpus: Path, content: bytes, message: str) -> None:
-    path = corpus / "train.csv"
-    path.write_bytes(content)
-    with pytest.raises(ManifestError, match=message):
-        read_csv(path, Columns("path", "sentence"), corpus / "wav")
 
 
 # The command
@@ -261,6 +242,11 @@ def test_repeated_ids_and_empty_lists_are_refused(
     output = tmp_path / "out.jsonl"
     twice = asr_command("import", "lhotse", cuts(corpus, CUT, CUT), "--root", corpus, "-o", output)
     assert "expected unique ids, found 'c1' twice" in twice.error
+    (corpus / "twice.csv").write_text("path,sentence,id\nwav/a.wav,ONE,a\nwav/a.wav,TWO,b\n")
+    table = corpus / "twice.csv", "--root", corpus, "--id_column", "id"
+    whole = asr_command("import", "csv", *table, "-o", corpus / "two.jsonl")
+    assert "2 utterances are the whole of a recording" in whole.messages
+    assert "a.wav, twice" in whole.messages
     none = asr_command("import", "lhotse", cuts(corpus), "--root", corpus, "-o", output)
     assert "expected at least one utterance, found none" in none.error
     assert not output.exists()

@@ -71,6 +71,17 @@ def test_cuts_are_read(corpus: Path) -> None:
     assert read_lhotse(corpus / "cuts.jsonl", corpus) == utterances[:1]
 
 
+def test_a_cut_of_one_channel_of_several_names_it(corpus: Path) -> None:
+    soundfile.write(corpus / "wav" / "two.wav", torch.zeros(1600, 2).numpy(), 16_000)
+    cut = changed(
+        channel=1,
+        recording__sources__0__channels=[0, 1],
+        recording__sources__0__source="wav/two.wav",
+    )
+    (utterance,) = read_lhotse(cuts(corpus, cut), corpus)
+    assert utterance == Utterance("c1", corpus / "wav" / "two.wav", 0.1, "GO", "ann", channel=2)
+
+
 SUPERVISION = CUT["supervisions"][0]
 
 
@@ -97,7 +108,9 @@ SUPERVISION = CUT["supervisions"][0]
         (changed(recording__sources__0__type="command"), "to be 'file', found 'command'"),
         (changed(recording__sources__0__type="url"), "to be 'file', found 'url'"),
         (changed(recording__sources__0__channels=[0, 1]), r"to be \[0\], found \[0, 1\]"),
-        (changed(recording__sources__0__source="wav/two.wav"), "one channel, found 2 in"),
+        (changed(recording__sources__0__source="wav/two.wav"), r"to be \[0, 1\], found \[0\]"),
+        (changed(channel=1), r"'channel' to be one of \[0\], those of .*b\.wav, found 1"),
+        (changed(channel=[0]), r"'channel' to be one of \[0\], .* found \[0\]"),
         (changed(start=0.05), r"a cut of the 0\.100 s of .*found 0\.05 s to"),
         (changed(start=True), "expected a number of seconds in 'start', found True"),
         (changed(duration="1"), "expected a number of seconds in 'duration', found '1'"),

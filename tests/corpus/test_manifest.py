@@ -129,6 +129,9 @@ def test_manifest_may_be_read_without_its_audio(tmp_path: Path) -> None:
         (line(offset=float("nan")), "offset must be 0 or positive seconds, found nan"),
         (line(offset="1"), "'offset' has the wrong type: '1'"),
         (line(offset=True), "'offset' has the wrong type: True"),
+        (line(channel=0), r"expected a channel from 1 \(the first\) to 1024, found 0"),
+        (line(channel=10**9), "expected a channel from 1 .* found 1000000000"),
+        (line(channel=1.0), r"'channel' has the wrong type: 1\.0"),
         (line(audio_filepath="gone.wav"), r"no audio file at .*gone\.wav; .*manifest's folder"),
         (line(audio_filepath="."), "no audio file at"),
         (line(audio_filepath=""), "no audio file at"),
@@ -297,6 +300,7 @@ def test_a_part_of_a_recording_is_told_from_the_whole(folder: Path) -> None:
     utterances = read_manifest(path)
 
     assert [utterance.offset for utterance in utterances] == [0.0, 2.5, None]
+    utterances.append(dataclasses.replace(utterances[0], id="u4", channel=2))
     write_manifest(folder / "again.jsonl", utterances)
     assert read_manifest(folder / "again.jsonl") == utterances
 

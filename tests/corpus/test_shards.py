@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -183,6 +184,16 @@ def test_command_packs_and_evaluates(tones: Tones, asr_command: Command, tmp_pat
         k: v for k, v in other.items() if k not in timed
     }
     assert asr_command("shard", tones.test, "-o", tmp_path / "out").code == 1
+
+
+def test_the_channel_that_is_meant_is_packed(tmp_path: Path) -> None:
+    two = torch.stack([noise(1), noise(2)], 1)
+    soundfile.write(tmp_path / "two.wav", two.numpy(), RATE)
+    utterance = Utterance("u", tmp_path / "two.wav", len(two) / RATE, "A", channel=2)
+    write_shards([utterance], tmp_path / "shards", 10**6)
+    (packed,) = read_manifest(tmp_path / "shards" / "manifest.jsonl")
+    assert packed.channel is None
+    assert torch.equal(read_utterance(packed)[0], read_utterance(utterance)[0])
 
 
 def test_aligning_reads_parts_and_shards(

@@ -10,7 +10,8 @@ import pytest
 from asr.errors import TextError
 from asr.inference.transcript import Alternative, Transcript
 from asr.inference.writers import OutputFormat, captions, render, transcript_json
-from asr.text.timed import TimedWord
+from asr.text.scripts import columns, continues
+from asr.text.timed import Timed, TimedWord, render_ctm
 
 RECORDING = Path("talks/monday.wav")
 
@@ -89,6 +90,55 @@ def test_long_speech_is_cut_where_it_can_be_read() -> None:
 def test_a_word_too_long_for_a_line_stays_whole() -> None:
     (caption,) = captions(said(("X" * 50, 0.0, 1.0)).words)
     assert caption.text == "X" * 50
+
+
+def unspaced(text: str, seconds: float = 0.25, pause_after: int = -1) -> TimedWord:
+    """A sentence as one word, whose characters follow each other without gaps."""
+    starts = [i * seconds + 2.0 * (-1 < pause_after < i) for i in range(len(text) + 1)]
+    spans = tuple(Timed(c, *times) for c, times in zip(text, pairwise(starts), strict=True))
+    return TimedWord(text, 0.0, starts[-1], 0.9, spans)
+
+
+@pytest.mark.parametrize("seconds", [0.04, 0.25, 0.7])
+@pytest.mark.parametrize("text", ["今天天气很好我们去公园" * 9, "สวัสดีครับที่กำลัง" * 9, "天。" * 40])
+def test_scripts_without_spaces_are_cut_between_characters(text: str, seconds: float) -> None:
+    found = list(captions([unspaced(text, seconds)]))
+    assert len(found) > 1
+    for caption in found:
+        assert caption.end_seconds - caption.start_seconds <= 7.0001
+        lines = caption.text.split("\n")
+        assert len(lines) <= 2
+        assert all(columns(line) <= 42 for line in lines)
+        assert not any(continues(line[0]) for line in lines)
+        assert caption.in_one_line == "".join(lines)
+    assert "".join(caption.in_one_line for caption in found) == text
+    assert [c.start_seconds for c in found[1:]] == [c.end_seconds for c in found[:-1]]
+    longest = max(columns(line) for c in found for line in c.text.split("\n"))
+    assert seconds > 0.1 or longest > 38
+
+
+def test_pauses_and_words_of_other_scripts_in_unspaced_text() -> None:
+    words = [unspaced("我们用GPS走", pause_after=1), TimedWord("HELLO", 4.0, 5.5)]
+    words.append(TimedWord("好的", 5.5, 6.0))  # without times of its characters
+    first, second = captions(words)
+    assert first.text == "我们"
+    assert second.text == "用GPS走 HELLO 好的"
+    ctm = render_ctm("a", words)
+    assert [line.split()[4] for line in ctm.splitlines()] == [
+        *"我们用",
+        "GPS",
+        "走",
+        "HELLO",
+        "好的",
+    ]
+    assert ctm.splitlines()[3] == "a 1 2.750 0.750 GPS 0.9000"
+
+
+def test_wide_characters_take_two_columns() -> None:
+    words = [(word, 0.1 * i, 0.1 * i + 0.1) for i, word in enumerate(["안녕하세요"] * 8)]
+    (caption,) = captions(said(*words[:6]).words)
+    assert [len(line.split()) for line in caption.text.split("\n")] == [3, 3]
+    assert len(list(captions(said(*words).words))) == 2
 
 
 def test_json_says_what_was_asked() -> None:

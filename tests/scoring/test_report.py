@@ -86,6 +86,15 @@ def test_alignment_shows_what_does_not_print_and_counts_wide_characters() -> Non
     )
 
 
+def test_a_report_without_spaces_says_what_to_read() -> None:
+    texts = {"a": "今天天气很好", "b": "打开"}
+    aligned = align(texts, texts)
+    assert "Read the CER instead of the WER" in render_report(aligned, summarise(aligned))
+    spaced = {"a": "今天 天气 很 好", "b": "打开 门"}
+    aligned = align(spaced, spaced)
+    assert "CER instead" not in render_report(aligned, summarise(aligned))
+
+
 def test_alignment_of_empty_texts_is_its_heading() -> None:
     (utterance,) = align({"silence": ""}, {"silence": ""})
     assert render_alignment(utterance) == "silence: errors 0, words 0"

@@ -86,6 +86,33 @@ def test_malformed_files_are_refused(
     assert str(caught.value).startswith(str(path))
 
 
+def test_references_may_have_alternatives(tmp_path: Path) -> None:
+    path = tmp_path / "a.trn"
+    path.write_text("{ UH / UM } (OH) ONE (u1)\n")
+    assert read_transcripts(path, alternatives=True) == {"u1": "{ UH / UM } (OH) ONE"}
+    path.write_text("ONE (u1)\n{ UH / ONE (u2)\n")
+    with pytest.raises(ManifestError, match=r"line 2: expected } after each {, found"):
+        read_transcripts(path, alternatives=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("hello big world\nturn the lights on\nstop it\n", "hello, turn, stop"),
+        ("今天天气很好\n", "今天天气很好"),
+        ("twenty-one\nno\nyes\n", "no, yes"),
+    ],
+)
+def test_texts_without_ids_are_refused(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "plain.txt"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ManifestError, match=rf"an id before each text, found words \({words}\)"):
+        read_transcripts(path)
+    assert read_transcripts(path, TranscriptFormat.KALDI)
+    path.write_text("u1 ONE\nann_2\nben TWO\n")
+    assert list(read_transcripts(path)) == ["u1", "ann_2", "ben"]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"none\.txt: cannot read"):
         read_transcripts(tmp_path / "none.txt")

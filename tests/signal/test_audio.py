@@ -117,6 +117,17 @@ def test_eight_channels_are_averaged(tmp_path: Path) -> None:
     np.testing.assert_allclose(waveform.numpy(), samples.mean(axis=1), atol=1e-6)
 
 
+def test_one_channel_may_be_chosen(tmp_path: Path) -> None:
+    samples = tone(1000, channels=3)
+    path = store(tmp_path / "a.wav", samples, 16000, "WAV", "FLOAT")
+    for channel in (1, 3):
+        waveform, _ = read(path, segment=(0.01, 0.02), channel=channel)
+        np.testing.assert_allclose(waveform.numpy(), samples[160:480, channel - 1], atol=1e-6)
+    for channel in (0, 4):
+        with pytest.raises(AudioError, match=f"with a channel {channel}, found one of 3"):
+            read(path, channel=channel)
+
+
 @pytest.mark.parametrize(
     ("second", "cancel"), [(-1.0, True), (-0.9, True), (0.0, False), (1.0, False), (None, False)]
 )

@@ -16,8 +16,8 @@
     \\end\\
 
 Each n-gram has a line with log10 of its probability, its words, and log10 of its back-off weight,
-which may be left out where it is 0, and must be in the highest order. Text before `\\data\\` and
-after `\\end\\` is ignored. Source of the format: SRILM, ngram-format(5).
+which may be left out where it is 0, as it always is in the highest order. Text before `\\data\\`
+and after `\\end\\` is ignored. Source of the format: SRILM, ngram-format(5).
 """
 
 import gzip
@@ -211,11 +211,12 @@ def _refuse(
     """Raise the error of the line that the compiled parser stopped at."""
     _, line = next(text.lines(position))
     fields = line.split()
-    if not order + 1 <= len(fields) <= order + 1 + backs_off:
+    top = len(fields) == order + 2 and not backs_off and not _is_zero(fields[-1])
+    if top or not order + 1 <= len(fields) <= order + 2:
         backoff = (
             "optionally a log10 back-off"
             if backs_off
-            else f"no back-off, as {order}-grams are the highest order"
+            else f"no back-off but 0, as {order}-grams are the highest order"
         )
         error = (
             f"expected a log10 probability, {order} word(s) and {backoff}; found {len(fields)} "
@@ -232,6 +233,10 @@ def _refuse(
         unknown = next(word for word in fields[1 : order + 1] if word not in known)
         error = f"the word {_shown(unknown)} is not among the 1-grams"
     raise AsrError(f"{text.locate(position)}: {error}; the line is {_shown(line.strip())}")
+
+
+def _is_zero(number: bytes) -> bool:
+    return _NUMBER.fullmatch(number) is not None and float(number) == 0
 
 
 def _number_error(number: bytes) -> str:

@@ -51,8 +51,8 @@ def parse_section(
     """Fill `grams (rows, k)` and `scores (rows, 2)` from the lines up to the next heading.
 
     `slots` and `spans` are those of a `Vocabulary`, which the 1-grams fill. `backs_off` says
-    whether the n-grams may have back-offs. Returns the rows filled, the position reached, and False
-    if the line at that position is not a valid n-gram.
+    whether the n-grams may have back-offs other than 0. Returns the rows filled, the position
+    reached, and False if the line at that position is not a valid n-gram.
     """
     rows, order = grams.shape
     row = 0
@@ -78,8 +78,10 @@ def parse_section(
                     spans[row, 0], spans[row, 1] = first, past
                 grams[row, place] = slots[slot]
             first, past = _next_field(text, past, end)
-            if first < end and backs_off:
+            if first < end:
                 scores[row, 1] = _number(text, first, past)
+                if not (backs_off or scores[row, 1] == 0):
+                    return row, position, False
                 first, past = _next_field(text, past, end)
             if first < end or not scores[row, 1] < np.inf:
                 return row, position, False

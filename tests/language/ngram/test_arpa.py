@@ -74,6 +74,13 @@ def test_impossible_words_and_strange_spellings(tmp_path: Path) -> None:
     assert log10_prob(model, "\u00e9t\u00e9\u3042") == pytest.approx(GOLDEN["yes"])
 
 
+@pytest.mark.parametrize("zero", ["0", "-0.0", "0e5"])
+def test_the_highest_order_may_have_back_offs_of_zero(zero: str, tmp_path: Path) -> None:
+    model = read_arpa(written(tmp_path, edited("<s> yes no\n", f"<s> yes no\t{zero}\n")))
+    for sentence, expected in GOLDEN.items():
+        assert log10_prob(model, sentence) == pytest.approx(expected, abs=1e-6)
+
+
 def edited(old: str, new: str) -> str:
     assert SMALL.count(old) == 1, old
     return SMALL.replace(old, new)
@@ -94,7 +101,7 @@ BROKEN = {
     "more 3-grams": (edited("ngram 3=2", "ngram 3=1"), 21, "expected `\\end\\`"),
     "heading missing": (edited("\\2-grams:\n", ""), 13, "expected `\\2-grams:`"),
     "heading of another": (edited("\\2-grams:", "\\3-grams"), 13, "found '\\\\3-grams'"),
-    "order not announced": (edited("ngram 3=2\n", ""), 13, "no back-off, as 2-grams are the"),
+    "order not announced": (edited("ngram 3=2\n", ""), 13, "no back-off but 0, as 2-grams are"),
     "order without section": (edited("ngram 3=2", "ngram 3=2\nngram 4=0"), 24, "`\\4-grams:`"),
     "no end": (edited("\\end\\\n", ""), 23, "expected `\\end\\`, found the end of the file"),
     "cut in a section": (SMALL[: SMALL.index("-0.33")], 17, "expected 4 2-grams"),
@@ -111,6 +118,8 @@ BROKEN = {
     "back-off NaN": (edited("\t-0.3\n", "\tNaN\n"), 17, "expected a number, found 'NaN'"),
     "back-off infinite": (edited("\t-0.3\n", "\tinf\n"), 17, "expected a number, found 'inf'"),
     "back-off at the top": (edited("<s> yes no\n", "<s> yes no\t-1\n"), 20, "found 5 fields"),
+    "back-off NaN at the top": (edited("<s> yes no\n", "<s> yes no\tx\n"), 20, "found 5 fields"),
+    "fields after 0": (edited("<s> yes no\n", "<s> yes no\t0 0\n"), 20, "found 6 fields"),
     "word missing": (edited("-0.4\tyes </s>", "-0.4\tyes"), 15, "found 2 fields"),
     "word too many": (edited("yes </s>\n-0.3\t", "yes </s> no no\n-0.3\t"), 15, "found 5 fields"),
     "1-gram without word": (edited("-0.7\t</s>", "-0.7"), 8, "found 1 fields"),

@@ -1,0 +1,118 @@
+"""What may be given as a recording: a file, its bytes, an open file, or samples."""
+
+import math
+import os
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asr.errors import AudioError
+from asr.signal import audio
+from asr.signal.audio_file import DEFAULT_LIMITS, LARGEST_SAMPLE
+from asr.signal.resampling import resample_stream
+
+Recording = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryIO
+    | np.ndarray[Any, Any]
+    | Tensor
+)
+"""The path of an audio file; the bytes of one, or a file that is open for reading them; or samples
+`(S,)` of floats in [-1, 1]."""
+
+
+def read_recording(
+    recording: Recording,
+    to_rate: int,
+    sample_rate: int | None = None,
+    raw: audio.RawFormat | None = None,
+    damage: list[str] | None = None,
+) -> Tensor:
+    """The waveform `(S,)` at `to_rate` Hz; `sample_rate`, in Hz, goes with samples alone.
+
+    Raises AudioError on anything else, and as `audio.read` does.
+    """
+    if isinstance(recording, (np.ndarray, Tensor)):
+        waveform, rate = _checked_samples(recording), _checked_rate(sample_rate)
+        return torch.cat(list(resample_stream([waveform], rate, to_rate)))
+    path, content = _file(recording)
+    if sample_rate is not None:
+        raise AudioError(
+            f"{path}: sample_rate goes with samples; a file states its own, and a headerless one "
+            "needs raw"
+        )
+    waveform, _ = audio.read(path, to_rate, raw, content=content, damage=damage)
+    return waveform
+
+
+def _file(recording: object) -> tuple[str, bytes | None]:
+    """The path of a file, and None; or a name for messages, and the content of the file."""
+    if isinstance(recording, (str, os.PathLike)):
+        return os.fsdecode(recording), None
+    if isinstance(recording, (bytes, bytearray, memoryview)):
+        return "bytes", bytes(recording)
+    if not callable(read := getattr(recording, "read", None)):
+        raise AudioError(
+            "expected the path of an audio file, its bytes, a file open for reading, or an array "
+            f"of samples, found {type(recording).__name__}; make samples an array: "
+            "numpy.array(samples, numpy.float32)"
+        )
+    name = str(getattr(recording, "name", type(recording).__name__))
+    try:
+        content = read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed, or open as text
+        raise AudioError(
+            f"{name}: cannot read it ({error}); open it again with the mode 'rb'"
+        ) from error
+    if not isinstance(content, bytes):
+        raise AudioError(
+            f"{name}: expected a file of bytes, found one of {type(content).__name__}; open it "
+            "with the mode 'rb'"
+        )
+    return name, content
+
+
+def _checked_rate(sample_rate: object) -> int:
+    lowest, highest = DEFAULT_LIMITS.min_sample_rate, DEFAULT_LIMITS.max_sample_rate
+    try:
+        rate = int(sample_rate)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        rate = 0
+    if rate != sample_rate or isinstance(sample_rate, bool) or not lowest <= rate <= highest:
+        advice = f"; if kHz are meant, give {rate * 1000}" if 1 <= rate <= 384 else ""
+        raise AudioError(
+            f"samples: expected their sample_rate in whole Hz, from {lowest} to {highest}, found "
+            f"{str(sample_rate)[:80]}{advice}"
+        )
+    return int(rate)
+
+
+def _checked_samples(samples: np.ndarray[Any, Any] | Tensor) -> Tensor:
+    if len(samples.shape) != 1 or len(samples) == 0:
+        raise AudioError(
+            f"samples: expected one channel (S,), found the shape {tuple(samples.shape)}; "
+            "average the channels first"
+        )
+    if isinstance(samples, np.ndarray) and samples.dtype.kind == "f":
+        # A copy: torch takes no array that is read-only, backwards or of another byte order.
+        samples = torch.from_numpy(np.array(samples, np.float32, order="C"))
+    if not (isinstance(samples, Tensor) and samples.is_floating_point()):
+        raise AudioError(
+            f"samples: expected floats in [-1, 1], found {samples.dtype}; divide 16-bit "
+            "integers by 32768"
+        )
+    waveform = samples.detach().cpu().float()
+    largest = float(waveform.abs().max())  # NaN if any is
+    if not largest <= LARGEST_SAMPLE:
+        found = f"{largest:.3g}" if math.isfinite(largest) else "NaN or infinity"
+        raise AudioError(
+            f"samples: expected sizes of {LARGEST_SAMPLE:g} at most, where 1 is full scale, "
+            f"found {found}"
+        )
+    return waveform

@@ -1,0 +1,113 @@
+"""What may be given as a recording."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from asr.errors import AudioError
+from asr.inference.recording import read_recording
+from asr.signal import audio
+from asr.signal.audio import RawFormat
+
+RATE = 8000
+WAVEFORM = torch.arange(400) / 512
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recording") / "a.wav"
+    audio.write(path, WAVEFORM, RATE)
+    return path
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        str,
+        Path,
+        Path.read_bytes,
+        lambda path: bytearray(path.read_bytes()),
+        lambda path: memoryview(path.read_bytes()),
+        lambda path: io.BytesIO(path.read_bytes()),
+        lambda path: path.open("rb"),
+        lambda path: path.open("rb", buffering=0),
+    ],
+)
+def test_a_file_is_read_in_any_form(path: Path, form: Callable[[Path], Any]) -> None:
+    assert torch.equal(read_recording(form(path), RATE), WAVEFORM)
+
+
+def test_headerless_bytes_need_their_format() -> None:
+    content = (WAVEFORM * 32768).to(torch.int16).numpy().tobytes()
+    assert torch.equal(read_recording(content, RATE, raw=RawFormat(RATE)), WAVEFORM)
+    with pytest.raises(AudioError, match="bytes: expected WAV"):
+        read_recording(content, RATE)
+    with pytest.raises(AudioError, match="a headerless one needs raw"):
+        read_recording(content, RATE, RATE)
+
+
+@pytest.mark.parametrize("rate", [RATE, float(RATE), np.int64(RATE), np.float32(RATE)])
+def test_a_rate_is_any_whole_number(rate: Any) -> None:
+    assert torch.equal(read_recording(WAVEFORM.numpy(), RATE, rate), WAVEFORM)
+
+
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        (16, "found 16; if kHz are meant, give 16000"),
+        (44.1, r"found 44\.1; if kHz"),
+        (None, "found None"),
+        (0, "found 0"),
+        (-RATE, "found -8000"),
+        (999, "from 1000 to 384000, found 999"),
+        (16_000_000, "found 16000000"),
+        (8000.5, r"found 8000\.5"),
+        (float("nan"), "found nan"),
+        (float("inf"), "found inf"),
+        ("8000", "found 8000"),
+        (True, "found True"),
+        ([RATE], r"found \[8000\]"),
+    ],
+)
+def test_other_rates_are_refused(rate: Any, message: str) -> None:
+    with pytest.raises(AudioError, match=rf"sample_rate in whole Hz, .*{message}"):
+        read_recording(WAVEFORM, RATE, rate)
+
+
+def closed() -> io.BytesIO:
+    file = io.BytesIO(b"x")
+    file.close()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("recording", "message"),
+    [
+        ([0.0] * 400, "found list; make samples an array"),
+        (None, "found NoneType"),
+        (16, "found int"),
+        (object, "found type"),
+        (io.StringIO("RIFF"), "StringIO: expected a file of bytes, found one of str"),
+        (closed(), "BytesIO: cannot read it .*closed"),
+        (io.BytesIO(), "BytesIO: .*an empty file"),
+        (b"", "bytes: .*an empty file"),
+        (b"not audio" * 10, "bytes: expected WAV"),
+    ],
+)
+def test_what_is_no_recording_is_refused(recording: Any, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        read_recording(recording, RATE)
+
+
+def test_a_file_open_as_text_is_refused(path: Path) -> None:
+    file: Any
+    with (
+        path.open(encoding="utf-8") as file,
+        pytest.raises(AudioError, match=r"a\.wav: cannot read it .* mode 'rb'"),
+    ):
+        read_recording(file, RATE)
