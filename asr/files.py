@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import AsrError
+from asr.printing import printable_json
 
 _INCOMING, _COMPLETE = ".incoming", ".complete"
 
@@ -214,12 +215,18 @@ def json_text(value: Any, where: Path | str) -> str:
     Raises AsrError on a value that JSON cannot represent, NaN and infinity included.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
     except (TypeError, ValueError, RecursionError) as error:
         raise AsrError(
             f"{where}: cannot write as JSON ({error}); expected text, finite numbers, booleans, "
             "null, lists and objects"
         ) from error
+    return printable_json(text) + "\n"
+
+
+def json_line(value: Any) -> str:
+    """A value, which JSON can represent, as a line of a file of JSON lines."""
+    return printable_json(json.dumps(value, ensure_ascii=False)) + "\n"
 
 
 def sha256_of(path: Path | str) -> str:

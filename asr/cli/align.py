@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from asr.cli.console import echo
 from asr.cli.decoding_options import BeamSize, LanguageModel
 from asr.cli.options import (
     Checkpoint,
@@ -140,7 +141,7 @@ def align(
             if output_dir:
                 write_text_atomic(output_dir / f"{task.name}{_SUFFIXES[output_format]}", rendered)
             else:
-                typer.echo(rendered, nl=False)
+                echo(rendered, nl=False)
         except AsrError as error:
             _log.error("error: %s%s", error, hint(error))
             failures.append(task)

@@ -4,7 +4,6 @@ Results go to stdout, messages to stderr. Exit code 0: all done; 1: some input f
 done; 2: wrong usage, such as an option's value; 130: interrupted.
 """
 
-import logging
 import sys
 
 import typer
@@ -12,6 +11,7 @@ import typer
 import asr
 from asr.cli.align import align
 from asr.cli.average import average
+from asr.cli.console import echo
 from asr.cli.describe import describe
 from asr.cli.evaluate import evaluate
 from asr.cli.import_ import app as import_
@@ -23,6 +23,7 @@ from asr.cli.train import train
 from asr.cli.transcribe import transcribe
 from asr.cli.tune import tune
 from asr.errors import AsrError, ConfigError
+from asr.printing import log_to_stderr
 from asr.version import DISTRIBUTION, source_commit
 
 app = typer.Typer(
@@ -41,7 +42,7 @@ app = typer.Typer(
 def _version(wanted: bool) -> None:
     if wanted:
         source = source_commit() or "unknown"
-        typer.echo(f"asr {asr.__version__} ({DISTRIBUTION}, source {source})")
+        echo(f"asr {asr.__version__} ({DISTRIBUTION}, source {source})")
         raise typer.Exit
 
 
@@ -62,14 +63,14 @@ app.add_typer(import_, name="import")
 
 def main() -> None:
     """Run a verb; a user's error is one message, not a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     try:
         app()
     except ConfigError as error:
-        typer.echo(f"error: {_with_flag(str(error))}", err=True)
+        echo(f"error: {_with_flag(str(error))}", err=True)
         sys.exit(2)
     except AsrError as error:
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         sys.exit(1)
 
 

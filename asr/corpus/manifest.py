@@ -14,7 +14,6 @@ The shards' own description, `shards.json`, lies beside such a manifest.
 
 import bisect
 import gc
-import json
 import os
 import sys
 from array import array
@@ -31,7 +30,7 @@ from asr.corpus.manifest_file import ManifestFile
 from asr.corpus.record import Record, parse_record
 from asr.corpus.tar import Member, Shard
 from asr.errors import ManifestError
-from asr.files import encode_utf8, make_folder, write_text_atomic
+from asr.files import encode_utf8, json_line, make_folder, write_text_atomic
 
 _CHUNK = 4096
 """Texts whose characters are counted together."""
@@ -231,7 +230,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     path = Path(path)
     folder = path.parent.resolve()
     records = (_to_record(utterance, folder) for utterance in utterances)
-    text = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
+    text = "".join(map(json_line, records))
     with suppress(OSError):
         if path.read_bytes() == encode_utf8(text, path):
             return

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.files import json_text
+from asr.printing import printable
 from asr.text.timed import TimedWord, render_ctm, words_json
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def render(path: Path, transcript: "Transcript", kind: OutputFormat) -> str:
     Raises TextError where the recording's name cannot stand in CTM.
     """
     if kind is OutputFormat.TXT:
-        return transcript.text + "\n"
+        return printable(transcript.text) + "\n"
     if kind is OutputFormat.JSON:
         values = {
             "audio_filepath": str(path),
@@ -61,7 +62,7 @@ def render(path: Path, transcript: "Transcript", kind: OutputFormat) -> str:
         return json_text(values, path)
     if kind is OutputFormat.CTM:
         return render_ctm(path.stem, transcript.words)
-    return _SUBTITLES[kind](list(captions(transcript.words)))
+    return printable(_SUBTITLES[kind](list(captions(transcript.words))))
 
 
 def transcript_json(transcript: "Transcript") -> dict[str, Any]:

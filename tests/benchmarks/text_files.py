@@ -119,17 +119,18 @@ ngram 2=3
 """
 
 
+_SPOKEN: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("a", "GO HOME", {"speaker": "s2"}),
+    ("b", "NO", {"speaker": "s1"}),
+    ("a", "IT'S A GO", {"speaker": "s2", "offset": 0.25, "duration": 0.5}),
+    ("b", "TURN IT OFF", {"speaker": "s1", "offset": 0.0, "duration": 0.9}),
+)
+
+
 def _texts() -> dict[str, str]:
-    utterances: list[dict[str, Any]] = [
+    utterances = [
         {"id": f"u{i}", "audio_filepath": f"{name}.wav", "duration": 1.0, "text": text, **more}
-        for i, (name, text, more) in enumerate(
-            (
-                ("a", "GO HOME", {"speaker": "s2"}),
-                ("b", "NO", {"speaker": "s1"}),
-                ("a", "IT'S A GO", {"speaker": "s2", "offset": 0.25, "duration": 0.5}),
-                ("b", "TURN IT OFF", {"speaker": "s1", "offset": 0.0, "duration": 0.9}),
-            )
-        )
+        for i, (name, text, more) in enumerate(_SPOKEN)
     ]
     manifest = "".join(json.dumps(utterance) + "\n" for utterance in utterances)
     cuts = "".join(json.dumps(_cut(i)) + "\n" for i in range(3))

@@ -12,7 +12,7 @@ from pathlib import Path
 from asr.checkpoint.checkpoint import CONFIG, METRICS, WEIGHTS
 from asr.checkpoint.integrity import json_with_digest
 from asr.errors import AsrError
-from tests.benchmarks.mutations import CONTROLS, mutated
+from tests.benchmarks.mutations import CONTROLS, json_value_replaced, mutated
 
 Damage = Callable[[Path, str, random.Random], None]
 
@@ -51,9 +51,11 @@ def damage_checkpoint(folder: Path, victim: str, rng: random.Random) -> None:
         path.write_bytes(len(header).to_bytes(8, "little") + header + content[end:])
     elif path.name == CONFIG and rng.random() < 0.15:
         path.write_bytes(_with_control_tokens(content, rng))
+    elif path.suffix == ".json" and rng.random() < 0.7:
+        path.write_bytes(json_value_replaced(content, rng))
     else:
         path.write_bytes(mutated(content, rng))
-    if rng.random() < 0.85:
+    if rng.random() < 0.9:
         _make_hashes_fit(path.parent)
 
 
