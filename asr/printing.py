@@ -13,6 +13,7 @@ _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
 """C0 but for tab and newline, DEL, and C1."""
 _MARKS = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
 """Marks of the direction of writing, separators of lines and paragraphs, the byte-order mark."""
+_MOST_SHOWN = 80
 _UNPRINTABLE = re.compile(f"[{_CONTROLS}{_MARKS}\ud800-\udfff]")
 _UNPRINTABLE_IN_JSON = re.compile(f"[{_CONTROLS}{_MARKS}]")
 
@@ -36,6 +37,15 @@ def visible(text: str) -> str:
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: its first 80 characters, however long or deep it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; thousands of levels
+        return f"a very large {type(value).__name__}"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 class PrintableFormatter(logging.Formatter):

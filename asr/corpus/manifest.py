@@ -225,12 +225,15 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     A file that has the same content already is not touched, because a training run that reads it
     would stop at a changed modification time. Utterances in shards are written with the names of
     their shards, so the manifest must be beside `shards.json`: raises ManifestError if the shards
-    are in another folder, and AsrError if the file cannot be written.
+    are in another folder or a record could not be read again, and AsrError if the file cannot be
+    written.
     """
     path = Path(path)
     folder = path.parent.resolve()
-    records = (_to_record(utterance, folder) for utterance in utterances)
-    text = "".join(map(json_line, records))
+    lines = [json_line(_to_record(utterance, folder)) for utterance in utterances]
+    for number, line in enumerate(lines, start=1):
+        parse_record(line, f"{path}: not written: line {number}")
+    text = "".join(lines)
     with suppress(OSError):
         if path.read_bytes() == encode_utf8(text, path):
             return

@@ -4,7 +4,7 @@
 `starts.jsonl` a line for each start (`asr.training.run_log`), `checkpoint/` the result.
 """
 
-import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from asr.checkpoint.checkpoint import CONFIG, METRICS
 from asr.checkpoint.integrity import parse_object
 from asr.config import to_dict
 from asr.errors import AsrError
-from asr.files import read_committed
+from asr.files import parse_json, read_committed
+from asr.printing import shown
 from asr.training.config import Config
 
 HISTORY, STARTS = "metrics.jsonl", "starts.jsonl"
@@ -138,15 +139,20 @@ def _read_history(path: Path) -> list[dict[str, float]]:
         metrics = {
             name: value
             for name, value in line.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
+            if isinstance(value, int | float) and not isinstance(value, bool) and _fits(value)
         }
-        if "epoch" not in metrics:
+        if not math.isfinite(metrics.get("epoch", math.nan)):
             raise AsrError(
-                f"{path}, line {number}: expected the metrics of an epoch, found {line!r:.80}; "
+                f"{path}, line {number}: expected the metrics of an epoch, found {shown(line)}; "
                 "remove that line"
             )
         history.append(metrics)
     return history
+
+
+def _fits(value: float) -> bool:
+    """Whether a number is a float, and not an integer beyond any."""
+    return isinstance(value, float) or abs(value) < 2**63
 
 
 def _read_object(folder: Path, name: str) -> dict[str, Any] | None:
@@ -173,8 +179,8 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
     objects, invalid = [], []
     for number, line in enumerate(lines, start=1):
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
+            value = parse_json(line)
+        except ValueError:
             value = None
         if isinstance(value, dict):
             objects.append(value)
