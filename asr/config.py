@@ -6,7 +6,6 @@ them to dictionaries and back, and refuses unknown keys and invalid values by na
 
 import dataclasses
 import difflib
-import json
 import sys
 import types
 import typing
@@ -14,8 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from asr.errors import ConfigError
+from asr.files import parse_json
+from asr.printing import shown
 
 T = TypeVar("T")
+
+_INTEGERS = 2**63
+"""Whole numbers from minus this to below it have 64 bits."""
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -39,12 +43,12 @@ def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "config") -
     Raises ConfigError on an unknown key, a missing required key, or a value of another type.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: expected an object, found {values!r}")
+        raise ConfigError(f"{where}: expected an object, found {shown(values)}")
     hints = typing.get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
-            raise ConfigError(f"{where}: unknown key {key!r}; {_suggest(key, fields)}")
+            raise ConfigError(f"{where}: unknown key {shown(key)}; {_suggest(key, fields)}")
     for name, field in fields.items():
         required = (
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -75,22 +79,24 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is typing.Literal:
         if not any(value == known and type(value) is type(known) for known in arguments):
             expected = ", ".join(repr(argument) for argument in arguments)
-            raise ConfigError(f"{where}: expected one of {expected}, found {value!r}")
+            raise ConfigError(f"{where}: expected one of {expected}, found {shown(value)}")
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where}: expected a list, found {value!r}")
+            raise ConfigError(f"{where}: expected a list, found {shown(value)}")
         kinds = [arguments[0]] * len(value) if arguments[-1] is ... else list(arguments)
         if len(kinds) != len(value):
-            raise ConfigError(f"{where}: expected {len(kinds)} values, found {value!r}")
+            raise ConfigError(f"{where}: expected {len(kinds)} values, found {shown(value)}")
         items = zip(kinds, value, strict=True)
         return tuple(_convert(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(items))
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         if not abs(value) <= sys.float_info.max:
-            raise ConfigError(f"{where}: expected a finite number, found {value!r}")
+            raise ConfigError(f"{where}: expected a finite number, found {shown(value)}")
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{where}: expected {hint.__name__}, found {value!r}")
+        raise ConfigError(f"{where}: expected {hint.__name__}, found {shown(value)}")
+    if hint is int and not -_INTEGERS <= value < _INTEGERS:
+        raise ConfigError(f"{where}: expected a whole number of 64 bits, found {shown(value)}")
     return value
 
 
@@ -124,7 +130,9 @@ def override(config: T, assignments: Sequence[str]) -> T:
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"--set {assignment}: expected KEY=VALUE, e.g. encoder.hidden=320")
+            raise ConfigError(
+                f"--set {assignment[:80]}: expected KEY=VALUE, e.g. encoder.hidden=320"
+            )
         *parents, leaf = path.strip().split(".")
         section = values
         for parent in parents:
@@ -134,13 +142,13 @@ def override(config: T, assignments: Sequence[str]) -> T:
                 )
             section = section[parent]
         if leaf not in section:
-            raise ConfigError(f"--set {path}: unknown key {leaf!r}; {_suggest(leaf, section)}")
+            raise ConfigError(f"--set {path}: unknown key {shown(leaf)}; {_suggest(leaf, section)}")
         section[leaf] = _parse(text.strip())
     return from_dict(type(config), values, "--set")
 
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # not JSON, or a number of thousands of digits
+        return parse_json(text)
+    except ValueError:  # not JSON, or a number of thousands of digits
         return text

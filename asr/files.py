@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import AsrError
+from asr.printing import printable_json
 
 try:
     import fcntl
@@ -29,6 +30,7 @@ PARTIAL = ".part-"
 _UNSAFE = re.compile(r"[/\\%\x00-\x1f\x7f]|^\.")
 _LONGEST_STEM_BYTES = 200
 """Of 255 that file systems allow; suffixes and temporary names come on top."""
+_DEEPEST_JSON = 100
 _INCOMING, _COMPLETE = ".incoming", ".complete"
 
 _ADVICE = {
@@ -274,12 +276,45 @@ def json_text(value: Any, where: Path | str) -> str:
     Raises AsrError on a value that JSON cannot represent, NaN and infinity included.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
     except (TypeError, ValueError, RecursionError) as error:
         raise AsrError(
             f"{where}: cannot write as JSON ({error}); expected text, finite numbers, booleans, "
             "null, lists and objects"
         ) from error
+    return printable_json(text) + "\n"
+
+
+def json_line(value: Any) -> str:
+    """A value, which JSON can represent, as a line of a file of JSON lines."""
+    return printable_json(json.dumps(value, ensure_ascii=False)) + "\n"
+
+
+def parse_json(text: str | bytes, strict: bool = False) -> Any:
+    """The value of a JSON text from outside; `strict` refuses NaN and infinity.
+
+    Raises ValueError where it is not JSON or is nested more than `_DEEPEST_JSON` levels deep: what
+    goes through it afterwards may recurse.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant if strict else None)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    level, depth = [value], 0
+    while level := [
+        inner
+        for item in level
+        if isinstance(item, dict | list)
+        for inner in (item.values() if isinstance(item, dict) else item)
+    ]:
+        depth += 1
+        if depth > _DEEPEST_JSON:
+            raise ValueError(f"nested more than {_DEEPEST_JSON} levels deep")
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def sha256_of(path: Path | str) -> str:

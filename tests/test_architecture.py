@@ -11,8 +11,8 @@ import pytest
 from tests.conftest import REPOSITORY
 
 ROOMS = """
-version errors files config compiled signal text corpus model language decode scoring checkpoint
-training inference tuning export serve __init__ cli __main__
+version errors printing files config compiled signal text corpus model language decode scoring
+checkpoint training inference tuning export serve __init__ cli __main__
 """.split()
 """From the ground up: a file imports from its own room and from those named before it. The face
 of the package, `asr/__init__.py`, stands where the rooms that it opens are all known."""

@@ -213,3 +213,25 @@ def test_flattened_settings_have_dotted_names() -> None:
         "e": None,
     }
     assert flatten({"empty": {}}) == {}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("value", [2**63, -(10**399), 10**5000, deep(5000), "x" * 10**6], ids=type)
+def test_a_monstrous_value_is_one_short_message(value: Any) -> None:
+    @dataclass(frozen=True)
+    class Numbers:
+        whole: int = 0
+        fraction: float = 0.0
+
+    for name in ("whole", "fraction"):
+        if isinstance(value, int) and abs(value) == 2**63 and name == "fraction":
+            continue  # a float can be as large
+        with pytest.raises(ConfigError) as error:
+            from_dict(Numbers, {name: value})
+        assert len(str(error.value)) < 200

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from asr.errors import AsrError
 from asr.files import (
     atomic_write,
     file_stem,
+    parse_json,
     remove_partial,
     sha256_of,
     write_json_atomic,
@@ -263,3 +265,14 @@ def test_sha256(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "a") == expected
     with pytest.raises(AsrError, match="missing: cannot read"):
         sha256_of(tmp_path / "missing")
+
+
+def test_json_from_outside_is_not_nested_without_end() -> None:
+    assert parse_json("[" * 100 + "]" * 100)
+    for depth in (102, 100_000):
+        for opened, closed in (("[", "]"), ('{"a":', "}")):
+            with pytest.raises(ValueError, match="nested"):
+                parse_json(opened * depth + "1" + closed * depth)
+    assert math.isnan(parse_json("NaN"))
+    with pytest.raises(ValueError, match="NaN is not a JSON number"):
+        parse_json("NaN", strict=True)

@@ -21,6 +21,7 @@ from asr.checkpoint.checkpoint import (
 from asr.checkpoint.model_card import COMMANDS, HISTORY
 from asr.config import differences
 from asr.errors import CheckpointError
+from asr.printing import shown
 
 _MAY_DIFFER = ("encoder.dropout",)
 """Settings that have no effect after training."""
@@ -58,7 +59,12 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
                 f"{checkpoints[digests.index(digest)]} again"
             )
     last = loaded[-1].config
-    licences = [c.config["training"].get("licence") for c in loaded]
+    licences = [
+        licence
+        for path, c in zip(checkpoints, loaded, strict=True)
+        for licence in _licences(c, path)
+    ]
+    seconds = [_training_seconds(c, path) for path, c in zip(checkpoints, loaded, strict=True)]
     names = dict(zip(map(str, checkpoints), digests, strict=True))
     # How the last one was made is not how the mean was.
     training = {k: v for k, v in last["training"].items() if k not in (COMMANDS, HISTORY)}
@@ -70,18 +76,39 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
         weights=average_weights([c.weights for c in loaded]),
         metrics={
             "weights": f"mean of {len(loaded)} checkpoints",
-            "training_seconds": sum(c.metrics.get("training_seconds", 0.0) for c in loaded),
+            "training_seconds": sum(seconds),
         },
         recipe=last["recipe"],
         seed=last["seed"],
         training={
             **training,
-            "licence": "; ".join(dict.fromkeys(filter(None, licences))),
+            "licence": "; ".join(dict.fromkeys(licences)),
             "mean_of": names,
         },
         notes=last["notes"],
         dtype=STORED_TYPES[last["weights"]["dtype"]],
     )
+
+
+def _licences(checkpoint: Checkpoint, path: Path) -> list[str]:
+    """The licences that a checkpoint's training settings state."""
+    stated = checkpoint.config["training"].get("licence") or []
+    licences = [stated] if isinstance(stated, str) else stated
+    if not (isinstance(licences, list) and all(isinstance(one, str) for one in licences)):
+        raise CheckpointError(
+            f"{path}: expected the licence of its training data as text, found {shown(stated)}"
+        )
+    return licences
+
+
+def _training_seconds(checkpoint: Checkpoint, path: Path) -> float:
+    """How long a checkpoint was trained; 0 where it does not say."""
+    seconds = checkpoint.metrics.get("training_seconds") or 0.0
+    if not isinstance(seconds, int | float) or not 0 <= seconds < 1e12:
+        raise CheckpointError(
+            f"{path}: expected training_seconds as a number of seconds, found {shown(seconds)}"
+        )
+    return seconds
 
 
 def _check_same_model(first: Path, one: Checkpoint, second: Path, other: Checkpoint) -> None:

@@ -44,6 +44,7 @@ from asr.files import (
     write_error,
     write_files_atomic,
 )
+from asr.printing import shown
 from asr.version import package_versions, source_commit
 
 FORMAT_VERSION = 1
@@ -186,6 +187,11 @@ def load_checkpoint(name_or_path: Path | str) -> Checkpoint:
         ) from error
     weights = {}
     for name, tensor in stored.items():
+        if not (tensor.is_floating_point() or tensor.dtype == torch.int64):
+            raise CheckpointError(
+                f"{folder / WEIGHTS}: expected weights of floating point, and int64 for counters, "
+                f"found {shown(name)} of {_name(tensor.dtype)}"
+            )
         weights[name] = tensor.float() if tensor.is_floating_point() else tensor
         if not torch.isfinite(weights[name]).all():
             raise CheckpointError(
@@ -299,6 +305,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
     check_schema(path, config, _SCHEMA)
     if not all(isinstance(token, str) for token in config["tokens"]):
         raise CheckpointError(f"{path}: expected 'tokens' to hold only text")
+    if config["weights"]["dtype"] not in STORED_TYPES:
+        raise CheckpointError(
+            f"{path}: expected 'weights.dtype' as one of {', '.join(STORED_TYPES)}, found "
+            f"{shown(config['weights']['dtype'])}"
+        )
     check_own_digest(path, content, config)
     return config
 

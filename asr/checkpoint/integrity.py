@@ -5,12 +5,12 @@ key, `sha256`, after `format_version`.
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from asr.errors import AsrError, CheckpointError
-from asr.files import encode_utf8, json_text, sha256_of
+from asr.files import encode_utf8, json_text, parse_json, sha256_of
+from asr.printing import shown
 
 
 def json_with_digest(value: dict[str, Any], path: Path) -> bytes:
@@ -64,16 +64,12 @@ def _compare(path: Path, found: str, expected: str, advice: str) -> None:
 def parse_object(path: Path, content: bytes) -> dict[str, Any]:
     """The JSON object in the file `path`. Raises CheckpointError if it is anything else."""
     try:
-        value = json.loads(content, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(content, strict=True)
+    except ValueError as error:
         raise CheckpointError(f"{path}: not JSON ({error}); the file was damaged") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found {value!r:.80}")
+        raise CheckpointError(f"{path}: expected a JSON object, found {shown(value)}")
     return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def check_schema(path: Path, section: Any, schema: Any, name: str = "") -> None:
@@ -84,10 +80,12 @@ def check_schema(path: Path, section: Any, schema: Any, name: str = "") -> None:
     if not isinstance(schema, dict):
         if not isinstance(section, schema) or isinstance(section, bool):
             expected = getattr(schema, "__name__", schema)
-            raise CheckpointError(f"{path}: expected {name!r} as {expected}, found {section!r:.80}")
+            raise CheckpointError(
+                f"{path}: expected {name!r} as {expected}, found {shown(section)}"
+            )
         return
     if not isinstance(section, dict):
-        raise CheckpointError(f"{path}: expected {name!r} as an object, found {section!r:.80}")
+        raise CheckpointError(f"{path}: expected {name!r} as an object, found {shown(section)}")
     parent = f"{name}." if name else ""
     found = {"missing": schema.keys() - section, "unknown": section.keys() - schema}
     for problem, keys in found.items():

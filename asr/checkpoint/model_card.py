@@ -12,6 +12,7 @@ from asr.checkpoint.figures import RATES, Figures, figures_of, percent
 from asr.checkpoint.front_matter import language_of, licence_of, render_front_matter
 from asr.config import flatten
 from asr.decode.decoder import TUNED
+from asr.printing import printable
 
 Rows = list[tuple[str, str]]
 
@@ -103,7 +104,7 @@ def render_card(
         **{title: _table(rows) for title, rows in sections(config, rest).items() if rows},
     }
     text = "\n".join(f"## {title}\n\n{part}" for title, part in parts.items() if part)
-    return f"{render_front_matter(name, config, metrics)}\n# {_line(name)}\n\n{text}"
+    return printable(f"{render_front_matter(name, config, metrics)}\n# {_line(name)}\n\n{text}")
 
 
 def render_text(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
@@ -117,9 +118,7 @@ def render_text(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any]
     history = _history(config)
     if history:
         lines += ["", "How it was made", history.rstrip()]
-    text = "\n".join(lines) + "\n"
-    # A checkpoint from elsewhere must not send control codes to the terminal.
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    return printable("\n".join(lines) + "\n")
 
 
 def _purpose(config: Mapping[str, Any]) -> str:

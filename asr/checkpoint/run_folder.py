@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import AsrError
-from asr.files import committed_path, read_committed
+from asr.files import committed_path, parse_json, read_committed
 
 HISTORY, STARTS = "metrics.jsonl", "starts.jsonl"
 PLANNED = "planned_epochs"
@@ -35,8 +35,8 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
     objects, invalid = [], []
     for number, line in enumerate(lines, start=1):
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
+            value = parse_json(line)
+        except ValueError:
             value = None
         if isinstance(value, dict):
             objects.append(value)

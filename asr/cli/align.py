@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from asr.cli.console import echo
 from asr.cli.decoding_options import BeamSize, LanguageModel
 from asr.cli.options import (
     Checkpoint,
@@ -148,7 +149,7 @@ def align(
                 name = f"{file_stem(task.name)}{_SUFFIXES[output_format]}"
                 write_text_atomic(output_dir / name, rendered)
             else:
-                typer.echo(rendered, nl=False)
+                echo(rendered, nl=False)
         except AsrError as error:
             _log.error("error: %s%s", error, hint(error))
             failures.append(task)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.console import echo
+
 
 def average(
     checkpoints: Annotated[
@@ -28,4 +30,4 @@ def average(
             f"expected two or more, found {len(checkpoints)}", param_hint="CHECKPOINT"
         )
     average_checkpoints(checkpoints, output_dir)
-    typer.echo(f"checkpoint written to {output_dir}")
+    echo(f"checkpoint written to {output_dir}")

@@ -1,7 +1,6 @@
 """`asr describe`: settings, provenance and figures of a checkpoint."""
 
-import typer
-
+from asr.cli.console import echo
 from asr.cli.options import Checkpoint
 
 
@@ -10,4 +9,4 @@ def describe(checkpoint: Checkpoint) -> None:
     from asr.checkpoint.checkpoint import describe as render
     from asr.checkpoint.checkpoint import load_checkpoint
 
-    typer.echo(render(load_checkpoint(checkpoint)))
+    echo(render(load_checkpoint(checkpoint)))

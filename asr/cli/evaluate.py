@@ -1,6 +1,5 @@
 """`asr evaluate`: error rates of a checkpoint on a manifest."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
+from asr.cli.console import echo
 from asr.cli.decoding_options import takes_decoding_options
 from asr.cli.options import (
     Checkpoint,
@@ -18,7 +18,7 @@ from asr.cli.options import (
     in_one_line,
     load_recognizer,
 )
-from asr.files import write_json_atomic, write_text_atomic
+from asr.files import json_line, write_json_atomic, write_text_atomic
 from asr.inference.writers import transcript_json
 
 if TYPE_CHECKING:
@@ -84,18 +84,17 @@ def evaluate(
         figures["rejected"] = asdict(rejections)
     figures |= _more_figures(result, score, decoder, word_timestamps)
     settings = prepared.settings()
-    typer.echo(
+    echo(
         render_report(result.aligned, score, result.real_time_factor, worst, rejections=rejections)
     )
-    typer.echo("\n" + "\n".join(_footer(figures, result, decoder, in_one_line(settings))))
+    echo("\n" + "\n".join(_footer(figures, result, decoder, in_one_line(settings))))
     if json_file:
         write_json_atomic(json_file, {**figures, "decoding": settings})
     if hypotheses_file:
         entries = ({"id": key, **transcript_json(t)} for key, t in result.transcripts.items())
-        lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
-        write_text_atomic(hypotheses_file, "".join(lines))
+        write_text_atomic(hypotheses_file, "".join(map(json_line, entries)))
     if result.failures:
-        typer.echo(
+        echo(
             f"{len(result.failures)} of {len(utterances)} recordings could not be read and count "
             f"as all deleted: {', '.join(result.failures)}",
             err=True,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr.cli.console import echo
+
 if TYPE_CHECKING:
     from asr.corpus.import_audio import Channel
     from asr.corpus.manifest import Utterance
@@ -145,4 +147,4 @@ def _write(output: Path, utterances: "Sequence[Utterance]", source: Path) -> Non
     write_manifest(output, utterances)
     hours = sum(utterance.duration for utterance in utterances) / 3600
     speakers = len({utterance.speaker for utterance in utterances} - {None})
-    typer.echo(f"{output}: {len(utterances)} utterances, {hours:.2f} hours, {speakers} speakers")
+    echo(f"{output}: {len(utterances)} utterances, {hours:.2f} hours, {speakers} speakers")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr.cli.console import echo
 from asr.cli.options import check_folder
 from asr.errors import ConfigError
 from asr.files import write_json_atomic
@@ -74,7 +75,7 @@ def train(
     except ConfigError as error:
         raise typer.BadParameter(str(error), param_hint="--prune") from None
     write_arpa(output, result.table)
-    typer.echo(_summary(result))
+    echo(_summary(result))
 
 
 def _summary(result: "Estimate") -> str:
@@ -120,9 +121,9 @@ def score(
     scores, has_unknown = _scores(model_file, sentences)
     if by_sentence:
         for sentence, result in zip(sentences, scores, strict=True):
-            typer.echo(f"{result.log_prob:.6f}\t{result.words}\t{result.oov}\t{' '.join(sentence)}")
+            echo(f"{result.log_prob:.6f}\t{result.words}\t{result.oov}\t{' '.join(sentence)}")
     figures = sum_scores(scores)
-    typer.echo(_report(figures))
+    echo(_report(figures))
     if not has_unknown and figures.oov:
         logging.getLogger(__name__).warning(
             "%s has no <unk>: a text with out-of-vocabulary words has probability 0", model_file

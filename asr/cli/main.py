@@ -6,7 +6,6 @@ by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import contextlib
-import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import typer
 import asr
 from asr.cli.align import align
 from asr.cli.average import average
+from asr.cli.console import echo
 from asr.cli.describe import describe
 from asr.cli.evaluate import evaluate
 from asr.cli.import_ import app as import_
@@ -27,6 +27,7 @@ from asr.cli.train import train
 from asr.cli.transcribe import transcribe
 from asr.cli.tune import tune
 from asr.errors import AsrError, ConfigError
+from asr.printing import log_to_stderr
 from asr.version import DISTRIBUTION, source_commit
 
 app = typer.Typer(
@@ -46,7 +47,7 @@ app = typer.Typer(
 def _version(wanted: bool) -> None:
     if wanted:
         source = source_commit() or "unknown"
-        typer.echo(f"asr {asr.__version__} ({DISTRIBUTION}, source {source})")
+        echo(f"asr {asr.__version__} ({DISTRIBUTION}, source {source})")
         raise typer.Exit
 
 
@@ -67,15 +68,15 @@ app.add_typer(import_, name="import")
 
 def main() -> None:
     """Run a verb; a user's error is one message, not a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     try:
         with _signals_end_as_ctrl_c_does():
             app()
     except ConfigError as error:
-        typer.echo(f"error: {_with_flag(str(error))}", err=True)
+        echo(f"error: {_with_flag(str(error))}", err=True)
         sys.exit(2)
     except AsrError as error:
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         sys.exit(1)
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr.cli.console import echo
 from asr.cli.options import check_folder, check_picture
 from asr.errors import AsrError
 from asr.files import write_json_atomic
-from asr.scoring.report import printable
+from asr.printing import visible
 
 if TYPE_CHECKING:
     from asr.training.run_folder import RunSummary
@@ -74,11 +75,11 @@ def runs(
     found = dict(sorted(found.items(), key=lambda item: _rank(order, *item)))
     if found:
         width = shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns
-        typer.echo(render_runs(found, width))
+        echo(render_runs(found, width))
     if json_file:
         write_json_atomic(json_file, runs_json(found, broken))
     for message in broken:
-        typer.echo(f"error: {message}", err=True)
+        echo(f"error: {message}", err=True)
     drawn = {label: summary.history for label, summary in found.items() if summary.history}
     if plot and drawn:
         names = _shorten(list(drawn), _LONGEST_LEGEND) or list(drawn)
@@ -119,7 +120,7 @@ def _labels(folders: Sequence[Path]) -> list[str]:
     if not paths:
         return []
     start = os.path.commonpath([path.parent for path in paths])
-    return [printable(path.relative_to(start).as_posix()) for path in paths]
+    return [visible(path.relative_to(start).as_posix()) for path in paths]
 
 
 def _rank(order: Order, label: str, summary: "RunSummary") -> tuple[float, str]:
@@ -142,8 +143,8 @@ def render_runs(found: dict[str, "RunSummary"], width: int) -> str:
     columns = [(heading, cells) for heading, cells in columns if set(cells) != {_ABSENT}]
     for key, values in differing_settings([summary.config for summary in summaries]).items():
         cells, long = _settings(values)
-        columns.append((printable(key), cells))
-        notes += [f"{printable(key)} {mark}: {text}" for mark, text in long.items()]
+        columns.append((visible(key), cells))
+        notes += [f"{visible(key)} {mark}: {text}" for mark, text in long.items()]
     names = _shorten(list(found), max(width // 3, 16)) or list(found)
     table = _table(("run", names), columns, width)
     return table + "\n" * bool(notes) + "".join(f"\n{note}" for note in notes)
@@ -203,7 +204,7 @@ def _setting(value: Any, left_out: Collection[str] = ()) -> str:
         items = [_setting(item) for item in value if item not in left_out]
         return ",".join(items + ["…"] * (len(items) < len(value))) or "[]"
     if isinstance(value, str):
-        return printable(value) or _EMPTY
+        return visible(value) or _EMPTY
     return _ABSENT if value is None else json.dumps(value)
 
 

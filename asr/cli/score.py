@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.console import echo
 from asr.errors import ManifestError
 from asr.files import write_json_atomic
 from asr.scoring.report import render_comparison, render_report, report_json
@@ -74,7 +75,7 @@ def score(
         comparison = probability_of_improvement(other, aligned, speakers)
         figures["comparison"] = dataclasses.asdict(comparison)
         text += f"\n\n{render_comparison(comparison)}"
-    typer.echo(text)
+    echo(text)
     if json_file is not None:
         write_json_atomic(json_file, figures)
 

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from asr.cli.console import echo
+
 
 def shard(
     manifest: Annotated[
@@ -48,7 +50,7 @@ def shard(
     megabytes = sum(written.num_bytes for written in shards) / 1e6
     hours = float(corpus.durations.sum()) / 3600
     noun = "shard" if len(shards) == 1 else "shards"
-    typer.echo(
+    echo(
         f"{output_dir / MANIFEST_FILE}: {len(corpus)} utterances, {hours:.2f} hours, "
         f"{len(shards)} {noun}, {megabytes:.1f} MB"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr.cli.console import echo
 from asr.cli.decoding_options import takes_decoding_options
 from asr.cli.options import (
     Checkpoint,
@@ -94,9 +95,9 @@ def transcribe(
                 for kind, output in outputs[path].items():
                     write_text_atomic(output, render(path, transcript, kind))
             elif output_format is OutputFormat.TXT:
-                typer.echo(transcript.text if len(paths) == 1 else f"{path}: {transcript.text}")
+                echo(transcript.text if len(paths) == 1 else f"{path}: {transcript.text}")
             else:
-                typer.echo(render(path, transcript, output_format), nl=False)
+                echo(render(path, transcript, output_format), nl=False)
         except AsrError as error:
             _log.error("error: %s%s", error, hint(error))
             failures.append(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
+from asr.cli.console import echo
 from asr.cli.options import Checkpoint, Device, Threads, check_folder, check_picture, in_one_line
 from asr.errors import ConfigError
 
@@ -104,14 +105,14 @@ def tune(
             "dev_manifest: expected a DEV_MANIFEST to tune on, or --like CHECKPOINT, found neither"
         )
     if result.tuning:
-        typer.echo(render_trials(result.tuning) + "\n")
+        echo(render_trials(result.tuning) + "\n")
         _warn_of_edges(result.tuning.edges)
-    typer.echo(_summary(result))
+    echo(_summary(result))
     if plot and result.tuning:
         draw_trials(result.tuning, plot)
     if not dry_run:
         save_result(result)
-        typer.echo(f"kept in {checkpoint}: decoding.{result.name}")
+        echo(f"kept in {checkpoint}: decoding.{result.name}")
 
 
 @contextmanager

@@ -16,7 +16,12 @@ from tqdm import tqdm
 
 from asr.errors import AsrError
 from asr.files import sha256_of
+from asr.printing import shown
 
+SCHEMES = "http https file memory s3 s3a gs gcs az abfs abfss adl oss hf hdfs webhdfs".split()
+"""What URLs may begin with. Others of fsspec's protocols open what another URL names, compute what
+a file says, or read from this machine's own programs: an index of shards, which anybody may have
+written, must not ask for that."""
 _CHUNK_BYTES = 1 << 18
 
 
@@ -26,6 +31,17 @@ class DownloadError(AsrError):
 
 class ContentError(DownloadError):
     """A downloaded file whose size or SHA-256 is not the expected one."""
+
+
+def check_url(url: str) -> None:
+    """Raise DownloadError unless a URL is of one of `SCHEMES`; `::` would chain several."""
+    scheme = url.partition("://")[0]
+    is_chain = "::" in url and scheme.lower() not in ("http", "https")  # which name IPv6 hosts so
+    if is_chain or scheme.lower() not in SCHEMES:
+        raise DownloadError(
+            f"{url[:200]}: expected a URL that begins with one of {', '.join(SCHEMES)}, without "
+            f"`::`, found {shown(scheme)}; copy the files to such a place, or to this machine"
+        )
 
 
 class _Remote(NamedTuple):
@@ -46,10 +62,11 @@ def transfer(
     """Download `url` to `target`, an existing file, continuing where its content ends.
 
     A server that does not support ranges sends the whole file, which then replaces what was there.
-    Raises ContentError if the remote file has more than `max_bytes` bytes, DownloadError if it
-    cannot be reached or the connection breaks off (what has arrived stays in `target`), and OSError
-    if `target` cannot be written.
+    Raises ContentError if the remote file has more than `max_bytes` bytes, DownloadError if
+    `check_url` refuses it, it cannot be reached or the connection breaks off (what has arrived
+    stays in `target`), and OSError if `target` cannot be written.
     """
+    check_url(url)
     with contextlib.ExitStack() as stack:
         # Errors of the remote side and of the disk are told apart by where they are raised: both
         # may be OSErrors.

@@ -5,7 +5,6 @@ output of a command, is refused; no command is run.
 """
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,10 +13,13 @@ from typing import Any
 from asr.corpus.import_audio import probe_once
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
+from asr.files import parse_json
+from asr.printing import shown
 from asr.signal.audio import AudioInfo
 
 _TOLERANCE_SECONDS = 0.001
 """Lhotse rounds times to fractions of a millisecond."""
+_MOST_SECONDS = 1e9
 
 
 def read_lhotse(path: Path, root: Path) -> list[Utterance]:
@@ -35,8 +37,8 @@ def _cuts(path: Path) -> Iterator[tuple[int, Any]]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield number, json.loads(line)
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+                    yield number, parse_json(line)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ManifestError(
             f"{path}: cannot read it ({error}); expected a file of Lhotse cuts, one JSON object "
             "per line (*.jsonl or *.jsonl.gz)"
@@ -53,6 +55,8 @@ class _Cut:
         """The utterance. Raises ManifestError on what a manifest cannot express."""
         self._expect(self.cut, "type", "MonoCut", "mixed, padded and multi-channel cuts")
         start, duration = (self._number(self.cut, key) for key in ("start", "duration"))
+        if start < 0 or duration <= 0:
+            raise self._error("a start of 0 or more and a duration above 0", f"{start}, {duration}")
         supervision = self._one(self.cut, "supervisions")
         within = self._number(supervision, "start"), self._number(supervision, "duration")
         if within[0] < -_TOLERANCE_SECONDS or sum(within) > duration + _TOLERANCE_SECONDS:
@@ -84,7 +88,7 @@ class _Cut:
     def _recording(self, root: Path) -> AudioInfo:
         recording = self._field(self.cut, "recording", dict)
         if recording.get("transforms"):
-            raise self._error("an unmodified recording", f"{recording['transforms']!r}"[:100])
+            raise self._error("an unmodified recording", shown(recording["transforms"]))
         source = self._one(recording, "sources")
         self._expect(source, "type", "file", "commands, URLs and audio in memory")
         info = probe_once(root / self._text(source, "source"))
@@ -104,7 +108,7 @@ class _Cut:
     def _expect(self, parent: Any, key: str, value: object, others: str) -> None:
         found = parent.get(key) if isinstance(parent, dict) else parent
         if found != value:
-            raise self._error(f"{key!r} to be {value!r}", f"{found!r}"[:80], others)
+            raise self._error(f"{key!r} to be {value!r}", shown(found), others)
 
     def _text(self, parent: Mapping[str, Any], key: str) -> str:
         return str(self._field(parent, key, str))
@@ -112,13 +116,15 @@ class _Cut:
     def _number(self, parent: Mapping[str, Any], key: str) -> float:
         value = parent.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._error(f"a number of seconds in {key!r}", f"{value!r}"[:80])
+            raise self._error(f"a number of seconds in {key!r}", shown(value))
+        if not abs(value) <= _MOST_SECONDS:
+            raise self._error(f"seconds of a recording in {key!r}", shown(value))
         return float(value)
 
     def _field(self, parent: Mapping[str, Any], key: str, kind: type) -> Any:
         value = parent.get(key)
         if not isinstance(value, kind):
-            raise self._error(f"{key!r} with a {kind.__name__}", f"{value!r}"[:80])
+            raise self._error(f"{key!r} with a {kind.__name__}", shown(value))
         return value
 
     def _error(self, expected: str, found: str, others: str = "") -> ManifestError:

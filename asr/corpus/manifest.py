@@ -15,7 +15,6 @@ The shards' own description, `shards.json`, lies beside such a manifest.
 
 import bisect
 import gc
-import json
 import os
 import sys
 from array import array
@@ -32,7 +31,7 @@ from asr.corpus.manifest_file import ManifestFile
 from asr.corpus.record import Record, parse_record
 from asr.corpus.tar import Member, Shard
 from asr.errors import ManifestError
-from asr.files import encode_utf8, make_folder, write_text_atomic
+from asr.files import encode_utf8, json_line, make_folder, write_text_atomic
 
 _CHUNK = 4096
 """Texts whose characters are counted together."""
@@ -231,12 +230,15 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     A file that has the same content already is not touched, because a training run that reads it
     would stop at a changed modification time. Utterances in shards are written with the names of
     their shards, so the manifest must be beside `shards.json`: raises ManifestError if the shards
-    are in another folder, and AsrError if the file cannot be written.
+    are in another folder or a record could not be read again, and AsrError if the file cannot be
+    written.
     """
     path = Path(path)
     folder = path.parent.resolve()
-    records = (_to_record(utterance, folder) for utterance in utterances)
-    text = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
+    lines = [json_line(_to_record(utterance, folder)) for utterance in utterances]
+    for number, line in enumerate(lines, start=1):
+        parse_record(line, f"{path}: not written: line {number}")
+    text = "".join(lines)
     with suppress(OSError):
         if path.read_bytes() == encode_utf8(text, path):
             return

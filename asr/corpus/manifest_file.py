@@ -13,10 +13,12 @@ from typing import BinaryIO
 import numpy as np
 
 from asr.corpus.cache import fetch_text
+from asr.corpus.download import DownloadError, check_url
 from asr.corpus.file_index import FileIndex
 from asr.corpus.record import Record, parse_record
 from asr.corpus.tar import INDEX_FILE, Shard, is_url, read_index
 from asr.errors import ManifestError
+from asr.printing import shown
 
 
 class ManifestFile:
@@ -186,6 +188,17 @@ class ManifestFile:
         location = shard.location
         if not (is_url(location) or os.path.isabs(location)):  # noqa: PTH117
             location = f"{self.folder}/{location}"
+        index = f"{self.folder}/{INDEX_FILE}"
+        if is_url(location):
+            try:
+                check_url(location)
+            except DownloadError as error:
+                raise ManifestError(f"{index}: {error}") from error
+        if _is_local(location) and not _is_within(location, self.folder):
+            raise ManifestError(
+                f"{index}: expected shards in the folder of {INDEX_FILE}, or at a URL, found "
+                f"{shown(shard.location)}; move them there"
+            )
         return Shard(location, shard.num_bytes, shard.sha256, shard.members, shard.listing)
 
     def _refuse_duplicate_ids(
@@ -208,6 +221,23 @@ class ManifestFile:
                     f"{where}: the id {later['id']!r} is used on line {line_numbers[first]} "
                     "already; ids must be unique"
                 )
+
+
+def _is_local(location: str) -> bool:
+    return not is_url(location) or location.lower().startswith("file:")
+
+
+def _is_within(location: str, folder: str) -> bool:
+    """Whether a path, or a `file:` URL, is that of something below a folder."""
+    path, top = (posixpath.normpath(_path(name)) for name in (location, folder))
+    return _is_local(folder) and posixpath.commonpath([path, top]) == top != path
+
+
+def _path(location: str) -> str:
+    """The absolute path of a local location."""
+    if is_url(location):
+        location = location.partition("://")[2]
+    return os.path.abspath(location).replace(os.sep, "/")  # noqa: PTH100 (links stay)
 
 
 def _fingerprint(file: BinaryIO) -> tuple[int, int]:

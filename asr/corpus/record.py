@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from asr.errors import ManifestError
+from asr.printing import shown
 from asr.text.normal import normal_form
 
 Record = dict[str, Any]
@@ -91,14 +92,14 @@ def _check_keys(record: Record, where: str) -> None:
                 f"{where}: the key {key!r} is missing; expected {', '.join(_REQUIRED)}"
             )
         if not isinstance(record[key], kind) or isinstance(record[key], bool):
-            raise ManifestError(f"{where}: {key!r} has the wrong type: {record[key]!r}")
+            raise ManifestError(f"{where}: {key!r} has the wrong type: {shown(record[key])}")
     for key, value in record.items():
         if key in _OPTIONAL and value is not None:
             if not isinstance(value, _OPTIONAL[key]) or isinstance(value, bool):
-                raise ManifestError(f"{where}: {key!r} has the wrong type: {value!r}")
+                raise ManifestError(f"{where}: {key!r} has the wrong type: {shown(value)}")
         elif key not in _REQUIRED and key not in _OPTIONAL:
             known = ", ".join([*_REQUIRED, *_OPTIONAL])
-            raise ManifestError(f"{where}: unknown key {key!r}; expected {known}")
+            raise ManifestError(f"{where}: unknown key {shown(key)}; expected {known}")
     for key in ("id", "text", "speaker"):
         if not (record.get(key) or "").isascii():
             _refuse_surrogates(record[key], f"{where}: {key!r}")
@@ -123,8 +124,8 @@ def _check_shard_position(record: Record, where: str) -> None:
     for key in ("offset", "channel"):
         if record.get(key) is not None:
             raise ManifestError(
-                f"{where}: expected no {key} together with a shard, found {record[key]}; the "
-                "recordings in a shard are cut out already"
+                f"{where}: expected no {key} together with a shard, found {shown(record[key])}; "
+                "the recordings in a shard are cut out already"
             )
     if not is_plain_name(record["audio_filepath"]):
         raise ManifestError(
@@ -134,7 +135,7 @@ def _check_shard_position(record: Record, where: str) -> None:
     if not 0 <= record["start_byte"] < 1 << 62 or not 0 < record["num_bytes"] < 1 << 62:
         raise ManifestError(
             f"{where}: expected a start_byte of 0 or more and num_bytes above 0, found "
-            f"{record['start_byte']} and {record['num_bytes']}"
+            f"{shown(record['start_byte'])} and {shown(record['num_bytes'])}"
         )
 
 

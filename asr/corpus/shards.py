@@ -11,7 +11,6 @@ FLAC. The output is reproducible: members have neither times nor owners.
 import hashlib
 import io
 import itertools
-import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -24,7 +23,7 @@ from asr.corpus.record import Record
 from asr.corpus.recordings import read_member, read_utterance
 from asr.corpus.tar import INDEX_FILE, MANIFEST_FILE, Member, MemberDigest, Shard, write_index
 from asr.errors import AsrError, AudioError
-from asr.files import atomic_write, encode_utf8, make_folder, sha256_of
+from asr.files import atomic_write, encode_utf8, json_line, make_folder, sha256_of
 from asr.signal import audio
 
 _LONGEST_STEM = 80
@@ -43,7 +42,7 @@ class _Sample:
     @property
     def metadata(self) -> bytes:
         """The content of the second member."""
-        return encode_utf8(json.dumps(self.record, ensure_ascii=False), self.name)
+        return encode_utf8(json_line(self.record).rstrip("\n"), self.name)
 
 
 def write_shards(
@@ -76,8 +75,7 @@ def write_shards(
                     shard, members = _write_shard(temporary, name, of_shard, advance)
                 shards.append(shard)
                 for record, member in members:
-                    line = json.dumps(record | shard_keys(member), ensure_ascii=False)
-                    manifest.write(encode_utf8(f"{line}\n", path))
+                    manifest.write(encode_utf8(json_line(record | shard_keys(member)), path))
             write_index(folder, shards)
     except BaseException:
         for name in (*(shard.location for shard in shards), INDEX_FILE):

@@ -6,7 +6,6 @@ so that any file that is not the one written is refused.
 """
 
 import hashlib
-import json
 import tarfile
 from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
@@ -16,7 +15,7 @@ from typing import Any, BinaryIO
 
 from asr.corpus.record import is_plain_name
 from asr.errors import AsrError, AudioError, ManifestError
-from asr.files import write_json_atomic
+from asr.files import parse_json, write_json_atomic
 
 MANIFEST_FILE, INDEX_FILE = "manifest.jsonl", "shards.json"
 """The files that `asr shard` writes beside the shards."""
@@ -91,14 +90,14 @@ def write_index(folder: Path, shards: Iterable[Shard]) -> None:
 def read_index(text: str, where: str) -> dict[str, Shard]:
     """The shards of a `shards.json`, by name. Raises ManifestError if it is malformed."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         if content["version"] != _VERSION:
             raise ManifestError(
                 f"{where}: expected version {_VERSION}, found {content['version']!r}; use the "
                 "version of asr that wrote it, or create the shards again with `asr shard`"
             )
         return {str(name): _shard(str(name), fields) for name, fields in content["shards"].items()}
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ManifestError(
             f"{where}: expected an index written by `asr shard`, found something else "
             f"({type(error).__name__}: {error}); {_REMEDY}"

@@ -32,6 +32,8 @@ from asr.text.tokens import TokenTable
 GREEDY = SearchConfig(beam_size=1)
 TUNED = "decoding"
 """The key of the tuned settings in a checkpoint's metrics."""
+_WIDEST_TUNED = 1000
+"""What a checkpoint may ask for: memory and time grow with the beam."""
 _RETIRED = ("rescoring",)
 """Keys of such settings that earlier versions wrote: the second pass, which has been removed."""
 
@@ -53,6 +55,13 @@ class TunedSettings:
     """Of the grammar or word list that this was tuned with; None: without one."""
     reject_below: float | None = None
     """As `Decoder.reject_below`, where a grammar or word list was tuned."""
+
+    def __post_init__(self) -> None:
+        if self.search.beam_size > _WIDEST_TUNED:
+            raise ConfigError(
+                f"search.beam_size: expected at most {_WIDEST_TUNED}, as `asr tune` chooses it, "
+                f"found {self.search.beam_size}; tune the checkpoint again"
+            )
 
     def agrees_with(self, search: SearchConfig, fusion: FusionConfig) -> bool:
         """Whether a decoder of these settings finds the same; how many it returns is its own."""

@@ -29,7 +29,7 @@ from asr.errors import CheckpointError, ConfigError
 from asr.inference.options import Decoding, DecodingKeywords, DecodingOptions, prepare_decoding
 from asr.inference.recording import Recording, read_recording
 from asr.inference.transcript import Alternative, Transcript, join_transcripts
-from asr.model.acoustic import AcousticModel, EncoderConfig
+from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
 from asr.model.device import torch_device
 from asr.signal import audio
 from asr.signal.features import FeatureConfig, FeatureExtractor
@@ -99,6 +99,7 @@ class Recognizer:
             features = from_dict(FeatureConfig, checkpoint.config["features"], f"{where}: features")
             encoder = from_dict(EncoderConfig, checkpoint.config["encoder"], f"{where}: encoder")
             tokens = TokenTable(tuple(checkpoint.config["tokens"]))
+            check_weights(encoder, features.num_features, len(tokens), checkpoint.weights)
             model = AcousticModel(encoder, features.num_features, len(tokens))
             model.load_state_dict(checkpoint.weights)
         except (ConfigError, RuntimeError) as error:

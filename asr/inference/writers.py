@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asr.files import json_text
+from asr.printing import printable
 from asr.text.scripts import columns
 from asr.text.timed import Timed, TimedWord, render_ctm, split_unspaced, words_json
 
@@ -67,7 +68,7 @@ def render(path: Path, transcript: "Transcript", kind: OutputFormat) -> str:
     Raises TextError where the recording's name cannot stand in CTM.
     """
     if kind is OutputFormat.TXT:
-        return transcript.text + "\n"
+        return printable(transcript.text) + "\n"
     if kind is OutputFormat.JSON:
         values = {
             "audio_filepath": str(path),
@@ -77,7 +78,7 @@ def render(path: Path, transcript: "Transcript", kind: OutputFormat) -> str:
         return json_text(values, path)
     if kind is OutputFormat.CTM:
         return render_ctm(path.stem, transcript.words)
-    return _SUBTITLES[kind](list(captions(transcript.words)))
+    return printable(_SUBTITLES[kind](list(captions(transcript.words))))
 
 
 def transcript_json(transcript: "Transcript") -> dict[str, Any]:

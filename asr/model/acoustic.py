@@ -3,9 +3,11 @@
 Shapes: N utterances, T feature frames, T' output frames, F features, H hidden, C tokens with blank.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from asr.errors import ConfigError
@@ -17,6 +19,9 @@ from asr.model.layers import (
     framewise,
     length_mask,
 )
+
+MOST_LAYERS, LARGEST_SIZE = 256, 1 << 16
+"""Beyond any model of this kind; within them no size of a tensor overflows."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,13 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         if min(self.layers, self.hidden, self.projection) < 1:
             raise ConfigError("encoder: layers, hidden and projection must be at least 1")
+        largest = max(self.hidden, self.projection, self.convolution_channels)
+        if self.layers > MOST_LAYERS or largest > LARGEST_SIZE:
+            raise ConfigError(
+                f"encoder: expected at most {MOST_LAYERS} layers, and hidden, projection and "
+                f"convolution_channels of at most {LARGEST_SIZE}, found {self.layers} layers and "
+                f"{largest}"
+            )
         if self.convolution_channels < 0:
             raise ConfigError(
                 "encoder.convolution_channels: expected 0 or more, found "
@@ -128,6 +140,37 @@ class AcousticModel(nn.Module):
     def _predict(self, frames: Tensor) -> Tensor:
         logits = framewise(self.output, self.dropout(frames)).contiguous()
         return logits.float().log_softmax(dim=2)
+
+
+def weightless_model(config: EncoderConfig, num_features: int, num_tokens: int) -> AcousticModel:
+    """A model that takes no memory, whose weights have shapes but no values."""
+    with torch.device("meta"):
+        return AcousticModel(config, num_features, num_tokens)
+
+
+def check_weights(
+    config: EncoderConfig, num_features: int, num_tokens: int, weights: Mapping[str, Tensor]
+) -> None:
+    """Raise ConfigError unless these are the weights of such a model.
+
+    To be called before a model is made of settings that come from elsewhere: it allocates nothing.
+    """
+    layers = {name.split(".")[1] for name in weights if name.startswith("layers.")}
+    if len(layers) != config.layers:
+        raise ConfigError(f"encoder.layers: expected {len(layers)}, found {config.layers}")
+    model = weightless_model(config, num_features, num_tokens)
+    expected = {name: _kind(tensor) for name, tensor in model.state_dict().items()}
+    found = {name: _kind(tensor) for name, tensor in weights.items()}
+    for name in [*expected, *found]:
+        if expected.get(name) != found.get(name):
+            raise ConfigError(
+                f"encoder: expected {name} as {expected.get(name, 'no weight at all')}, found "
+                f"{found.get(name, 'none')}"
+            )
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 class IntermediateOutputs(nn.Module):

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from asr.printing import visible
 from asr.scoring.bootstrap import Comparison
 from asr.scoring.nonspeech import NonSpeech
 from asr.scoring.rejection import Rejections
@@ -135,7 +136,7 @@ def render_frequent_errors(aligned: Sequence[AlignedUtterance], most: int) -> li
     for utterance in aligned:
         for pair in utterance.pairs:
             if mark := _mark(pair):
-                words = [printable(word) for word in pair if word is not None]
+                words = [visible(word) for word in pair if word is not None]
                 counts[mark][" -> ".join(words)] += 1
     return [_table(_KINDS[mark], counts[mark], most) for mark in _KINDS if counts[mark] and most]
 
@@ -169,7 +170,7 @@ def render_alignment(utterance: AlignedUtterance, width: int = 100) -> str:
     and wide (East Asian) ones take two columns.
     """
     counts = utterance.words
-    lines = [f"{printable(utterance.id)}: errors {counts.errors}, words {counts.words}"]
+    lines = [f"{visible(utterance.id)}: errors {counts.errors}, words {counts.words}"]
     for row in _rows(utterance.pairs, width - len(_LABELS[0]) - 1):
         lines += [
             f"{label} {' '.join(cells)}".rstrip()
@@ -183,7 +184,7 @@ def _rows(pairs: Sequence[Pair], width: int) -> Iterator[list[tuple[str, str, st
     row: list[tuple[str, str, str]] = []
     used = 0
     for pair in pairs:
-        words = [printable(word) for word in pair if word is not None]
+        words = [visible(word) for word in pair if word is not None]
         size = max(columns(word) for word in words)
         if row and used + size > width:
             yield row
@@ -205,12 +206,5 @@ def _mark(pair: Pair) -> str:
 
 
 def _pad(word: str, size: int) -> str:
-    word = printable(word)
+    word = visible(word)
     return word + " " * (size - columns(word))
-
-
-def printable(text: str) -> str:
-    """A text with unprintable characters, such as control characters, as escapes."""
-    return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )

@@ -6,13 +6,14 @@ never guessed from the contents.
 """
 
 import enum
-import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError
+from asr.files import parse_json
+from asr.printing import shown
 from asr.scoring.alternatives import check_alternatives
 from asr.text.normal import normal_form
 
@@ -130,8 +131,8 @@ def _parse_jsonl(line: str, where: str) -> tuple[str, str]:
 
 def _json_object(line: str, where: str) -> dict[str, Any]:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        entry = parse_json(line)
+    except ValueError as error:
         raise ManifestError(f"{where}: not JSON ({error}); found {line[:80]!r}") from error
     if not isinstance(entry, dict):
         raise ManifestError(f"{where}: expected a JSON object, found {line[:80]!r}")
@@ -140,11 +141,11 @@ def _json_object(line: str, where: str) -> dict[str, Any]:
 
 def _string(entry: Mapping[str, Any], key: str, where: str) -> str:
     if key not in entry:
-        found = ", ".join(entry) or "none"
+        found = ", ".join(entry)[:200] or "none"
         raise ManifestError(f"{where}: the key {key!r} is missing; found the keys {found}")
     value = entry[key]
     if not isinstance(value, str):
-        raise ManifestError(f"{where}: {key!r} must be text, found {value!r}")
+        raise ManifestError(f"{where}: {key!r} must be text, found {shown(value)}")
     return value
 
 

@@ -11,10 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from asr.errors import ConfigError
+from asr.printing import shown
 from asr.signal import dsp
 
 _FRAMES_PER_BLOCK = 10_000
 """Frames whose complex spectrum is in memory at a time: 100 s of audio with the defaults."""
+
+
+_LIMITS = {
+    "sample_rate": (100, 1_000_000),
+    "num_mels": (1, 2000),
+    "window_seconds": (0.001, 10),
+    "hop_seconds": (0.001, 10),
+    "stack": (1, 100),
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,16 @@ class FeatureConfig:
                 "features: expected stack >= 1 and 1 <= num_ceps <= num_mels, found stack "
                 f"{self.stack}, num_ceps {self.num_ceps} and num_mels {self.num_mels}"
             )
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        """Refuse sizes beyond any use: memory and time grow with them."""
+        for name, (least, most) in _LIMITS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigError(
+                    f"features.{name}: expected {least:g} to {most:g}, found {shown(value)}"
+                )
 
     @property
     def num_features(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asr.errors import TextError
+from asr.printing import printable
 from asr.text.scripts import continues, count_unspaced
 
 
@@ -104,7 +105,7 @@ def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
         start, end = round(word.start_seconds, 3), round(word.end_seconds, 3)
         confidence = "" if word.confidence is None else f" {word.confidence:.4f}"
         lines.append(f"{recording} 1 {start:.3f} {end - start:.3f} {word.text}{confidence}\n")
-    return "".join(lines)
+    return printable("".join(lines))
 
 
 def render_textgrid(words: Sequence[TimedWord], duration_seconds: float) -> str:
@@ -126,7 +127,7 @@ def render_textgrid(words: Sequence[TimedWord], duration_seconds: float) -> str:
                 f"            xmax = {_exact(span.end_seconds)}",
                 f'            text = "{text}"',
             ]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def _fill_gaps(spans: Sequence[Timed], duration_seconds: float) -> Iterator[Timed]:

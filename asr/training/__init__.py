@@ -8,10 +8,10 @@ imported when it is first used, because torch is slow to import.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asr.printing import log_to_stderr
     from asr.training.config import Config, DataConfig, OptimConfig
     from asr.training.launch import train_unless_finished
     from asr.training.recipe_command import main
-    from asr.training.run_log import log_to_stderr
 
 __all__ = [
     "Config",
@@ -29,7 +29,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(config, name)
     if name == "log_to_stderr":
-        from asr.training.run_log import log_to_stderr
+        from asr.printing import log_to_stderr
 
         return log_to_stderr
     if name == "main":

@@ -4,13 +4,13 @@
 `dev_transcripts.txt` those of all validation utterances after the newest.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from asr.checkpoint.run_folder import read_lines
-from asr.files import write_text_atomic
+from asr.files import json_line, write_text_atomic
+from asr.printing import printable
 
 SAMPLES = "dev_samples.jsonl"
 
@@ -46,7 +46,7 @@ def record_samples(
     ]
     ids = list(dict.fromkeys([*chosen, *(sample["id"] for sample in samples)]))
     samples.sort(key=lambda sample: (ids.index(sample["id"]), sample["epoch"]))
-    text = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+    text = "".join(map(json_line, samples))
     write_text_atomic(path, text)
 
 
@@ -65,4 +65,4 @@ def record_transcripts(
         f"{i}\n  reference  {references[i]}\n  hypothesis {hypotheses[i]}\n"
         for i in sorted(hypotheses)
     ]
-    write_text_atomic(folder / "dev_transcripts.txt", "".join(lines))
+    write_text_atomic(folder / "dev_transcripts.txt", printable("".join(lines)))

@@ -9,7 +9,7 @@ import torch
 from asr.checkpoint.checkpoint import Checkpoint
 from asr.config import differences, from_dict, to_dict
 from asr.errors import CheckpointError, ConfigError
-from asr.model.acoustic import AcousticModel, EncoderConfig
+from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
 from asr.signal.features import FeatureConfig
 from asr.text.tokens import BLANK, TokenTable
 from asr.text.unwritable import case_advice
@@ -27,14 +27,20 @@ _log = logging.getLogger("asr.training")
 def match_checkpoint(config: Config, checkpoint: Checkpoint, path: str) -> Config:
     """The settings with the features and encoder of the checkpoint at `path`, to start from it.
 
-    Raises ConfigError if the checkpoint's own settings are invalid.
+    Raises ConfigError if the checkpoint's own settings are invalid, CheckpointError if its weights
+    do not fit them.
     """
-    return dataclasses.replace(
-        config,
-        init_from=path,
-        features=from_dict(FeatureConfig, checkpoint.config["features"], f"{path}: features"),
-        encoder=from_dict(EncoderConfig, checkpoint.config["encoder"], f"{path}: encoder"),
-    )
+    features = from_dict(FeatureConfig, checkpoint.config["features"], f"{path}: features")
+    encoder = from_dict(EncoderConfig, checkpoint.config["encoder"], f"{path}: encoder")
+    try:
+        num_tokens = len(TokenTable(tuple(checkpoint.config["tokens"])))
+        check_weights(encoder, features.num_features, num_tokens, checkpoint.weights)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"init_from={path}: config.json and model.safetensors do not describe the same model: "
+            f"{error}"
+        ) from error
+    return dataclasses.replace(config, init_from=path, features=features, encoder=encoder)
 
 
 def choose_tokens(characters: Collection[str], checkpoint: Checkpoint | None) -> TokenTable:

@@ -1,7 +1,6 @@
 """Starting a run: its settings gathered from files and options, its log, its interruption."""
 
 import dataclasses
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from asr.checkpoint.checkpoint import load_checkpoint
 from asr.checkpoint.run_folder import HISTORY, PLANNED, STARTS, read_lines
 from asr.config import differences, from_dict, override, to_dict
 from asr.errors import ConfigError
+from asr.files import parse_json
 from asr.model.device import torch_device
 from asr.training.config import Config
 from asr.training.find_batch import find_batch, render
@@ -114,7 +114,7 @@ def apply_options(config: Config, options: TrainingOptions) -> Config:
 def read_config(path: Path) -> Config:
     """A `Config` from JSON. Raises ConfigError naming the file and the key."""
     try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
+        values: Any = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot read the settings ({error}); expected JSON") from error
     return from_dict(Config, values, str(path))

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import AsrError, ConfigError
+from asr.printing import log_to_stderr, printable
 from asr.training.config import Config
 from asr.training.launch import run_training
 from asr.training.options import Option, TrainingOptions, training_options
-from asr.training.run_log import log_to_stderr
 
 
 def main(config: Config, arguments: Sequence[str] | None = None) -> None:
@@ -23,7 +23,7 @@ def main(config: Config, arguments: Sequence[str] | None = None) -> None:
     try:
         run_training(parse_options(config.name, arguments), base=config)
     except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
 
 

@@ -4,6 +4,7 @@
 `starts.jsonl` a line for each start (`asr.training.run_log`), `checkpoint/` the result.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from asr.checkpoint.run_folder import HISTORY, MAX_BYTES, PLANNED, STARTS, is_ru
 from asr.config import to_dict
 from asr.errors import AsrError
 from asr.files import read_committed
+from asr.printing import shown
 from asr.training.config import Config
 
 
@@ -132,15 +134,20 @@ def _read_history(path: Path) -> list[dict[str, float]]:
         metrics = {
             name: value
             for name, value in line.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
+            if isinstance(value, int | float) and not isinstance(value, bool) and _fits(value)
         }
-        if "epoch" not in metrics:
+        if not math.isfinite(metrics.get("epoch", math.nan)):
             raise AsrError(
-                f"{path}, line {number}: expected the metrics of an epoch, found {line!r:.80}; "
+                f"{path}, line {number}: expected the metrics of an epoch, found {shown(line)}; "
                 "remove that line"
             )
         history.append(metrics)
     return history
+
+
+def _fits(value: float) -> bool:
+    """Whether a number is a float, and not an integer beyond any."""
+    return isinstance(value, float) or abs(value) < 2**63
 
 
 def _read_object(folder: Path, name: str) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from asr.checkpoint.run_folder import MAX_BYTES, STARTS
 from asr.config import to_dict
 from asr.errors import AsrError
 from asr.files import make_folder, read_committed, write_error, write_text_atomic
+from asr.printing import PrintableFormatter
 from asr.training.config import Config
 from asr.version import package_versions, source_commit
 
@@ -42,11 +43,6 @@ _log = logging.getLogger("asr.training")
 # --- Messages
 
 
-def log_to_stderr() -> None:
-    """Show the messages of a program that trains, as the command line does."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-
-
 @contextlib.contextmanager
 def log_file(folder: Path) -> Iterator[None]:
     """Write messages to the run's `train.log` as well; only the main process logs at all."""
@@ -60,7 +56,7 @@ def log_file(folder: Path) -> Iterator[None]:
         handler = _LogFile(folder / "train.log", encoding="utf-8")
     except OSError as error:
         raise AsrError(write_error(folder / "train.log", error)) from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
     try:
         with _audio_messages_once():

@@ -7,13 +7,15 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from asr.checkpoint.checkpoint import load_checkpoint
-from asr.model.acoustic import AcousticModel, IntermediateOutputs
+from asr.errors import ConfigError
+from asr.model.acoustic import AcousticModel, IntermediateOutputs, weightless_model
 from asr.text.tokens import TokenTable
 from asr.training.config import Config
 from asr.training.data import Data, dev_loader, train_loader
 from asr.training.distributed import Group
 from asr.training.fine_tune import choose_tokens, load_initial_weights
 from asr.training.lineage import source_of
+from asr.training.memory import available_bytes
 from asr.training.objective import autocast_dtype
 from asr.training.optimizer import make_optimizer, make_scaler
 from asr.training.run import Progress, Run
@@ -49,6 +51,7 @@ def prepare(
     if state is None and initial is None:
         data.warn_if_little()
 
+    check_memory(config, len(tokens), device)
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
     source = saved_source(state) if state else None
     if initial is not None:
@@ -122,3 +125,19 @@ def log_start(
             *(1e3 * config.features.frame_seconds * config.subsampling_in(e) for e in (0, coarse)),
         )
     data.log_sizes(config)
+
+
+def check_memory(config: Config, num_tokens: int, device: torch.device) -> None:
+    """Raise ConfigError, before anything is allocated, on a model that memory cannot hold.
+
+    A parameter takes 16 bytes: itself, its gradient and two moments of Adam.
+    """
+    model = weightless_model(config.encoder, config.features.num_features, num_tokens)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    available = available_bytes(device)
+    if 16 * parameters > available:
+        raise ConfigError(
+            f"encoder: expected a model that trains in the {available / 1e9:.1f} GB of memory "
+            f"there are, found {parameters:,} parameters, which take {16 * parameters / 1e9:,.1f} "
+            "GB; lower encoder.hidden, projection or layers"
+        )

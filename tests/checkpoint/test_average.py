@@ -93,3 +93,32 @@ def test_dropout_may_differ(tones: Tones, tmp_path: Path) -> None:
     other = changed(tones.checkpoint, tmp_path / "other", encoder=encoder)
     average_checkpoints([tones.checkpoint, other], tmp_path / "mean")
     assert load_checkpoint(tmp_path / "mean").config["encoder"]["dropout"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"metrics": {"training_seconds": "5 h"}}, "training_seconds as a number .*'5 h'"),
+        ({"metrics": {"training_seconds": [1]}}, r"training_seconds as a number .*\[1\]"),
+        ({"metrics": {"training_seconds": -1}}, "training_seconds as a number"),
+        ({"training": {"licence": {"a": 1}}}, "licence of its training data as text"),
+        ({"training": {"licence": 5}}, "licence of its training data as text, found 5"),
+    ],
+)
+def test_odd_metrics_are_one_message(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    for name, more in (("a", {}), ("b", settings)):
+        given: dict[str, Any] = {
+            "features": {},
+            "encoder": {},
+            "tokens": ["A"],
+            "weights": {"w": torch.ones(2) * len(more)},
+            "metrics": {"training_seconds": None},
+            "recipe": "small",
+            "seed": 1,
+            "training": {"licence": ["CC0", "MIT"]},
+        }
+        save_checkpoint(tmp_path / name, **(given | more))
+    with pytest.raises(CheckpointError, match=f"b: expected .*{message}"):
+        average_checkpoints([tmp_path / "a", tmp_path / "b"], tmp_path / "mean")

@@ -57,7 +57,7 @@ def test_files_at_a_url_without_shards_are_refused(source: Path) -> None:
 
 @pytest.mark.parametrize("url", ["memory://none/manifest.jsonl", "nosuch://a/b.jsonl"])
 def test_urls_that_cannot_be_read_are_named(url: str, cache: Path) -> None:
-    with pytest.raises(ManifestError, match=f"{url}: cannot download it"):
+    with pytest.raises(ManifestError, match=f"{url}: (cannot download it|expected a URL)"):
         Corpus.open([url])
     assert list(cache.iterdir()) == []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec  # type: ignore[import-untyped]
 import pytest
 
-from asr.corpus.download import ContentError, DownloadError, transfer, verify
+from asr.corpus.download import ContentError, DownloadError, check_url, transfer, verify
 
 URL = "memory://download/file.bin"
 BODY = bytes(range(256)) * 4000
@@ -57,3 +57,25 @@ def test_size_and_digest_are_verified(tmp_path: Path) -> None:
         verify(path, 4, None, "here")
     with pytest.raises(ContentError, match="here: expected SHA-256 00, found ba7816bf"):
         verify(path, None, "00", "here")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "reference://x::file:///etc/passwd",
+        "simplecache::s3://bucket/a",
+        "s3://bucket/a::file:///etc/passwd",
+        "local:///etc/passwd",
+        "github://a:b@/c",
+        "jupyter://a",
+        "://a",
+        "\x1b[31m://a",
+    ],
+)
+def test_only_known_kinds_of_urls_are_opened(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "part"
+    path.touch()
+    with pytest.raises(DownloadError, match="expected a URL that begins with one of http, https"):
+        transfer(url, path, 1000)
+    check_url("HTTPS://[::1]:80/a")
+    check_url("s3://bucket/a")

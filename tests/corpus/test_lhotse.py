@@ -115,6 +115,10 @@ SUPERVISION = CUT["supervisions"][0]
         (changed(start=True), "expected a number of seconds in 'start', found True"),
         (changed(duration="1"), "expected a number of seconds in 'duration', found '1'"),
         (changed(id=7), "expected 'id' with a str, found 7"),
+        (changed(start=-0.01), "expected a start of 0 or more and a duration above 0"),
+        (changed(duration=0), "expected a start of 0 or more and a duration above 0"),
+        (changed(start=10**399), "expected seconds of a recording in 'start', found 1000"),
+        (changed(duration=float("nan")), "expected seconds of a recording in 'duration', found na"),
     ],
 )
 def test_cuts_that_a_manifest_cannot_express_are_refused(

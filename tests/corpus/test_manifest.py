@@ -402,3 +402,21 @@ def test_pipes_are_refused_before_they_are_waited_for(tmp_path: Path) -> None:
         assert "it is a pipe, socket or device" in refusal(path)
     finally:
         os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": " "}, "the id is empty"),
+        ({"duration": 1e-9}, "duration must be positive seconds"),
+        ({"offset": -1.0}, "offset must be 0 or positive seconds"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    sound = Utterance("a", tmp_path / "a.wav", 1.0, "YES")
+    path = tmp_path / "m.jsonl"
+    with pytest.raises(ManifestError, match=f"not written: line 2: .*{message}"):
+        write_manifest(path, [sound, dataclasses.replace(sound, **{"id": "b"} | changes)])
+    assert not path.exists()

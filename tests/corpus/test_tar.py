@@ -234,3 +234,42 @@ def test_a_damaged_index_is_refused(shards: Path, content: bytes | None, message
 
     with pytest.raises(ManifestError, match=message):
         Corpus.open([shards / "manifest.jsonl"])
+
+
+def index_of(shards: Path, location: str) -> None:
+    """Let the index, and the manifest, name the first shard by another location."""
+    index = json.loads((shards / "shards.json").read_bytes())
+    name, record = next(iter(index["shards"].items()))
+    index["shards"] |= {location: record}
+    (shards / "shards.json").write_text(json.dumps(index))
+    manifest = (shards / "manifest.jsonl").read_text(encoding="utf-8")
+    manifest = manifest.replace(json.dumps(name), json.dumps(location))
+    (shards / "manifest.jsonl").write_text(manifest, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "location", ["../secret.tar", "{outside}", "file://{outside}", "FILE://{outside}", "./..", "."]
+)
+def test_an_index_names_no_file_outside_its_folder(shards: Path, location: str) -> None:
+    outside = shards.parent / "secret.tar"
+    outside.write_bytes(next(shards.glob("*.tar")).read_bytes())
+    index_of(shards, location.format(outside=outside))
+    with pytest.raises(ManifestError, match=r"shards\.json: expected shards in the folder"):
+        Corpus.open([shards / "manifest.jsonl"])
+
+
+def test_a_remote_index_names_no_local_file(shards: Path, cache: Path) -> None:
+    index_of(shards, str(next(shards.glob("*.tar"))))
+    with pytest.raises(ManifestError, match=r"shards\.json: expected shards in the folder"):
+        Corpus.open([published(shards, "sly")])
+
+
+def test_an_index_names_no_protocol_that_computes(shards: Path) -> None:
+    index_of(shards, "reference://x::file:///etc/passwd")
+    with pytest.raises(ManifestError, match=r"shards\.json: reference.*expected a URL that begins"):
+        Corpus.open([shards / "manifest.jsonl"])
+
+
+def test_an_index_may_name_its_own_folder_in_full(shards: Path) -> None:
+    index_of(shards, f"file://{next(shards.glob('*.tar'))}")
+    assert len(Corpus.open([shards / "manifest.jsonl"]))

@@ -260,3 +260,9 @@ def test_keys_that_have_gone_are_ignored_with_a_message(
     metrics["decoding"]["words"]["rescoring"] = {"lm_sha256": "0", "weight": 0.1}
     assert tuned_settings(metrics, words_file) == settings_for(words_file)
     assert "decoding.words: rescoring was tuned by an earlier version" in caplog.text
+
+
+def test_a_tuned_beam_beyond_what_tuning_tries_is_refused() -> None:
+    metrics = {"decoding": {"x": {"search": {"beam_size": 100_000}}}}
+    with pytest.raises(ConfigError, match=r"expected at most 1000, .*found 100000"):
+        tuned_settings(metrics)

@@ -179,3 +179,15 @@ def test_all_is_every_format() -> None:
     assert not OutputFormat.TXT.is_timed
     assert not OutputFormat.JSON.is_timed
     assert all(kind.is_timed for kind in OutputFormat.ALL.kinds[2:])
+
+
+def test_no_format_holds_control_characters() -> None:
+    word = "A\x1b[2J\u202e\x9bB"
+    hostile = said((word, 0.5, 0.75))
+    for kind in OutputFormat.ALL.kinds:
+        text = render(Path("calls/\x1b]0;x\x07.wav"), hostile, kind)
+        assert not set(text) & set("\x07\x1b\x9b\u202e"), kind
+        if kind is OutputFormat.JSON:
+            assert json.loads(text)["text"] == word
+        else:
+            assert "A\\x1b[2J\\u202e\\x9bB" in text, kind

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from asr.errors import ConfigError
-from asr.model.acoustic import AcousticModel, EncoderConfig
+from asr.model.acoustic import (
+    LARGEST_SIZE,
+    MOST_LAYERS,
+    AcousticModel,
+    EncoderConfig,
+    check_weights,
+)
 from asr.model.cells import FUSED_CELLS
 from asr.model.layers import NORMS, FrameBatchNorm, length_mask
 from asr.model.loss import ctc_loss
@@ -238,3 +244,28 @@ def test_size_follows_from_the_configuration() -> None:
 def test_impossible_settings_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=f"encoder.*{message}"):
         EncoderConfig(**values)
+
+
+def test_weights_of_another_model_are_told_before_one_is_made() -> None:
+    config = CONFIGS[0]
+    weights = model_of(config).state_dict()
+    check_weights(config, FEATURES, TOKENS, weights)
+    wide = dataclasses.replace(config, hidden=LARGEST_SIZE)  # 100 GB
+    with pytest.raises(ConfigError, match=r"encoder: expected layers\.0\..*196608"):
+        check_weights(wide, FEATURES, TOKENS, weights)
+    deep = dataclasses.replace(wide, layers=MOST_LAYERS)
+    with pytest.raises(ConfigError, match=r"encoder\.layers: expected 2, found 256"):
+        check_weights(deep, FEATURES, TOKENS, weights)
+    with pytest.raises(ConfigError, match=r"output\.weight as .*\[6, 12\], found .*\[5, 12\]"):
+        check_weights(config, FEATURES, TOKENS + 1, weights)
+    with pytest.raises(ConfigError, match=r"expected more as no weight at all, found float32"):
+        check_weights(config, FEATURES, TOKENS, weights | {"more": torch.zeros(1)})
+    whole = {name: tensor.long() for name, tensor in weights.items()}
+    with pytest.raises(ConfigError, match=r"as float32 .*, found int64"):
+        check_weights(config, FEATURES, TOKENS, whole)
+
+
+@pytest.mark.parametrize("size", ["layers", "hidden", "projection", "convolution_channels"])
+def test_sizes_beyond_any_model_are_refused(size: str) -> None:
+    with pytest.raises(ConfigError, match="expected at most 256 layers"):
+        EncoderConfig(**{size: 10**6})  # type: ignore[arg-type]

@@ -242,3 +242,19 @@ def test_level_normalisation_takes_out_loudness_and_leaves_the_colour() -> None:
     # Per feature over the utterance, both tones would have an average spectrum of zeros.
     peaks = {hz: spectrum.mean(dim=0).argmax() for hz, spectrum in features.items()}
     assert peaks[500] < peaks[3000]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"window_seconds": 1e6, "hop_seconds": 0.01},
+        {"window_seconds": 1e308},
+        {"hop_seconds": 1 / 16000},
+        {"sample_rate": 10**9},
+        {"num_mels": 10**6},
+        {"stack": 10**6},
+    ],
+)
+def test_sizes_beyond_any_use_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"features.{next(iter(settings))}: expected .* to "):
+        FeatureConfig(**settings)
