@@ -101,7 +101,7 @@ def table(
         str | None,
         typer.Option(
             help="Column with the seconds at which segments of recordings begin; default: `start`, "
-            "if there is one."
+            "if there is one. If empty, recordings are whole."
         ),
     ] = None,
     end_column: Annotated[

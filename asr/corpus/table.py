@@ -6,6 +6,7 @@ Voice from 6 on): the file is read in the way that explains all of its lines.
 """
 
 import csv
+import dataclasses
 import io
 import logging
 import re
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asr.corpus.import_audio import Channel, Recordings, segment_error
+from asr.corpus.import_audio import Channel, Recordings
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
 
@@ -36,7 +37,7 @@ class Columns:
     """None: the audio path without its suffix is the id, with the times of a segment."""
     speaker: str | None = None
     start: str | None = None
-    """None: the column `start`, if there is one; without it, recordings are whole."""
+    """None: the column `start`, if there is one; without it, or if empty, recordings are whole."""
     end: str | None = None
     """None: the column `end`, if there is one."""
 
@@ -103,17 +104,22 @@ def _seconds(cell: str, name: str, where: str) -> float | None:
     try:
         return float(cell) if cell.strip() else None
     except ValueError:
-        raise segment_error(where, f"seconds as {name}, such as 12.5", repr(cell[:80])) from None
+        raise ManifestError(
+            f"{where}: expected seconds as {name}, such as 12.5, found {cell[:80]!r}; correct the "
+            "line, or give an empty --start_column if the lines are whole recordings"
+        ) from None
 
 
 def _with_segments(path: Path, columns: Columns, header: Sequence[str]) -> Columns:
     """The columns, with those named `start` and `end` if the table has them and none is named."""
+    if columns.start == "":
+        return dataclasses.replace(columns, start=None, end=None)
     if columns.start is None and columns.end is None and not {"start", "end"} & set(header):
         return columns
     start, end = columns.start or "start", columns.end or "end"
     if columns.start is None and columns.end is None and {start, end} <= set(header):
         _log.info("%s: the columns start and end are taken for the seconds of segments", path)
-    return Columns(columns.audio, columns.text, columns.id, columns.speaker, start, end)
+    return dataclasses.replace(columns, start=start, end=end)
 
 
 def _check_columns(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
@@ -122,6 +128,7 @@ def _check_columns(path: Path, wanted: Sequence[str], found: Sequence[str]) -> N
             raise ManifestError(
                 f"{path}: expected the column {name!r}{' once' if count else ''}, found "
                 f"{', '.join(found)[:200] or 'none'}; specify the column names"
+                + (", or an empty --start_column" if name in ("start", "end") else "")
             )
 
 

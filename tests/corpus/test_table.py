@@ -131,6 +131,8 @@ def test_lines_may_be_segments(corpus: Path, caplog: pytest.LogCaptureFixture) -
         ("b-0000050-0000100", 0.05, 0.05),
     ]
     assert "1 segments end after their recordings, by 0.010 s" in caplog.text
+    whole = read_csv(path, Columns("path", "sentence", start=""), corpus / "wav")
+    assert {(u.id, u.offset) for u in whole} == {("b", None)}
     named = path.read_text().replace("start,end", "from,to")
     path.write_text(named)
     columns = Columns("path", "sentence", start="from", end="to")
