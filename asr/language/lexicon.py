@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from asr.compiled import compiled
 from asr.errors import TextError
-from asr.language.automata.automaton import Automaton, spelling_trie
+from asr.language.automata.automaton import Automaton
 from asr.language.ngram.model import NgramModel
 from asr.language.ngram.table import SPECIAL_WORDS
+from asr.language.spelling import letters, word_trie
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger(__name__)
@@ -42,15 +43,14 @@ def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
     Other words can never be recognised: a warning counts them. Of words with the same spelling the
     most likely is taken. Raises TextError if no word is left.
     """
-    index = {character: i for i, character in enumerate(table.characters, start=1)}
-    words, spellings, unspellable = [], [], []
+    known = letters(table)
+    words, texts, unspellable = [], [], []
     for word, text in enumerate(model.words):
         if text in SPECIAL_WORDS or word == model.unknown_word:
             continue
-        spelling = tuple([index.get(c, 0) for c in text])
-        if spelling and 0 not in spelling:
+        if text and known.issuperset(text):
             words.append(word)
-            spellings.append(spelling)
+            texts.append(text)
         else:
             unspellable.append(text)
     if not words and not unspellable:
@@ -73,7 +73,7 @@ def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
             len(unspellable) + len(words),
             ", ".join(map(repr, unspellable[:3])),
         )
-    trie, ends = spelling_trie(spellings)
+    trie, ends = word_trie(texts, table)
     word_ids = np.array(words, dtype=np.int32)
     word_at = np.full(len(trie.accepting), -1, dtype=np.int32)
     best = np.full(len(trie.accepting), -np.inf)

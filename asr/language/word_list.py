@@ -1,12 +1,13 @@
 """Word lists: automata of all sentences made of given words."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 
 from asr.errors import TextError
-from asr.language.automata.automaton import Automaton, Edges, spelling_trie, trimmed_automaton
-from asr.language.spelling import abbreviate, spelling_error
+from asr.language.automata.automaton import Automaton, Edges, trimmed_automaton
+from asr.language.spelling import NAMED, abbreviate, letters, spelling_error, word_trie
 from asr.text.tokens import TokenTable
 
 
@@ -34,26 +35,20 @@ def parse_word_list(text: str, table: TokenTable, name: str = "word list") -> Au
     Raises TextError, with line numbers, on words that contain white space or that the table cannot
     spell, and on a list without words.
     """
-    spellings: list[list[int]] = []
-    errors = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        word = line.strip()
-        if not word:
-            continue
-        error = spelling_error(word, table)
-        if error:
-            errors.append(f"line {number}: {error}")
-        else:
-            spellings.append(table.encode(word))
-    if errors:
+    lines = [line.strip() for line in unicodedata.normalize("NFC", text).split("\n")]
+    words, known = list(filter(None, lines)), letters(table)
+    if not words:
+        raise TextError(f"{name}: expected at least one word, found none")
+    wrong = [i for i, word in enumerate(lines) if not known.issuperset(word)]
+    if wrong:
+        errors = [f"line {i + 1}: {spelling_error(lines[i], table)}" for i in wrong[:NAMED]]
         raise TextError(
             f"{name}: expected words in the model's characters {''.join(table.characters)!r}, "
-            f"found {len(errors)} of {len(errors) + len(spellings)} that are not: "
-            f"{abbreviate(errors)}; spell them as in the training transcripts, or remove them"
+            f"found {len(wrong)} of {len(words)} that are not: "
+            f"{abbreviate(errors, len(wrong))}; spell them as in the training transcripts, or "
+            "remove them"
         )
-    if not spellings:
-        raise TextError(f"{name}: expected at least one word, found none")
-    return _repeat(spelling_trie(spellings)[0], table)
+    return _repeat(word_trie(list(dict.fromkeys(words)), table)[0], table)
 
 
 def _repeat(trie: Automaton, table: TokenTable) -> Automaton:

@@ -33,7 +33,6 @@ _SUFFIXES = {
     ".text": TranscriptFormat.KALDI,
     "": TranscriptFormat.KALDI,
 }
-_TRN_LINE = re.compile(r"(?P<text>.*?)\s*\((?P<id>[^()\s]+)\)")
 
 
 def read_transcripts(
@@ -155,10 +154,11 @@ def _parse_kaldi(line: str, where: str) -> tuple[str, str]:
 
 
 def _parse_trn(line: str, where: str) -> tuple[str, str]:
-    match = _TRN_LINE.fullmatch(line)
-    if match is None:
+    # By hand: a regular expression would take time quadratic in the spaces of a line.
+    text, opened, key = line.removesuffix(")").rpartition("(")
+    if not (line.endswith(")") and opened) or key.split() != [key] or ")" in key:
         raise ManifestError(f"{where}: expected `word word (id)`, found {line[:80]!r}")
-    return match["id"], match["text"]
+    return key, text.rstrip()
 
 
 def _check_braces(text: str, where: str, alternatives: bool) -> None:

@@ -176,7 +176,7 @@ def test_a_grammar_beyond_the_limit_of_the_command_is_one_message(
     error = transcribe(asr_command, "--grammar", path)
     assert error.startswith(f"{path}: ")
     assert (
-        "expected a grammar that compiles within 2,000,000 states, found that it needs more"
+        "expected a grammar that compiles within 1,000,000 states, found that it needs more"
         in error
     )
 

@@ -163,3 +163,12 @@ def test_separators_inside_texts_do_not_split_lines(
         return
     assert score(found, found).wer == 0 if any(found.values()) else True
     assert len(found) == len(hypotheses)
+
+
+def test_a_line_of_many_spaces_takes_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "r.trn"
+    path.write_text(f"A{' ' * 1_000_000}B (u1)\nC (u 2\n", encoding="utf-8")
+    with pytest.raises(
+        ManifestError, match=r"line 2: expected `word word \(id\)`, found 'C \(u 2'"
+    ):
+        read_transcripts(path)

@@ -126,9 +126,20 @@ def spelling_trie(spellings: Sequence[Sequence[int]]) -> tuple[Automaton, Ints]:
     order = sorted(range(len(spellings)), key=lambda i: tuple(spellings[i]))
     lengths = np.array([len(spellings[i]) for i in order], dtype=np.int64)
     flat = np.array([token for i in order for token in spellings[i]], dtype=np.int32)
+    trie, ends = sorted_trie(flat, lengths)
+    end_of = np.zeros(len(spellings), dtype=np.int32)
+    end_of[order] = ends
+    return trie, end_of
+
+
+def sorted_trie(flat: Ints, lengths: NDArray[np.int64]) -> tuple[Automaton, Ints]:
+    """The same of sequences that are sorted: their tokens one after the other, and their lengths.
+
+    No Python object is made for a sequence, of which there may be millions.
+    """
     starts = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
     parent, token = np.empty((2, len(flat) + 1), dtype=np.int32)
-    ends = np.empty(len(spellings), dtype=np.int32)
+    ends = np.empty(len(lengths), dtype=np.int32)
     path = np.zeros(int(lengths.max(initial=0)) + 1, dtype=np.int32)
     states = _insert_sorted(flat, starts, parent, token, ends, path)
     parent, token = parent[:states], token[:states]
@@ -136,9 +147,7 @@ def spelling_trie(spellings: Sequence[Sequence[int]]) -> tuple[Automaton, Ints]:
     first_edge = _offsets(parent[1:], len(parent))
     accepting = np.zeros(len(parent), dtype=np.bool_)
     accepting[ends] = True
-    end_of = np.zeros(len(spellings), dtype=np.int32)
-    end_of[order] = ends
-    return Automaton(first_edge, token[1:][by_parent], by_parent + np.int32(1), accepting), end_of
+    return Automaton(first_edge, token[1:][by_parent], by_parent + np.int32(1), accepting), ends
 
 
 @compiled

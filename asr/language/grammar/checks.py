@@ -54,20 +54,61 @@ def _refuse_undefined(grammar: Grammar) -> None:
 
 def _derivable(grammar: Grammar, with_words: bool) -> set[str]:
     """The rules that allow a sentence; without `with_words`, those that allow the empty one."""
-    users: dict[str, list[str]] = {name: [] for name in grammar.rules}
-    for rule in grammar.rules.values():
-        for reference in _references(rule):
-            users[reference.rule].append(rule.name)
-    derivable: set[str] = set()
-    waiting = list(grammar.rules)
-    while waiting:
-        name = waiting.pop()
-        if name not in derivable and _is_derivable(
-            grammar.rules[name].expansion, derivable, with_words
-        ):
-            derivable.add(name)
-            waiting.extend(users[name])
-    return derivable
+    parts = _Parts(grammar, with_words)
+    return parts.derivable()
+
+
+class _Parts:
+    """All parts of all rules, each with the number of its own parts that it still waits for.
+
+    Each part is looked at once, when the last one that it waits for turns out to be derivable, so
+    that the time is linear (Dowling & Gallier, "Linear-time algorithms for testing the
+    satisfiability of propositional Horn formulae", 1984).
+    """
+
+    def __init__(self, grammar: Grammar, with_words: bool) -> None:
+        self._with_words = with_words
+        self._missing: list[int] = []
+        self._above: list[int] = []
+        self._users: dict[str, list[int]] = {name: [] for name in grammar.rules}
+        self._rules = {self._add(r.expansion, -1): r.name for r in grammar.rules.values()}
+
+    def _add(self, expansion: Expansion, above: int) -> int:
+        number = len(self._missing)
+        self._above.append(above)
+        self._missing.append(1)  # of its parts, or for good
+        match expansion:
+            case Word():
+                self._missing[number] = int(not self._with_words)
+            case Reference(rule):
+                self._users[rule].append(number)
+            case Sequence(parts):
+                self._missing[number] = len(parts)
+                for part in parts:
+                    self._add(part, number)
+            case Choice(alternatives):
+                for part in alternatives:
+                    self._add(part, number)
+            case Repeat(part, required):
+                self._missing[number] = int(required)
+                self._add(part, number)
+        return number
+
+    def derivable(self) -> set[str]:
+        """The rules that are derivable."""
+        found: set[str] = set()
+        ready = [number for number, missing in enumerate(self._missing) if missing == 0]
+        while ready:
+            number = ready.pop()
+            above = [self._above[number]]
+            if above[0] < 0:
+                found.add(self._rules[number])
+                above = self._users[self._rules[number]]
+            for waiting in above:
+                self._missing[waiting] -= 1
+                if self._missing[waiting] == 0:
+                    ready.append(waiting)
+        return found
 
 
 def _is_derivable(expansion: Expansion, derivable: set[str], with_words: bool) -> bool:
@@ -106,11 +147,10 @@ def _refuse_recursion(grammar: Grammar) -> None:
             f"{_arrows(cycle)}; a rule may refer to itself only at its end, after a word: write a "
             "repetition with * or + instead"
         )
-    if _cycle(uses) is None:
-        return
+    component = _components(uses)
     for name, reference in inner_uses:
-        path = _shortest_path(uses, reference.rule, name)
-        if path:
+        if component[reference.rule] == component[name]:
+            path = _shortest_path(uses, reference.rule, name) or []
             raise AsrError(
                 f"{grammar.source.location(reference.offset)}: recursion inside a rule, "
                 f"{_arrows([name, *path])}; a rule may refer to itself only at its end: write a "
@@ -144,6 +184,40 @@ def _cycle(graph: Mapping[str, list[str]]) -> list[str] | None:
         cycle: list[str] = error.args[1][::-1]
         return cycle
     return None
+
+
+def _components(graph: Mapping[str, list[str]]) -> dict[str, int]:
+    """A number for each node, equal for two where each can be reached from the other.
+
+    Kosaraju's algorithm (Sharir 1981): two searches, each of which visits every edge once.
+    """
+    users: dict[str, list[str]] = {node: [] for node in graph}
+    for node, used in graph.items():
+        for other in used:
+            users[other].append(node)
+    order: list[str] = []
+    seen: set[str] = set()
+    for root in graph:
+        stack = [(root, iter(graph[root]))] if root not in seen else []
+        seen.add(root)
+        while stack:
+            node, after = stack[-1]
+            fresh = next((other for other in after if other not in seen), None)
+            if fresh is None:
+                order.append(node)
+                stack.pop()
+            else:
+                seen.add(fresh)
+                stack.append((fresh, iter(graph[fresh])))
+    component: dict[str, int] = {}
+    for number, root in enumerate(reversed(order)):
+        waiting = [] if root in component else [root]
+        while waiting:
+            node = waiting.pop()
+            if node not in component:
+                component[node] = number
+                waiting += users[node]
+    return component
 
 
 def _shortest_path(graph: Mapping[str, list[str]], start: str, goal: str) -> list[str] | None:

@@ -38,8 +38,8 @@ from asr.language.grammar.tree import (
 from asr.language.spelling import abbreviate, spelling_error
 from asr.text.tokens import BLANK, TokenTable
 
-MAX_SIZE = 2_000_000
-"""States after which compiling stops: it has then taken some 15 seconds and half a gigabyte."""
+MAX_SIZE = 1_000_000
+"""States after which compiling stops: it took some seconds and a quarter of a gigabyte."""
 
 
 def read_grammar(path: Path | str) -> Grammar:

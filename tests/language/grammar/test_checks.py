@@ -62,3 +62,19 @@ def test_correct_grammar_raises_no_warning(caplog: pytest.LogCaptureFixture) -> 
         parse_grammar("public <s> = A {tag} <t> | <NULL>; <t> = [B] C <t> | <u>*; public <u> = D;")
 
     assert not caplog.records
+
+
+def test_many_rules_beside_a_cycle_take_linear_time() -> None:
+    rules = "".join(f"<r{i}> = A <r{i + 1}>;\n" for i in range(4000))
+    everything = " ".join(f"<r{i}>" for i in range(4001))
+    cycle = "<a> = B <a> | B;\n"
+    grammar = parse_grammar(
+        f"#JSGF V1.0;\ngrammar g;\npublic <c> = {everything};\npublic {cycle}{rules}<r4000> = B;\n"
+    )
+    assert len(grammar.rules) == 4003
+
+
+def test_recursion_through_several_rules_is_found_among_many() -> None:
+    rules = "".join(f"<r{i}> = A <r{i + 1}>;\n" for i in range(200))
+    with pytest.raises(AsrError, match=r"recursion inside a rule, <r200> → <r100> → .* → <r200>"):
+        parse_grammar(f"grammar g;\npublic <c> = <r0>;\n{rules}<r200> = B <r100> C | D;\n")
