@@ -77,6 +77,9 @@ def evaluate(
             decoder=decoder,
             word_timestamps=word_timestamps,
         )
+    if hypotheses_file:  # before anything can go wrong with scoring or printing
+        entries = ({"id": key, **transcript_json(t)} for key, t in result.transcripts.items())
+        write_text_atomic(hypotheses_file, "".join(map(json_line, entries)))
     score = result.score if any(utterance.words.words for utterance in result.aligned) else None
     figures = report_json(score, result.real_time_factor, result.nonspeech)
     rejections = result.rejections if decoder.is_constrained else None
@@ -84,15 +87,12 @@ def evaluate(
         figures["rejected"] = asdict(rejections)
     figures |= _more_figures(result, score, decoder, word_timestamps)
     settings = prepared.settings()
+    if json_file:
+        write_json_atomic(json_file, {**figures, "decoding": settings})
     echo(
         render_report(result.aligned, score, result.real_time_factor, worst, rejections=rejections)
     )
     echo("\n" + "\n".join(_footer(figures, result, decoder, in_one_line(settings))))
-    if json_file:
-        write_json_atomic(json_file, {**figures, "decoding": settings})
-    if hypotheses_file:
-        entries = ({"id": key, **transcript_json(t)} for key, t in result.transcripts.items())
-        write_text_atomic(hypotheses_file, "".join(map(json_line, entries)))
     if result.failures:
         echo(
             f"{len(result.failures)} of {len(utterances)} recordings could not be read and count "

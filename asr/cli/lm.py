@@ -119,17 +119,17 @@ def score(
 
     sentences = read_sentences(text, characters)
     scores, has_unknown = _scores(model_file, sentences)
+    figures = sum_scores(scores)
+    if json_file:
+        write_json_atomic(json_file, _as_json(figures))
     if by_sentence:
         for sentence, result in zip(sentences, scores, strict=True):
             echo(f"{result.log_prob:.6f}\t{result.words}\t{result.oov}\t{' '.join(sentence)}")
-    figures = sum_scores(scores)
     echo(_report(figures))
     if not has_unknown and figures.oov:
         logging.getLogger(__name__).warning(
             "%s has no <unk>: a text with out-of-vocabulary words has probability 0", model_file
         )
-    if json_file:
-        write_json_atomic(json_file, _as_json(figures))
 
 
 def _scores(model_file: Path, sentences: list[list[str]]) -> tuple[list["SentenceScore"], bool]:

@@ -6,6 +6,7 @@ by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import contextlib
+import errno
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import typer
 import asr
 from asr.cli.align import align
 from asr.cli.average import average
-from asr.cli.console import echo
+from asr.cli.console import echo, prepare_streams, stdout_error
 from asr.cli.describe import describe
 from asr.cli.evaluate import evaluate
 from asr.cli.import_ import app as import_
@@ -68,6 +69,7 @@ app.add_typer(import_, name="import")
 
 def main() -> None:
     """Run a verb; a user's error is one message, not a traceback."""
+    prepare_streams()
     log_to_stderr()
     try:
         with _signals_end_as_ctrl_c_does():
@@ -77,6 +79,11 @@ def main() -> None:
         sys.exit(2)
     except AsrError as error:
         echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # from --help, which typer prints
+            raise
+        echo(f"error: {stdout_error(error)}", err=True)
         sys.exit(1)
 
 

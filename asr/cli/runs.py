@@ -73,11 +73,11 @@ def runs(
     summaries, broken = _gather(folders)
     found = dict(zip(_labels([summary.folder for summary in summaries]), summaries, strict=True))
     found = dict(sorted(found.items(), key=lambda item: _rank(order, *item)))
+    if json_file:
+        write_json_atomic(json_file, runs_json(found, broken))
     if found:
         width = shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns
         echo(render_runs(found, width))
-    if json_file:
-        write_json_atomic(json_file, runs_json(found, broken))
     for message in broken:
         echo(f"error: {message}", err=True)
     drawn = {label: summary.history for label, summary in found.items() if summary.history}

@@ -75,9 +75,9 @@ def score(
         comparison = probability_of_improvement(other, aligned, speakers)
         figures["comparison"] = dataclasses.asdict(comparison)
         text += f"\n\n{render_comparison(comparison)}"
-    echo(text)
     if json_file is not None:
         write_json_atomic(json_file, figures)
+    echo(text)
 
 
 def _speakers(path: Path, transcript_format: TranscriptFormat | None) -> dict[str, str]:

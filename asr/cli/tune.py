@@ -104,14 +104,15 @@ def tune(
         raise ConfigError(
             "dev_manifest: expected a DEV_MANIFEST to tune on, or --like CHECKPOINT, found neither"
         )
+    if not dry_run:
+        save_result(result)
+    if plot and result.tuning:
+        draw_trials(result.tuning, plot)
     if result.tuning:
         echo(render_trials(result.tuning) + "\n")
         _warn_of_edges(result.tuning.edges)
     echo(_summary(result))
-    if plot and result.tuning:
-        draw_trials(result.tuning, plot)
     if not dry_run:
-        save_result(result)
         echo(f"kept in {checkpoint}: decoding.{result.name}")
 
 

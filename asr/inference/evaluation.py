@@ -24,6 +24,7 @@ from asr.scoring.wer import (
     ErrorCounts,
     Score,
     align,
+    check_speakers,
     summarise,
     word_errors,
 )
@@ -120,6 +121,9 @@ def evaluate(
     """
     if found := find_unwritable([u.text for u in utterances], recognizer.tokens):
         _log.warning("%s; until then each of these words counts as an error", found)
+    speakers = {u.id: u.speaker or u.id for u in utterances} if by_speaker else None
+    if speakers:
+        check_speakers([u.id for u in utterances if u.text], speakers)
     transcripts: dict[str, Transcript] = {}
     failures: dict[str, str] = {}
     processing_seconds = audio_seconds = 0.0
@@ -145,7 +149,6 @@ def evaluate(
     hypotheses = {key: _text_if_accepted(transcript) for key, transcript in transcripts.items()}
     aligned = align({u.id: u.text for u in utterances}, hypotheses, missing_as_empty=True)
     rejected = {key for key, transcript in transcripts.items() if transcript.rejected}
-    speakers = {u.id: u.speaker or u.id for u in utterances} if by_speaker else None
     return Evaluation(
         aligned=[utterance for utterance in aligned if utterance.id not in rejected],
         rejected=[utterance for utterance in aligned if utterance.id in rejected],

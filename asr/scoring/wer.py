@@ -321,11 +321,16 @@ def _groups(
     """The speaker of each utterance; one without speech may be a group of its own."""
     if speakers is None:
         return None
-    speaking = [utterance.id for utterance in aligned if utterance.words.words]
+    check_speakers([utterance.id for utterance in aligned if utterance.words.words], speakers)
+    return [speakers.get(utterance.id, (utterance.id,)) for utterance in aligned]
+
+
+def check_speakers(speaking: Sequence[str], speakers: Mapping[str, str]) -> None:
+    """Raise ManifestError unless the utterances with these ids can be resampled by speaker."""
     unknown = [key for key in speaking if key not in speakers]
     if unknown:
         raise ManifestError(
-            f"no speaker for {len(unknown)} of {len(aligned)} utterances ({_first_few(unknown)}); "
+            f"no speaker for {len(unknown)} of {len(speaking)} utterances ({_first_few(unknown)}); "
             "resampling by speaker needs one for each"
         )
     if len({speakers[key] for key in speaking}) == 1:
@@ -333,4 +338,3 @@ def _groups(
             f"all utterances are by the speaker {speakers[speaking[0]]!r}; resampling by speaker "
             "needs at least two: resample utterances instead"
         )
-    return [speakers.get(utterance.id, (utterance.id,)) for utterance in aligned]
