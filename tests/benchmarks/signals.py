@@ -60,6 +60,10 @@ class Work:
         """Whether the command is at work; it has told how it decodes."""
         return messages.stat().st_size > 0
 
+    def delay(self, rng: random.Random, whole_seconds: float) -> float:
+        """When to send a signal, in seconds after that; the command takes so many if let be."""
+        return rng.uniform(0, 1)
+
     def faults(self) -> Iterator[str]:
         """What is wrong with what a command that was interrupted has left."""
         yield from ()
@@ -155,6 +159,12 @@ class Tune(Work):
     def arguments(self) -> list[str]:
         manifest = str(SAMPLES / "manifest.jsonl")
         return ["tune", str(self.checkpoint), manifest, "--lm", "none"]
+
+    def has_begun(self, messages: Path) -> bool:
+        return True  # it says nothing before the end
+
+    def delay(self, rng: random.Random, whole_seconds: float) -> float:
+        return rng.uniform(0.4, 0.65) * whole_seconds
 
     def faults(self) -> Iterator[str]:
         load_checkpoint(self.checkpoint)
@@ -261,11 +271,14 @@ def main() -> None:
             if options.only not in ("", verb):
                 continue
             reference = kind(Path(name) / verb / "reference")
+            finish(reference)  # the search is compiled, which happens once
+            started = time.monotonic()
             finish(reference)
+            whole_seconds = time.monotonic() - started
             for number in SIGNALS:
                 for group in (False, True):
                     work = kind(Path(name) / verb / f"{number.name} {group}")
-                    end = interrupted(work, number, group, rng.uniform(0, 1.0))
+                    end = interrupted(work, number, group, work.delay(rng, whole_seconds))
                     found = list(faults(work, reference, end, number))
                     right, total, during = right + (not found), total + 1, during + (end.code != 0)
                     to = "group" if group else "process"
