@@ -20,6 +20,8 @@ from asr.signal.audio import AudioInfo
 _TOLERANCE_SECONDS = 0.001
 """Lhotse rounds times to fractions of a millisecond."""
 _MOST_SECONDS = 1e9
+_LONGEST_LINE, _MOST_BLANK = 1 << 26, 100_000
+"""A small compressed file may hold lines, blank ones too, that fill memory or take hours."""
 
 
 def read_lhotse(path: Path, root: Path) -> list[Utterance]:
@@ -35,8 +37,16 @@ def read_lhotse(path: Path, root: Path) -> list[Utterance]:
 def _cuts(path: Path) -> Iterator[tuple[int, Any]]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
+            blank = 0
+            lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
+            for number, line in enumerate(lines, start=1):
+                blank = 0 if line.strip() else blank + 1
+                if len(line) == _LONGEST_LINE or blank > _MOST_BLANK:
+                    raise ValueError(
+                        f"line {number} is longer, or there are more blank ones, than "
+                        "in any such file"
+                    )
+                if not blank:
                     yield number, parse_json(line)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ManifestError(

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from asr.corpus import lhotse
 from asr.corpus.lhotse import read_lhotse
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
@@ -138,4 +139,14 @@ def test_cuts_that_a_manifest_cannot_express_are_refused(
 def test_files_that_hold_no_cuts_are_refused(corpus: Path, content: bytes) -> None:
     (corpus / "cuts.jsonl.gz").write_bytes(content)
     with pytest.raises(ManifestError, match=r"cannot read it .*expected a file of Lhotse cuts"):
+        read_lhotse(corpus / "cuts.jsonl.gz", corpus)
+
+
+@pytest.mark.parametrize("content", [b"\n" * 200_000, b" " * (1 << 20)])
+def test_small_files_of_endless_lines_are_refused(
+    corpus: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lhotse, "_LONGEST_LINE", 1 << 20)
+    (corpus / "cuts.jsonl.gz").write_bytes(gzip.compress(content, mtime=0))
+    with pytest.raises(ManifestError, match="is longer, or there are more blank ones"):
         read_lhotse(corpus / "cuts.jsonl.gz", corpus)

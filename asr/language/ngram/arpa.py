@@ -21,6 +21,7 @@ and after `\\end\\` is ignored. Source of the format: SRILM, ngram-format(5).
 """
 
 import gzip
+import io
 import itertools
 import math
 import re
@@ -42,6 +43,8 @@ LARGEST_ORDER = 20
 """Word models rarely exceed order 5, character models order 20 (Likhomanenko et al., "Who Needs
 Words? Lexicon-Free Speech Recognition", Interspeech 2019)."""
 
+_MOST_UNPACKED, _LARGEST_RATIO = 1 << 26, 50
+"""Text is compressed by a factor of 3 to 10; small files of repetitions may exceed the ratio."""
 _LN_10 = math.log(10)
 _DATA = re.compile(rb"^(?:\xef\xbb\xbf)?\\data\\[ \t\r]*$", re.MULTILINE)
 _COUNT = re.compile(rb"ngram\s+(\d{1,18})\s*=\s*(\d{1,18})")
@@ -81,12 +84,21 @@ class ArpaText:
 def uncompressed(content: bytes, path: Path | str) -> bytes:
     """The content of a file, decompressed if its first two bytes are those of gzip.
 
-    Raises AsrError if the compressed data is truncated or damaged.
+    Raises AsrError if the compressed data is truncated or damaged, or if there is far more in it
+    than any text gives: a small file could fill memory.
     """
     if not content.startswith(b"\x1f\x8b"):
         return content
+    most = max(_MOST_UNPACKED, _LARGEST_RATIO * len(content))
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            unpacked = file.read(most + 1)
+        if len(unpacked) <= most:
+            return unpacked
+        raise AsrError(
+            f"{path}: expected at most {most >> 20} MB in {len(content):,} bytes of gzip data, "
+            "found more; if it is sound, decompress it first"
+        )
     except (OSError, EOFError, zlib.error) as error:
         raise AsrError(
             f"{path}: the gzip data is truncated or damaged ({error}); copy the file again "

@@ -1,6 +1,7 @@
 """Reading text to train language models on or to evaluate them with."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ from asr.errors import AsrError, TextError
 from asr.language.ngram.arpa import uncompressed
 from asr.language.ngram.table import SPACE, SPECIAL_WORDS
 from asr.text.normal import describe_characters, normal_form, stray_characters
+
+_LINE = re.compile(r"\S[^\n]*")
+"""A line that is not blank, from its first word on. Found so that blank ones, of which a small
+compressed file may hold billions, take no time of Python's."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +32,8 @@ def read_sentences(path: Path | str, characters: bool = False) -> list[list[str]
     path = Path(path)
     sentences, empty = [], 0
     characters_found: Counter[str] = Counter()
-    for where, text in _texts(path):
+    for where, text, blank_lines in _texts(path):
+        empty += blank_lines
         if not text.isprintable():
             characters_found.update(text)
         words = text.split()
@@ -57,11 +63,11 @@ def split_characters(words: list[str]) -> list[str]:
     return [SPACE if character == " " else character for character in " ".join(words)]
 
 
-def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Each text, with its location for messages."""
+def _texts(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Each text, with its location for messages and the number of blank lines before it."""
     if path.suffix.lower() == ".jsonl":
         for utterance in read_manifest(path, require_audio=False):
-            yield f"{path}: {utterance.id}", utterance.text
+            yield f"{path}: {utterance.id}", utterance.text, 0
         return
     try:
         content = uncompressed(path.read_bytes(), path).decode("utf-8-sig")
@@ -73,5 +79,13 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
         raise TextError(
             f"{path}: not UTF-8 ({error.reason} at byte {error.start}); convert the file to UTF-8"
         ) from error
-    for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
-        yield f"{path}, line {number}", normal_form(line)
+    end, number = 0, 1
+    for line in _LINE.finditer(content):
+        newlines = content.count("\n", end, line.start())
+        number += newlines
+        blank_lines = newlines - 1 if end else newlines  # the first one ends the line before
+        yield f"{path}, line {number}", normal_form(line[0]), blank_lines
+        end = line.end()
+    blank_lines = content[end:].removesuffix("\n").count("\n")
+    if blank_lines:
+        yield f"{path}, line {number + blank_lines}", "", blank_lines - 1

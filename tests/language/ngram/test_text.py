@@ -8,6 +8,7 @@ import pytest
 
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError, TextError
+from asr.language.ngram import arpa
 from asr.language.ngram.text import read_sentences, split_characters
 
 
@@ -84,3 +85,31 @@ def test_characters_of_no_text_are_counted(tmp_path: Path) -> None:
 
     with pytest.raises(TextError, match=r"CONTROL CHARACTER \(1 times\), U\+200B.*\(2 times\)"):
         read_sentences(path)
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n", "\n \n\t"])
+@pytest.mark.parametrize("beginning", ["", "\n", " \n\n"])
+def test_lines_are_counted_as_they_are_seen(
+    tmp_path: Path, beginning: str, ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "text"
+    content = f"{beginning}  A B \n\n \nC{ending}"
+    path.write_text(content, encoding="utf-8")
+    assert read_sentences(path) == [["A", "B"], ["C"]]
+    blank = len([line for line in content.removesuffix("\n").split("\n") if not line.strip()])
+    assert f"left out {blank} empty sentences" in caplog.text
+    path.write_text(f"{content}\n\n<s> D", encoding="utf-8")
+    with pytest.raises(TextError, match=f"line {path.read_text().count(chr(10)) + 1}: <s> is"):
+        read_sentences(path)
+
+
+def test_a_gzip_file_that_would_fill_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arpa, "_MOST_UNPACKED", 1 << 20)
+    path = tmp_path / "text.gz"
+    path.write_bytes(gzip.compress(b"\n" * (1 << 20) + b"A"))
+    with pytest.raises(AsrError, match=r"text\.gz: expected at most 1 MB in .* of gzip data"):
+        read_sentences(path)
+    path.write_bytes(gzip.compress(b"\n" * 1000 + b"A"))
+    assert read_sentences(path) == [["A"]]
