@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asr.errors import AudioError
 from asr.signal import audio
-from asr.signal.audio_file import DEFAULT_LIMITS, LARGEST_SAMPLE
+from asr.signal.audio_file import LARGEST_SAMPLE, wrong_rate
 from asr.signal.resampling import resample_stream
 
 Recording = (
@@ -39,8 +39,10 @@ def read_recording(
     Raises AudioError on anything else, and as `audio.read` does.
     """
     if isinstance(recording, (np.ndarray, Tensor)):
-        waveform, rate = _checked_samples(recording), _checked_rate(sample_rate)
-        return torch.cat(list(resample_stream([waveform], rate, to_rate)))
+        waveform = _checked_samples(recording)
+        if sample_rate is None or wrong_rate(sample_rate):
+            raise AudioError(f"samples: {wrong_rate(sample_rate)}")
+        return torch.cat(list(resample_stream([waveform], int(sample_rate), to_rate)))
     path, content = _file(recording)
     if sample_rate is not None:
         raise AudioError(
@@ -76,21 +78,6 @@ def _file(recording: object) -> tuple[str, bytes | None]:
             "with the mode 'rb'"
         )
     return name, content
-
-
-def _checked_rate(sample_rate: object) -> int:
-    lowest, highest = DEFAULT_LIMITS.min_sample_rate, DEFAULT_LIMITS.max_sample_rate
-    try:
-        rate = int(sample_rate)  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError):
-        rate = 0
-    if rate != sample_rate or isinstance(sample_rate, bool) or not lowest <= rate <= highest:
-        advice = f"; if kHz are meant, give {rate * 1000}" if 1 <= rate <= 384 else ""
-        raise AudioError(
-            f"samples: expected their sample_rate in whole Hz, from {lowest} to {highest}, found "
-            f"{str(sample_rate)[:80]}{advice}"
-        )
-    return int(rate)
 
 
 def _checked_samples(samples: np.ndarray[Any, Any] | Tensor) -> Tensor:

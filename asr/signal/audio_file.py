@@ -89,9 +89,12 @@ class RawFormat:
             )
         if self.endian not in ("LITTLE", "BIG"):
             raise ConfigError(f"raw audio: expected endian LITTLE or BIG, found {self.endian!r}")
-        for name, value in (("sample_rate", self.sample_rate), ("channels", self.channels)):
-            if not 1 <= value < 1 << 31:
-                raise ConfigError(f"raw audio: expected {name} from 1 to below 2³¹, found {value}")
+        if not 1 <= self.channels < 1 << 31:
+            raise ConfigError(
+                f"raw audio: expected channels from 1 to below 2³¹, found {self.channels}"
+            )
+        if wrong := wrong_rate(self.sample_rate):
+            raise ConfigError(f"raw audio: {wrong}")
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,22 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def wrong_rate(sample_rate: object) -> str:
+    """What is wrong with the sample rate that somebody gave; empty if nothing."""
+    lowest, highest = DEFAULT_LIMITS.min_sample_rate, DEFAULT_LIMITS.max_sample_rate
+    try:
+        rate = int(sample_rate)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        rate = 0
+    if rate == sample_rate and not isinstance(sample_rate, bool) and lowest <= rate <= highest:
+        return ""
+    advice = f"; if kHz are meant, give {rate * 1000}" if lowest <= rate * 1000 <= highest else ""
+    return (
+        f"expected a sample_rate in whole Hz, from {lowest} to {highest}, found "
+        f"{str(sample_rate)[:80]}{advice}"
+    )
 
 
 @functools.cache

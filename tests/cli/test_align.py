@@ -180,7 +180,9 @@ def test_headerless_files_are_read_as_told(asr_command: Command, tmp_path: Path)
     assert asr_command("align", CHECKPOINT, path, SAMPLE.text).code == 1
 
 
-@pytest.mark.parametrize("raw", ["", "²", "0", "16000,1,MP3", "16000,1,PCM_16,MIDDLE", "9" * 5000])
+@pytest.mark.parametrize(
+    "raw", ["", "²", "0", "16000,1,MP3", "16000,1,PCM_16,MIDDLE", "9" * 5000, "16"]
+)
 def test_a_layout_that_is_none_is_wrong_usage(asr_command: Command, raw: str) -> None:
     for verb, *said in (("align", "YES"), ("transcribe",)):
         outcome = asr_command(verb, CHECKPOINT, SAMPLE.audio_filepath, *said, "--raw", raw)

@@ -388,11 +388,11 @@ def test_samples_are_not_changed(recognizer: Recognizer) -> None:
 
 
 BAD_SAMPLES: dict[str, tuple[Callable[[], np.ndarray | Tensor], int | None, str]] = {
-    "no rate": (lambda: np.zeros(100, np.float32), None, "expected their sample_rate in whole Hz"),
+    "no rate": (lambda: np.zeros(100, np.float32), None, "expected a sample_rate in whole Hz"),
     "rate of zero": (
         lambda: np.zeros(100, np.float32),
         0,
-        "expected their sample_rate in whole Hz",
+        "expected a sample_rate in whole Hz",
     ),
     "two channels": (lambda: np.zeros((100, 2), np.float32), 8000, r"found the shape \(100, 2\)"),
     "no samples": (lambda: np.zeros(0, np.float32), 8000, r"found the shape \(0,\)"),

@@ -75,7 +75,7 @@ def test_a_rate_is_any_whole_number(rate: Any) -> None:
     ],
 )
 def test_other_rates_are_refused(rate: Any, message: str) -> None:
-    with pytest.raises(AudioError, match=rf"sample_rate in whole Hz, .*{message}"):
+    with pytest.raises(AudioError, match=rf"a sample_rate in whole Hz, .*{message}"):
         read_recording(WAVEFORM, RATE, rate)
 
 
