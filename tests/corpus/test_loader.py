@@ -12,7 +12,7 @@ from asr.corpus.dataset import Batch
 from asr.corpus.loader import _failure, make_loader
 from asr.corpus.manifest import Utterance
 from asr.corpus.sampler import DurationBatchSampler
-from asr.errors import AsrError, AudioError
+from asr.errors import AudioError
 from tests.corpus.test_dataset import dataset
 
 
@@ -68,8 +68,6 @@ def test_workers_take_no_notice_of_signals_to_end_and_can_still_be_ended(
     worker.terminate()
     worker.join(10)
     assert worker.exitcode == -signal.SIGKILL
-    with pytest.raises(AsrError, match=r"killed by signal 9 .*out of memory.*optim\.workers"):
-        list(batches)
 
 
 @pytest.mark.parametrize(
