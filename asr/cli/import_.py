@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.console import echo
+from asr.cli.options import Damaged, DamagedOption
 
 if TYPE_CHECKING:
     from asr.corpus.import_audio import Channel
@@ -44,11 +45,12 @@ def kaldi(
     output: Output,
     root: Root = Path(),
     channel: ChannelOption = None,
+    damaged: DamagedOption = Damaged.REFUSE,
 ) -> None:
     """Import a Kaldi data folder."""
     from asr.corpus.importers import read_kaldi
 
-    _write(output, read_kaldi(folder, root, _channel(channel)), folder)
+    _write(output, read_kaldi(folder, root, _channel(channel), damaged is Damaged.READ), folder)
 
 
 @app.command()
@@ -72,11 +74,12 @@ def librispeech(
     ],
     output: Output,
     channel: ChannelOption = None,
+    damaged: DamagedOption = Damaged.REFUSE,
 ) -> None:
     """Import LibriSpeech, or a part of it."""
     from asr.corpus.importers import read_librispeech
 
-    _write(output, read_librispeech(folder, _channel(channel)), folder)
+    _write(output, read_librispeech(folder, _channel(channel), damaged is Damaged.READ), folder)
 
 
 @app.command(name="csv")
@@ -113,6 +116,7 @@ def table(
     ] = None,
     root: Root = Path(),
     channel: ChannelOption = None,
+    damaged: DamagedOption = Damaged.REFUSE,
 ) -> None:
     """Import a table with column names in the first line, such as Common Voice's.
 
@@ -123,7 +127,7 @@ def table(
     columns = Columns(
         audio_column, text_column, id_column, speaker_column, start_column, end_column
     )
-    _write(output, read_csv(file, columns, root, _channel(channel)), file)
+    _write(output, read_csv(file, columns, root, _channel(channel), damaged is Damaged.READ), file)
 
 
 def _channel(value: str | None) -> "Channel | None":

@@ -19,10 +19,14 @@ Channel = int | Literal["mean"]
 
 
 class Recordings:
-    """Recordings that become utterances; of several channels one must be chosen."""
+    """Recordings that become utterances; of several channels one must be chosen.
 
-    def __init__(self, channel: Channel | None = None) -> None:
+    With `damaged`, what is left of damaged ones is imported, with a warning for each.
+    """
+
+    def __init__(self, channel: Channel | None = None, damaged: bool = False) -> None:
         self._choice = channel
+        self._damaged = damaged
         self.num_shortened, self.max_cut_seconds = 0, 0.0
 
     def seconds(self, path: Path) -> float:
@@ -31,7 +35,7 @@ class Recordings:
         Raises AudioError if it cannot be read, and ManifestError if it has several channels and
         none was chosen (of a call, each may have one speaker), or if it lacks the chosen one.
         """
-        info = probe_once(path)
+        info = self._probe(path)
         if self._choice is None and info.channels != 1:
             raise ManifestError(
                 f"{path}: expected a recording of one channel, found {info.channels}; say with "
@@ -50,8 +54,15 @@ class Recordings:
         Raises as `seconds` does.
         """
         self.seconds(path)
-        several = probe_once(path).channels > 1
+        several = self._probe(path).channels > 1
         return self._choice if several and isinstance(self._choice, int) else None
+
+    def is_damaged(self, path: Path) -> bool:
+        """Whether a recording lacks a part, and what is left of it is imported."""
+        return self._damaged and bool(probe_damaged_once(path)[1])
+
+    def _probe(self, path: Path) -> AudioInfo:
+        return probe_damaged_once(path)[0] if self._damaged else probe_once(path)
 
     def segment(
         self, path: Path, start: float, end: float | None, where: str
@@ -94,3 +105,13 @@ def segment_error(where: str, expected: str, found: str) -> ManifestError:
 def probe_once(path: Path) -> AudioInfo:
     """The properties of a recording, which may have many segments."""
     return probe(path)
+
+
+@lru_cache(maxsize=1 << 12)
+def probe_damaged_once(path: Path) -> tuple[AudioInfo, tuple[str, ...]]:
+    """The properties of what is left of a recording, and what is wrong with it."""
+    damage: list[str] = []
+    info = probe(path, damage=damage)
+    for problem in damage:
+        _log.warning("warning: only what is left is imported of %s", problem)
+    return info, tuple(damage)

@@ -16,7 +16,9 @@ from asr.signal.audio import SUFFIXES
 _log = logging.getLogger("asr.import")
 
 
-def read_kaldi(folder: Path, root: Path, channel: Channel | None = None) -> list[Utterance]:
+def read_kaldi(
+    folder: Path, root: Path, channel: Channel | None = None, damaged: bool = False
+) -> list[Utterance]:
     """The utterances of a Kaldi data folder, in the order of its `segments` or `wav.scp`.
 
     Paths in `wav.scp` are relative to `root`. `text` has the transcripts, where an id alone means a
@@ -25,7 +27,7 @@ def read_kaldi(folder: Path, root: Path, channel: Channel | None = None) -> list
     after its recording is shortened, as in Kaldi, and a warning states how many were. Raises
     ManifestError if a file is missing or malformed, if the files do not name the same utterances,
     on recordings produced by a command, and on recordings of several channels without a choice.
-    Raises AudioError if a recording cannot be read.
+    Raises AudioError if a recording cannot be read, also if it is damaged, unless `damaged`.
     """
     paths, texts = _read_table(folder / "wav.scp"), _read_table(folder / "text", may_be_empty=True)
     for key, name in paths.items():
@@ -41,7 +43,7 @@ def read_kaldi(folder: Path, root: Path, channel: Channel | None = None) -> list
     if (folder / "utt2spk").exists():
         speakers = _read_table(folder / "utt2spk")
         _check_names(listed, speakers, folder, (list_name, "utt2spk"))
-    recordings = Recordings(channel)
+    recordings = Recordings(channel, damaged)
     utterances = []
     for key, line in listed.items():
         path, offset = root / line, None
@@ -52,9 +54,13 @@ def read_kaldi(folder: Path, root: Path, channel: Channel | None = None) -> list
             offset, seconds = recordings.segment(path, start, end, where)
         else:
             seconds = recordings.seconds(path)
-        which = recordings.channel(path)
-        speaker = speakers.get(key)
-        utterances.append(Utterance(key, path, seconds, texts[key], speaker, offset, channel=which))
+        utterances.append(
+            Utterance(
+                *(key, path, seconds, texts[key], speakers.get(key), offset),
+                channel=recordings.channel(path),
+                damaged=recordings.is_damaged(path),
+            )
+        )
     recordings.log_shortened(folder / list_name)
     return utterances
 
@@ -72,7 +78,9 @@ def _segment(line: str, paths: Mapping[str, str], where: str) -> tuple[str, floa
     return paths[recording], start, None if end == -1 else end
 
 
-def read_librispeech(folder: Path, channel: Channel | None = None) -> list[Utterance]:
+def read_librispeech(
+    folder: Path, channel: Channel | None = None, damaged: bool = False
+) -> list[Utterance]:
     """The utterances below a folder in LibriSpeech's layout, in the order of their ids.
 
     Each line of a `*.trans.txt` is an id and a transcript; the recordings are beside it, as FLAC or
@@ -86,7 +94,7 @@ def read_librispeech(folder: Path, channel: Channel | None = None) -> list[Utter
             f"{folder}: expected *.trans.txt files in this folder or below, found none; name the "
             "folder that LibriSpeech was unpacked to, or a subfolder"
         )
-    recordings = Recordings(channel)
+    recordings = Recordings(channel, damaged)
     utterances = []
     for path in lists:
         texts = _read_table(path, may_be_empty=True)
@@ -95,7 +103,13 @@ def read_librispeech(folder: Path, channel: Channel | None = None) -> list[Utter
         for key in sorted(texts):
             path, speaker = files[key], key.partition("-")[0]
             seconds, which = recordings.seconds(path), recordings.channel(path)
-            utterances.append(Utterance(key, path, seconds, texts[key], speaker, channel=which))
+            utterances.append(
+                Utterance(
+                    *(key, path, seconds, texts[key], speaker),
+                    channel=which,
+                    damaged=recordings.is_damaged(path),
+                )
+            )
     return utterances
 
 

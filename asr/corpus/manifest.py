@@ -6,7 +6,8 @@
 relative to the manifest's folder, so that a corpus can be moved as a whole. With an `offset` in
 seconds (also with `"offset": 0`) the utterance is the segment of the recording that starts there
 and lasts `duration` seconds; without it, the whole recording. With a `channel`, counted from 1, it
-is that channel of the recording; without it, the mean of all.
+is that channel of the recording; without it, the mean of all. `"damaged": true` says that the
+recording lacks a part, and that what is left of it is meant.
 
 `asr shard` writes manifests of recordings in tar files: `"shard": "shard-000000.tar"` names the tar
 file, `audio_filepath` its member, `start_byte` and `num_bytes` the position of the recording in it.
@@ -54,6 +55,8 @@ class Utterance:
     """Position of the recording in a shard; None: it is a file of its own."""
     channel: int | None = None
     """The channel that is meant, counted from 1; None: the mean of all."""
+    damaged: bool = False
+    """The recording lacks a part, and what is left of it is meant."""
 
 
 class Corpus(Sequence[Utterance]):
@@ -221,6 +224,7 @@ def _to_utterance(record: Record, manifest: ManifestFile) -> Utterance:
         offset=record.get("offset"),
         member=member,
         channel=record.get("channel"),
+        damaged=bool(record.get("damaged")),
     )
 
 
@@ -261,6 +265,8 @@ def _to_record(utterance: Utterance, folder: Path) -> Record:
         record["offset"] = round(utterance.offset, 6)
     if utterance.channel is not None:
         record["channel"] = utterance.channel
+    if utterance.damaged:
+        record["damaged"] = True
     if member is not None:
         record |= shard_keys(member)
         if Path(member.shard.location).parent.resolve() != folder:

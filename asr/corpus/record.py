@@ -22,7 +22,7 @@ _SHARD_KEYS: dict[str, type | tuple[type, ...]] = {
     "start_byte": int,
     "num_bytes": int,
 }
-_OPTIONAL = {"speaker": str, "offset": (int, float), "channel": int, **_SHARD_KEYS}
+_OPTIONAL = {"speaker": str, "offset": (int, float), "channel": int, "damaged": bool, **_SHARD_KEYS}
 _MAX_CHANNEL = 1024
 _decoder = json.JSONDecoder()
 
@@ -95,7 +95,8 @@ def _check_keys(record: Record, where: str) -> None:
             raise ManifestError(f"{where}: {key!r} has the wrong type: {shown(record[key])}")
     for key, value in record.items():
         if key in _OPTIONAL and value is not None:
-            if not isinstance(value, _OPTIONAL[key]) or isinstance(value, bool):
+            is_bool = isinstance(value, bool)
+            if not isinstance(value, _OPTIONAL[key]) or is_bool != (_OPTIONAL[key] is bool):
                 raise ManifestError(f"{where}: {key!r} has the wrong type: {shown(value)}")
         elif key not in _REQUIRED and key not in _OPTIONAL:
             known = ", ".join([*_REQUIRED, *_OPTIONAL])
@@ -121,7 +122,7 @@ def _check_shard_position(record: Record, where: str) -> None:
         raise ManifestError(
             f"{where}: expected {', '.join(_SHARD_KEYS)} together, found only {', '.join(given)}"
         )
-    for key in ("offset", "channel"):
+    for key in ("offset", "channel", "damaged"):
         if record.get(key) is not None:
             raise ManifestError(
                 f"{where}: expected no {key} together with a shard, found {shown(record[key])}; "

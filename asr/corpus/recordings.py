@@ -22,13 +22,16 @@ def read_utterance(
     """The waveform `(S,)` float32 of an utterance, and its sample rate in Hz.
 
     Segments are cut at the sample rate of the recording, then resampled if `sample_rate` is given.
-    With `damage`, what is left of a damaged recording is read, as `audio.read` does.
+    With `damage`, what is left of a damaged recording is read, as `audio.read` does, and so it is
+    where the manifest says that it is damaged.
     Raises AudioError as `audio.read` does, and on a shard that is missing, truncated or not the one
     described in `shards.json`; AsrError if the copy of a remote shard cannot be written.
     """
     if utterance.member is not None:
         content = read_member(utterance.member)
         return audio.read(utterance.audio_filepath, sample_rate, content=content, damage=damage)
+    if utterance.damaged and damage is None:
+        damage = []
     segment = None if utterance.offset is None else (utterance.offset, utterance.duration)
     return audio.read(
         utterance.audio_filepath,

@@ -120,7 +120,7 @@ def _to_sample(utterance: Utterance) -> _Sample:
     stem = member_stem(utterance.id)
     if utterance.member is not None:
         suffix, recording = Path(utterance.member.name).suffix, read_member(utterance.member)
-    elif utterance.offset is not None or utterance.channel is not None:
+    elif utterance.offset is not None or utterance.channel is not None or utterance.damaged:
         suffix = ".flac"
         recording = audio.encode(Path(f"{stem}.flac"), *read_utterance(utterance))
     else:

@@ -43,7 +43,11 @@ class Columns:
 
 
 def read_csv(
-    path: Path, columns: Columns, root: Path, channel: Channel | None = None
+    path: Path,
+    columns: Columns,
+    root: Path,
+    channel: Channel | None = None,
+    damaged: bool = False,
 ) -> list[Utterance]:
     """The utterances of a table with a header line, in order.
 
@@ -51,14 +55,15 @@ def read_csv(
     `root`. `start` and `end` are seconds; an empty start is the recording's, and so is an empty
     end or one of -1. Raises ManifestError, with the line, on a table that cannot be read, lacks a
     column or has a line with more or fewer cells, on a segment that is not in its recording, and on
-    recordings of several channels without a choice; AudioError if a recording cannot be read.
+    recordings of several channels without a choice; AudioError if a recording cannot be read, also
+    if it is damaged, unless `damaged`.
     """
     rows = _rows(path)
     header = rows[0][1] if rows else []
     columns = _with_segments(path, columns, header)
     wanted = (columns.audio, columns.text, columns.id, columns.speaker, columns.start, columns.end)
     _check_columns(path, [name for name in wanted if name is not None], header)
-    recordings = Recordings(channel)
+    recordings = Recordings(channel, damaged)
     utterances = []
     for line, cells in rows[1:]:
         where = f"{path}, line {line}"
@@ -96,6 +101,7 @@ def _utterance(
         speaker=row[columns.speaker] if columns.speaker else None,
         offset=offset,
         channel=recordings.channel(recording),
+        damaged=recordings.is_damaged(recording),
     )
 
 

@@ -35,14 +35,18 @@ _BESIDE_AUDIO = frozenset(
 
 
 def probe(
-    path: Path | str, raw: RawFormat | None = None, limits: Limits = DEFAULT_LIMITS
+    path: Path | str,
+    raw: RawFormat | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    damage: list[str] | None = None,
 ) -> AudioInfo:
     """Properties of a file from its header; a stream of unknown length is decoded to count it.
 
-    Raises AudioError as `read` does, except for damage that shows only in decoding.
+    Raises AudioError as `read` does, except for damage that shows only in decoding. With `damage`,
+    a list, the file is decoded to count what is left of it, and what is wrong added to the list.
     """
-    with open_audio(Path(path), raw, limits) as source:
-        if source.info.frames < UNKNOWN_FRAMES:
+    with open_audio(Path(path), raw, limits, damage=damage) as source:
+        if source.info.frames < UNKNOWN_FRAMES and damage is None:
             return source.info
         frames = sum(len(block) for block in source.blocks())
         seconds = frames / source.info.sample_rate

@@ -12,6 +12,7 @@ from asr.corpus.import_audio import probe_once
 from asr.corpus.importers import read_kaldi, read_librispeech
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
+from asr.corpus.shards import write_shards
 from asr.errors import AudioError, ManifestError
 from asr.signal import audio
 from recipes.speechocean762 import prepare
@@ -250,3 +251,25 @@ def test_repeated_ids_and_empty_lists_are_refused(
     none = asr_command("import", "lhotse", cuts(corpus), "--root", corpus, "-o", output)
     assert "expected at least one utterance, found none" in none.error
     assert not output.exists()
+
+
+def test_what_is_left_of_a_damaged_recording(corpus: Path, asr_command: Command) -> None:
+    path = corpus / "wav" / "b.wav"
+    whole, rate = audio.read(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    arguments = ("import", "kaldi", corpus / "train", "--root", corpus, "-o", corpus / "new.jsonl")
+    assert "b.wav: expected" in asr_command(*arguments).error
+    assert not (corpus / "new.jsonl").exists()
+
+    read = asr_command(*arguments, "--damaged", "read")
+    assert read.code == 0
+    assert "only what is left is imported of" in read.stderr
+    damaged, sound = read_manifest(corpus / "new.jsonl")
+    assert (damaged.damaged, sound.damaged) == (True, False)
+    left, _ = read_utterance(damaged)
+    assert len(left) == round(damaged.duration * rate) == len(whole) - 100
+    assert torch.equal(left, whole[: len(left)])
+    write_shards([damaged], corpus / "shards", 10**6)
+    (packed,) = read_manifest(corpus / "shards" / "manifest.jsonl")
+    assert not packed.damaged
+    assert torch.equal(read_utterance(packed)[0], left)

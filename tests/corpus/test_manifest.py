@@ -129,6 +129,7 @@ def test_manifest_may_be_read_without_its_audio(tmp_path: Path) -> None:
         (line(offset=float("nan")), "offset must be 0 or positive seconds, found nan"),
         (line(offset="1"), "'offset' has the wrong type: '1'"),
         (line(offset=True), "'offset' has the wrong type: True"),
+        (line(damaged=1), "'damaged' has the wrong type: 1"),
         (line(channel=0), r"expected a channel from 1 \(the first\) to 1024, found 0"),
         (line(channel=10**9), "expected a channel from 1 .* found 1000000000"),
         (line(channel=1.0), r"'channel' has the wrong type: 1\.0"),
