@@ -1,8 +1,7 @@
 """The `asr` command: one verb a file, each thin: parse, call, print.
 
 Results go to stdout, messages to stderr. Exit code 0: all done; 1: some input failed, the rest is
-done; 2: wrong usage, such as an option's value; 130: interrupted,
-by Ctrl-C, SIGTERM or SIGHUP.
+done; 2: wrong usage, such as an option's value; 130: interrupted, by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 """What a recogniser returns."""
 
 import heapq
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 
 from asr.text.timed import TimedWord
 
@@ -51,8 +51,12 @@ def join_transcripts(parts: Sequence[Transcript], nbest: int) -> Transcript:
     """
     combined: list[Alternative] = [Alternative("", 0.0, 0.0)]
     for part in parts:
-        pairs = (_followed_by(one, other) for one in combined for other in part.nbest)
-        combined = heapq.nlargest(nbest, pairs, key=attrgetter("log_score"))
+        pairs = itertools.product(combined, part.nbest)
+        # Only the texts of those that are kept are put together: they grow with the recording.
+        chosen = heapq.nlargest(
+            nbest, pairs, key=lambda pair: pair[0].log_score + pair[1].log_score
+        )
+        combined = [_followed_by(one, other) for one, other in chosen]
     return Transcript(
         text=" ".join(part.text for part in parts if part.text),
         duration_seconds=sum(part.duration_seconds for part in parts),

@@ -67,14 +67,17 @@ def with_length(file: BinaryIO) -> bytes | None:
     Without a tag, or with one of an encoder that could not go back to fill it in, a decoder
     estimates the length from the bit rate of the first frame, and stops reading there.
     """
-    found = walk(file)
     start = _sync(file, _skip_id3(file), None)
-    if found is None or found.tagged or start is None:
+    if start is None:
         return None
     word = _word(file, start)
     file.seek(start)
+    first_frame = file.read(_measure(word)[0])
+    # Most files have one: they are neither walked through nor read here.
+    if _states_length(first_frame) or (found := walk(file)) is None:
+        return None
+    file.seek(start)
     content = file.read()
-    first_frame = content[: _measure(word)[0]]
     frames = found.samples // found.samples_per_frame
     if re.search(rb"Xing|Info", first_frame[:_TAG_BYTES]):  # without a count
         content, frames = content[len(first_frame) :], frames - 1
