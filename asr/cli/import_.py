@@ -1,5 +1,6 @@
 """`asr import`: converts corpora in the layouts of other tools to manifests."""
 
+import enum
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +35,32 @@ ChannelOption = Annotated[
 ]
 
 
+class Tags(enum.StrEnum):
+    """What becomes of tags that are not replaced."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+TagsOption = Annotated[
+    Tags,
+    typer.Option(
+        "--tags",
+        help="Tags in texts, such as <unk>, [noise] and {breath}: keep them as they are, with a "
+        "warning that counts them, or drop them.",
+    ),
+]
+Replace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--replace",
+        metavar="TAG=TEXT",
+        help="Replace a tag in texts by other text, or drop it where that is empty: --replace "
+        "'<unk>=UM'; repeatable.",
+    ),
+]
+
+
 @app.command()
 def kaldi(
     folder: Annotated[
@@ -46,11 +73,14 @@ def kaldi(
     root: Root = Path(),
     channel: ChannelOption = None,
     damaged: DamagedOption = Damaged.REFUSE,
+    tags: TagsOption = Tags.KEEP,
+    replace: Replace = None,
 ) -> None:
     """Import a Kaldi data folder."""
     from asr.corpus.importers import read_kaldi
 
-    _write(output, read_kaldi(folder, root, _channel(channel), damaged is Damaged.READ), folder)
+    utterances = read_kaldi(folder, root, _channel(channel), damaged is Damaged.READ)
+    _write(output, utterances, folder, tags, replace)
 
 
 @app.command()
@@ -60,11 +90,14 @@ def lhotse(
     ],
     output: Output,
     root: Root = Path(),
+    damaged: DamagedOption = Damaged.REFUSE,
+    tags: TagsOption = Tags.KEEP,
+    replace: Replace = None,
 ) -> None:
     """Import Lhotse cuts of recordings in files, with one supervision each."""
     from asr.corpus.lhotse import read_lhotse
 
-    _write(output, read_lhotse(cuts, root), cuts)
+    _write(output, read_lhotse(cuts, root, damaged is Damaged.READ), cuts, tags, replace)
 
 
 @app.command()
@@ -75,11 +108,14 @@ def librispeech(
     output: Output,
     channel: ChannelOption = None,
     damaged: DamagedOption = Damaged.REFUSE,
+    tags: TagsOption = Tags.KEEP,
+    replace: Replace = None,
 ) -> None:
     """Import LibriSpeech, or a part of it."""
     from asr.corpus.importers import read_librispeech
 
-    _write(output, read_librispeech(folder, _channel(channel), damaged is Damaged.READ), folder)
+    utterances = read_librispeech(folder, _channel(channel), damaged is Damaged.READ)
+    _write(output, utterances, folder, tags, replace)
 
 
 @app.command(name="csv")
@@ -117,6 +153,8 @@ def table(
     root: Root = Path(),
     channel: ChannelOption = None,
     damaged: DamagedOption = Damaged.REFUSE,
+    tags: TagsOption = Tags.KEEP,
+    replace: Replace = None,
 ) -> None:
     """Import a table with column names in the first line, such as Common Voice's.
 
@@ -127,7 +165,21 @@ def table(
     columns = Columns(
         audio_column, text_column, id_column, speaker_column, start_column, end_column
     )
-    _write(output, read_csv(file, columns, root, _channel(channel), damaged is Damaged.READ), file)
+    utterances = read_csv(file, columns, root, _channel(channel), damaged is Damaged.READ)
+    _write(output, utterances, file, tags, replace)
+
+
+@app.command()
+def manifest(
+    file: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Manifest to read (*.jsonl).")],
+    output: Output,
+    tags: TagsOption = Tags.KEEP,
+    replace: Replace = None,
+) -> None:
+    """Write a manifest again with other tags in its texts."""
+    from asr.corpus.manifest import read_manifest
+
+    _write(output, read_manifest(file), file, tags, replace)
 
 
 def _channel(value: str | None) -> "Channel | None":
@@ -143,10 +195,30 @@ def _channel(value: str | None) -> "Channel | None":
     )
 
 
-def _write(output: Path, utterances: "Sequence[Utterance]", source: Path) -> None:
-    from asr.corpus.importers import check_utterances
+def _replacements(values: list[str] | None) -> dict[str, str]:
+    replacements = {}
+    for value in values or []:
+        tag, equals, text = value.partition("=")
+        if not equals:
+            raise typer.BadParameter(
+                f"expected TAG=TEXT, such as '<unk>=UM' or '[noise]=', found {value!r}",
+                param_hint="--replace",
+            )
+        replacements[tag] = text
+    return replacements
+
+
+def _write(
+    output: Path,
+    utterances: "Sequence[Utterance]",
+    source: Path,
+    tags: Tags,
+    replace: list[str] | None,
+) -> None:
+    from asr.corpus.importers import check_utterances, rewrite_tags
     from asr.corpus.manifest import write_manifest
 
+    utterances = rewrite_tags(utterances, source, _replacements(replace), tags is Tags.DROP)
     check_utterances(utterances, source)
     write_manifest(output, utterances)
     hours = sum(utterance.duration for utterance in utterances) / 3600

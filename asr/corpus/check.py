@@ -10,7 +10,8 @@ import numpy as np
 
 from asr.corpus.manifest import Corpus
 from asr.errors import ManifestError, TextError
-from asr.text.normal import describe_characters, stray_characters, tags
+from asr.text.normal import describe_characters, stray_characters
+from asr.text.tags import count_tags, describe_tags, tags
 from asr.text.tokens import TokenTable
 from asr.text.unwritable import remedy
 
@@ -94,15 +95,15 @@ def _refuse_strays(corpus: Corpus, where: str) -> None:
 def _refuse_tags(corpus: Corpus, where: str) -> None:
     if not corpus.characters & set("<[{"):
         return
-    tagged = [(utterance.id, found) for utterance in corpus if (found := tags(utterance.text))]
+    tagged = [utterance for utterance in corpus if tags(utterance.text)]
     if tagged:
-        counts = Counter(tag for _, found in tagged for tag in found)
-        named = ", ".join(f"{tag} ({count} times)" for tag, count in counts.most_common(_SHOWN))
         raise TextError(
-            f"{where}: expected what is said, found the tags {named} in "
-            f"{_listing([key for key, _ in tagged])}; the model would learn to write them: remove "
-            "them from the transcripts, leave these utterances out, or set data.tags=keep to train "
-            "on them as they are written"
+            f"{where}: expected what is said, found the tags "
+            f"{describe_tags(count_tags(utterance.text for utterance in tagged))} in "
+            f"{_listing([utterance.id for utterance in tagged])}; the model would learn to write "
+            "them: drop or replace them (asr import manifest MANIFEST --tags drop, --replace "
+            "TAG=TEXT), leave these utterances out, or set data.tags=keep to train on them as they "
+            "are written"
         )
 
 

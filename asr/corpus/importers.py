@@ -6,12 +6,14 @@ Tables are read by `asr.corpus.table`, Lhotse's cuts by `asr.corpus.lhotse`.
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from asr.corpus.import_audio import Channel, Recordings, segment_error
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
 from asr.signal.audio import SUFFIXES
+from asr.text.tags import check_replacements, count_tags, describe_tags, tags, without_tags
 
 _log = logging.getLogger("asr.import")
 
@@ -111,6 +113,35 @@ def read_librispeech(
                 )
             )
     return utterances
+
+
+def rewrite_tags(
+    utterances: Sequence[Utterance],
+    where: Path,
+    replacements: Mapping[str, str],
+    drop_others: bool = False,
+) -> list[Utterance]:
+    """The utterances with the tags of their texts replaced or dropped, as `without_tags` does.
+
+    Warns of tags that stay. Raises TextError on a replacement of what no text has.
+    """
+    counts = count_tags(utterance.text for utterance in utterances)
+    check_replacements(replacements, counts)
+    others = {tag: count for tag, count in counts.items() if tag not in replacements}
+    if others and not drop_others:
+        _log.warning(
+            "%s: the texts have the tags %s, kept as they are, which `asr train` refuses; drop "
+            "them with --tags drop, or replace them with --replace TAG=TEXT",
+            *(where, describe_tags(others)),
+        )
+    if not counts:
+        return list(utterances)
+    return [
+        replace(utterance, text=without_tags(utterance.text, replacements, drop_others))
+        if tags(utterance.text)
+        else utterance
+        for utterance in utterances
+    ]
 
 
 def check_utterances(utterances: Sequence[Utterance], where: Path) -> None:

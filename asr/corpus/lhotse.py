@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from asr.corpus.import_audio import probe_once
+from asr.corpus.import_audio import probe_damaged_once, probe_once
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
 from asr.files import parse_json
@@ -24,14 +24,17 @@ _LONGEST_LINE, _MOST_BLANK = 1 << 26, 100_000
 """A small compressed file may hold lines, blank ones too, that fill memory or take hours."""
 
 
-def read_lhotse(path: Path, root: Path) -> list[Utterance]:
+def read_lhotse(path: Path, root: Path, damaged: bool = False) -> list[Utterance]:
     """The utterances of a file of cuts, in order; paths of recordings are relative to `root`.
 
     Each cut must be a MonoCut of an unmodified recording in a file, with one supervision that has a
     text and lies within the cut; custom fields and features are ignored.
-    Raises ManifestError, with the line, on any other cut; AudioError if a recording cannot be read.
+    Raises ManifestError, with the line, on any other cut; AudioError if a recording cannot be read,
+    also if it is damaged, unless `damaged`.
     """
-    return [_Cut(cut, f"{path}, line {number}").utterance(root) for number, cut in _cuts(path)]
+    return [
+        _Cut(cut, f"{path}, line {number}", damaged).utterance(root) for number, cut in _cuts(path)
+    ]
 
 
 def _cuts(path: Path) -> Iterator[tuple[int, Any]]:
@@ -58,8 +61,8 @@ def _cuts(path: Path) -> Iterator[tuple[int, Any]]:
 class _Cut:
     """One cut, whose fields are checked as they are read."""
 
-    def __init__(self, cut: Any, where: str) -> None:
-        self.cut, self.where = cut, where
+    def __init__(self, cut: Any, where: str, damaged: bool = False) -> None:
+        self.cut, self.where, self.damaged = cut, where, damaged
 
     def utterance(self, root: Path) -> Utterance:
         """The utterance. Raises ManifestError on what a manifest cannot express."""
@@ -74,13 +77,16 @@ class _Cut:
                 f"a supervision within the {duration} s of the cut",
                 f"one from {within[0]} s to {sum(within)} s: its text has more than the audio",
             )
-        info = self._recording(root)
-        whole = start == 0 and abs(duration - info.duration_seconds) <= _TOLERANCE_SECONDS
-        if start + duration > info.duration_seconds + _TOLERANCE_SECONDS:
+        info, is_damaged = self._recording(root)
+        end = start + duration
+        if is_damaged and start < info.duration_seconds:
+            end = min(end, info.duration_seconds)
+        if end > info.duration_seconds + _TOLERANCE_SECONDS:
             raise self._error(
                 f"a cut of the {info.duration_seconds:.3f} s of {info.path}",
-                f"{start} s to {start + duration} s",
+                f"{start} s to {end} s",
             )
+        whole = start == 0 and end >= info.duration_seconds - _TOLERANCE_SECONDS
         return Utterance(
             id=self._text(self.cut, "id"),
             audio_filepath=info.path,
@@ -93,21 +99,24 @@ class _Cut:
             else self._text(supervision, "speaker"),
             offset=None if whole else start,
             channel=self.cut["channel"] + 1 if info.channels > 1 else None,
+            damaged=is_damaged,
         )
 
-    def _recording(self, root: Path) -> AudioInfo:
+    def _recording(self, root: Path) -> tuple[AudioInfo, bool]:
+        """Its properties, and whether it is damaged and these are of what is left."""
         recording = self._field(self.cut, "recording", dict)
         if recording.get("transforms"):
             raise self._error("an unmodified recording", shown(recording["transforms"]))
         source = self._one(recording, "sources")
         self._expect(source, "type", "file", "commands, URLs and audio in memory")
-        info = probe_once(root / self._text(source, "source"))
+        path = root / self._text(source, "source")
+        info, problems = probe_damaged_once(path) if self.damaged else (probe_once(path), ())
         all_channels = list(range(info.channels))
         self._expect(source, "channels", all_channels, "a part of the channels")
         if self.cut.get("channel") not in all_channels:
             expected = f"'channel' to be one of {all_channels}, those of {info.path}"
             raise self._error(expected, f"{self.cut.get('channel')!r}"[:80])
-        return info
+        return info, bool(problems)
 
     def _one(self, parent: Mapping[str, Any], key: str) -> dict[str, Any]:
         items = self._field(parent, key, list)

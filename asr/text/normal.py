@@ -4,7 +4,6 @@ Unicode has several spellings of one letter and dozens of kinds of white space; 
 each as a token of its own.
 """
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +12,6 @@ _JOINERS = "\u200c\u200d"
 """They say how letters join in scripts from Arabic to Mongolian, and are part of the spelling."""
 _JOINING_SCRIPTS = range(0x0600, 0x18B0)
 _REPLACEMENT = "\ufffd"
-_TAG = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|\{[^{}\s]+\}")
 
 
 def normal_form(text: str) -> str:
@@ -42,11 +40,6 @@ def _is_stray(character: str) -> bool:
     if character.isspace():
         return False
     return character == _REPLACEMENT or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Cn")
-
-
-def tags(text: str) -> list[str]:
-    """The marks in a text that stand for something else than their letters: `<unk>`, `[noise]`."""
-    return _TAG.findall(text)
 
 
 def describe_characters(counts: Counter[str]) -> str:

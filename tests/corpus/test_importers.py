@@ -273,3 +273,31 @@ def test_what_is_left_of_a_damaged_recording(corpus: Path, asr_command: Command)
     (packed,) = read_manifest(corpus / "shards" / "manifest.jsonl")
     assert not packed.damaged
     assert torch.equal(read_utterance(packed)[0], left)
+
+
+def test_tags_stay_unless_told_otherwise(corpus: Path, asr_command: Command) -> None:
+    (corpus / "train" / "text").write_text("b TWO <unk> THREE [noise]\na [noise]\n")
+    output = corpus / "new.jsonl"
+    arguments = ("import", "kaldi", corpus / "train", "--root", corpus, "-o", output)
+
+    def texts(*options: str) -> list[str]:
+        result = asr_command(*arguments, *options)
+        assert result.code == 0
+        kept = "have the tags" in result.stderr
+        assert kept == ("drop" not in options and len(options) < 4)
+        return [utterance.text for utterance in read_manifest(output)]
+
+    assert texts() == ["TWO <unk> THREE [noise]", "[noise]"]
+    assert texts("--replace", "<unk>=FIVE") == ["TWO FIVE THREE [noise]", "[noise]"]
+    assert texts("--tags", "drop") == ["TWO THREE", ""]
+    assert texts("--tags", "drop", "--replace", "<unk>=OH") == ["TWO OH THREE", ""]
+    assert texts("--replace", "[noise]=", "--replace", "<unk>=") == ["TWO THREE", ""]
+    error = asr_command(*arguments, "--replace", "<UNK>=").error
+    assert "<UNK>: expected a tag that the texts have" in error
+    assert "expected TAG=TEXT" in asr_command(*arguments, "--replace", "<unk>").stderr
+
+    texts()
+    again = corpus / "again.jsonl"
+    rewritten = asr_command("import", "manifest", output, "-o", again, "--tags", "drop")
+    assert rewritten.code == 0
+    assert [(u.id, u.text) for u in read_manifest(again)] == [("b", "TWO THREE"), ("a", "")]

@@ -11,8 +11,9 @@ import torch
 
 from asr.corpus import lhotse
 from asr.corpus.lhotse import read_lhotse
-from asr.corpus.manifest import Utterance
+from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import ManifestError
+from tests.support import Command
 
 CUT: dict[str, Any] = {  # as Lhotse 1.33 writes it
     "id": "c1",
@@ -150,3 +151,24 @@ def test_small_files_of_endless_lines_are_refused(
     (corpus / "cuts.jsonl.gz").write_bytes(gzip.compress(content, mtime=0))
     with pytest.raises(ManifestError, match="is longer, or there are more blank ones"):
         read_lhotse(corpus / "cuts.jsonl.gz", corpus)
+
+
+def test_what_is_left_of_a_damaged_recording(corpus: Path, asr_command: Command) -> None:
+    path = corpus / "wav" / "b.wav"
+    path.write_bytes(path.read_bytes()[:-200])  # 1500 of 1600 samples are left
+    whole = changed()
+    part = changed(id="c2", start=0.05, duration=0.05, supervisions__0__duration=0.05)
+    before = changed(id="c3", duration=0.05, supervisions__0__duration=0.05)
+    file = cuts(corpus, whole, part, before)
+    arguments = ("import", "lhotse", file, "--root", corpus, "-o", corpus / "new.jsonl")
+    assert "b.wav: expected" in asr_command(*arguments).error
+
+    read = asr_command(*arguments, "--damaged", "read")
+    assert read.code == 0
+    assert read.stderr.count("only what is left is imported of") == 1
+    found = [(u.offset, u.duration, u.damaged) for u in read_manifest(corpus / "new.jsonl")]
+    assert found == [(None, 0.09375, True), (0.05, 0.04375, True), (0.0, 0.05, True)]
+
+    gone = changed(start=0.095, duration=0.005, supervisions__0__duration=0.005)
+    lost = asr_command(*arguments[:2], cuts(corpus, gone), *arguments[3:], "--damaged", "read")
+    assert "expected a cut of the 0.094 s" in lost.error

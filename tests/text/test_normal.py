@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.text.normal import describe_characters, normal_form, stray_characters, tags
+from asr.text.normal import describe_characters, normal_form, stray_characters
 from asr.text.tokens import TokenTable
 
 
@@ -59,15 +59,3 @@ def test_characters_are_described() -> None:
     assert describe_characters(Counter("\u200b\u200b\x07")) == (
         "U+0007 CONTROL CHARACTER (1 times), U+200B ZERO WIDTH SPACE (2 times)"
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("A <unk> B [noise] {laugh}", ["<unk>", "[noise]", "{laugh}"]),
-        ("2 < 3 [ ] a > b <>", []),
-        ("<UNK>A[x]", ["<UNK>", "[x]"]),
-    ],
-)
-def test_tags(text: str, found: list[str]) -> None:
-    assert tags(text) == found
