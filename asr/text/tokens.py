@@ -60,9 +60,9 @@ class TokenTable:
         object.__setattr__(self, "_index", index)
 
     def _is_one(self, character: str) -> bool:
-        if len(character) == 1 or self.units == "characters":
-            return len(character) == 1 and not self.is_loose(character)
-        has_space = any(point.isspace() for point in character)
+        if self.units == "characters":
+            return len(character) == 1
+        has_space = len(character) > 1 and any(map(str.isspace, character))
         return character != "" and not has_space and not is_loose(character)
 
     @classmethod
@@ -114,7 +114,11 @@ class TokenTable:
         return self.units == "graphemes" and is_loose(character)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of a label sequence (no blanks), words separated by single spaces."""
+        """The text of a label sequence (no blanks), words separated by single spaces.
+
+        Some clusters side by side are one cluster of the text, as two halves of a conjunct or of a
+        flag: encoded again, it may have fewer tokens, and one that the table lacks.
+        """
         assert BLANK not in tokens
         return " ".join("".join(self.characters[token - 1] for token in tokens).split())
 
