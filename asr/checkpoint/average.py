@@ -13,6 +13,7 @@ from torch import Tensor
 
 from asr.checkpoint.checkpoint import (
     STORED_TYPES,
+    UNITS,
     WEIGHTS,
     Checkpoint,
     load_checkpoint,
@@ -73,6 +74,7 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
         features=last["features"],
         encoder=last["encoder"],
         tokens=last["tokens"],
+        units=last.get(UNITS, "characters"),
         weights=average_weights([c.weights for c in loaded]),
         metrics={
             "weights": f"mean of {len(loaded)} checkpoints",
@@ -112,10 +114,12 @@ def _training_seconds(checkpoint: Checkpoint, path: Path) -> float:
 
 
 def _check_same_model(first: Path, one: Checkpoint, second: Path, other: Checkpoint) -> None:
-    parts = ("features", "encoder", "tokens")
+    parts = ("features", "encoder", "tokens", UNITS)
     differing = [
         name
-        for name in differences(*({part: b.config[part] for part in parts} for b in (one, other)))
+        for name in differences(
+            *({part: b.config.get(part) for part in parts} for b in (one, other))
+        )
         if name not in _MAY_DIFFER
     ]
     if differing:

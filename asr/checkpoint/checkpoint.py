@@ -15,7 +15,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -45,11 +45,16 @@ from asr.files import (
     write_files_atomic,
 )
 from asr.printing import shown
+from asr.text.tokens import TokenTable, Units
 from asr.version import package_versions, source_commit
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest; the second has `units`, and is written where they are not characters, so that earlier
+versions of this package read all they can."""
 CONFIG, WEIGHTS, METRICS, CARD = "config.json", "model.safetensors", "metrics.json", "README.md"
 LANGUAGE_MODEL = "lm.arpa.gz"
+UNITS = "units"
+"""The key of what one token is, where it is not a single character."""
 
 _MAX_JSON_BYTES = 10_000_000
 _MAX_WEIGHTS_BYTES = 4 * 2**30
@@ -84,6 +89,12 @@ class Checkpoint:
     metrics: dict[str, Any]
     folder: Path | None
 
+    @property
+    def tokens(self) -> TokenTable:
+        """Raises ConfigError on tokens that are not in order or not of their units."""
+        units = self.config.get(UNITS, "characters")
+        return TokenTable(tuple(self.config["tokens"]), units)
+
 
 def save_checkpoint(
     folder: Path | str,
@@ -98,15 +109,16 @@ def save_checkpoint(
     training: dict[str, Any],
     notes: str = "",
     dtype: torch.dtype = torch.float32,
+    units: Units = "characters",
 ) -> None:
     """Write a checkpoint folder, or replace the one that is there, atomically.
 
-    `tokens` leaves the blank out. `training` states the training data and the settings; the model
-    card also shows its optional `licence`, `language` (a BCP 47 tag) and `commands` (a list: how
-    to make the checkpoint from the raw data). `metrics` maps the name of a test set to its figures
-    (`wer`, `cer` or `ser` as fractions, `wer_interval` and so on) and to the `command` that prints
-    them. Floating-point weights are stored as `dtype`: float32, or float16 or bfloat16 for half
-    the size.
+    `tokens`, which are `units`, leaves the blank out. `training` states the training data and the
+    settings; the model card also shows its optional `licence`, `language` (a BCP 47 tag) and
+    `commands` (a list: how to make the checkpoint from the raw data). `metrics` maps the name of a
+    test set to its figures (`wer`, `cer` or `ser` as fractions, `wer_interval` and so on) and to
+    the `command` that prints them. Floating-point weights are stored as `dtype`: float32, or
+    float16 or bfloat16 for half the size.
 
     Raises CheckpointError if a weight is not finite or does not fit `dtype`, if a value is of the
     wrong type or a file would be too large to be read again, or if the folder holds files by these
@@ -120,7 +132,7 @@ def save_checkpoint(
         METRICS: encode_utf8(json_text(metrics, folder / METRICS), folder / METRICS),
     }
     config = {
-        "format_version": FORMAT_VERSION,
+        "format_version": 1 if units == "characters" else 2,
         "sha256": "",
         "recipe": recipe,
         "commit": source_commit(),
@@ -128,6 +140,7 @@ def save_checkpoint(
         "features": features,
         "encoder": encoder,
         "tokens": list(tokens),
+        **({} if units == "characters" else {UNITS: units}),
         "training": training,
         "notes": notes,
         "packages": package_versions(),
@@ -137,7 +150,7 @@ def save_checkpoint(
         },
         "files": {name: _record(content) for name, content in files.items()},
     }
-    check_schema(folder / CONFIG, config, _SCHEMA)
+    check_schema(folder / CONFIG, config, _schema_of(config))
     _write(folder, files | _card_and_config(folder, config, metrics))
 
 
@@ -287,6 +300,11 @@ def _refuse_unrelated_files(folder: Path) -> None:
         )
 
 
+def _schema_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a configuration; one of single characters has no units."""
+    return _SCHEMA | ({UNITS: str} if UNITS in config else {})
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
@@ -302,7 +320,12 @@ def _read_config(folder: Path) -> dict[str, Any]:
     content = _read(folder, CONFIG, _MAX_JSON_BYTES)
     config = parse_object(path, content)
     check_version(path, config, FORMAT_VERSION)
-    check_schema(path, config, _SCHEMA)
+    check_schema(path, config, _schema_of(config))
+    if UNITS in config and config[UNITS] not in get_args(Units):
+        raise CheckpointError(
+            f"{path}: expected {UNITS!r} as one of {', '.join(get_args(Units))}, found "
+            f"{shown(config[UNITS])}"
+        )
     if not all(isinstance(token, str) for token in config["tokens"]):
         raise CheckpointError(f"{path}: expected 'tokens' to hold only text")
     if config["weights"]["dtype"] not in STORED_TYPES:

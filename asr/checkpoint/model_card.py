@@ -64,7 +64,11 @@ def sections(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str,
             *_flat(config["encoder"]),
         ],
         "Features": _flat(config["features"]),
-        "Tokens": [("count", f"{len(config['tokens'])} and the blank"), ("tokens", tokens)],
+        "Tokens": [
+            ("count", f"{len(config['tokens'])} and the blank"),
+            *([("units", config["units"])] if "units" in config else []),
+            ("tokens", tokens),
+        ],
         "Training": training + _flat(settings),
         "Made with": [
             ("source", config["commit"] or "not from a git checkout"),

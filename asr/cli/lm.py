@@ -16,6 +16,7 @@ from asr.language.ngram.arpa import LARGEST_ORDER
 if TYPE_CHECKING:
     from asr.language.ngram.kneser_ney import Estimate
     from asr.language.ngram.perplexity import SentenceScore, TextScore
+    from asr.text.tokens import Units
 
 app = typer.Typer(
     help="Train n-gram language models on text, and measure their perplexity.",
@@ -28,6 +29,19 @@ _Characters = Annotated[
     bool,
     typer.Option("--characters", help="Model characters instead of words; the space is <space>."),
 ]
+_Graphemes = Annotated[
+    bool,
+    typer.Option(
+        "--graphemes",
+        help="Model grapheme clusters instead of words, for checkpoints whose tokens they are.",
+    ),
+]
+
+
+def _units(characters: bool, graphemes: bool) -> "Units | None":
+    if characters and graphemes:
+        raise typer.BadParameter("expected --characters or --graphemes, found both")
+    return "characters" if characters else "graphemes" if graphemes else None
 
 
 def _counts(value: str) -> list[int]:
@@ -61,15 +75,16 @@ def train(
         ),
     ] = "0",
     characters: _Characters = False,
+    graphemes: _Graphemes = False,
 ) -> None:
     """Train a model with interpolated modified Kneser-Ney smoothing and write it as ARPA."""
     from asr.language.ngram.arpa import write_arpa
     from asr.language.ngram.kneser_ney import estimate
     from asr.language.ngram.text import read_sentences
 
-    thresholds = _counts(prune)
+    thresholds, units = _counts(prune), _units(characters, graphemes)
     check_folder(output)
-    sentences = [sentence for text in texts for sentence in read_sentences(text, characters)]
+    sentences = [sentence for text in texts for sentence in read_sentences(text, units)]
     try:
         result = estimate(sentences, order, thresholds)
     except ConfigError as error:
@@ -102,6 +117,7 @@ def score(
     ],
     text: Annotated[Path, typer.Argument(metavar="TEXT", help=_TEXT_HELP)],
     characters: _Characters = False,
+    graphemes: _Graphemes = False,
     by_sentence: Annotated[
         bool,
         typer.Option(
@@ -117,7 +133,7 @@ def score(
     from asr.language.ngram.perplexity import sum_scores
     from asr.language.ngram.text import read_sentences
 
-    sentences = read_sentences(text, characters)
+    sentences = read_sentences(text, _units(characters, graphemes))
     scores, has_unknown = _scores(model_file, sentences)
     figures = sum_scores(scores)
     if json_file:

@@ -47,10 +47,10 @@ def check_corpus(
     _refuse_strays(corpus, where)
     if not keep_tags:
         _refuse_tags(corpus, where)
-    if corpus.characters - set(tokens.characters):
+    if corpus.tokens - set(tokens.characters):
         unknown = ((u.id, tokens.unknown(u.text)) for u in corpus)
         wrong = [f"{key}: {''.join(characters)!r}" for key, characters in unknown if characters]
-        advice = remedy(sorted(corpus.characters - set(tokens.characters)), tokens)
+        advice = remedy(sorted(corpus.tokens - set(tokens.characters)), tokens)
         raise TextError(
             f"{where}: characters outside the token table {''.join(tokens.characters)!r} in "
             f"{_listing(wrong)}; {advice}, or add the characters to training"

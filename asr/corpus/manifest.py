@@ -16,6 +16,7 @@ The shards' own description, `shards.json`, lies beside such a manifest.
 
 import bisect
 import gc
+import itertools
 import os
 import sys
 from array import array
@@ -33,6 +34,7 @@ from asr.corpus.record import Record, parse_record
 from asr.corpus.tar import Member, Shard
 from asr.errors import ManifestError
 from asr.files import encode_utf8, json_line, make_folder, write_text_atomic
+from asr.text.tokens import Units, split_text
 
 _CHUNK = 4096
 """Texts whose characters are counted together."""
@@ -67,8 +69,13 @@ class Corpus(Sequence[Utterance]):
     manifest has changed since it was opened.
     """
 
-    def __init__(self, paths: Sequence[Path | str], require_audio: bool = True) -> None:
-        columns = _Columns()
+    def __init__(
+        self,
+        paths: Sequence[Path | str],
+        require_audio: bool = True,
+        units: Units = "characters",
+    ) -> None:
+        columns = _Columns(units)
         self._manifests: list[ManifestFile] = []
         self._ends: list[int] = []
         self.sha256: dict[str, str] = {}
@@ -82,13 +89,15 @@ class Corpus(Sequence[Utterance]):
             self._ends.append(len(columns.starts))
             self.sha256[str(path)] = manifest.sha256()
         self.characters = columns.characters()
-        """All characters that occur in the texts."""
+        """All code points that occur in the texts."""
+        self.tokens = columns.tokens()
+        """All characters that occur in the texts, as `units` counts them."""
         self._starts = np.array(columns.starts, np.int64)
         self.durations: NDArray[np.float64] = np.array(columns.durations, np.float64)
         """Seconds of each utterance."""
         self.min_frames: NDArray[np.int32] = np.array(columns.min_frames, np.int32)
         """Fewest frames in which CTC can emit each text (see `asr.corpus.check.minimum_frames`):
-        its characters, plus one for each that repeats the one before; 0 for an empty text."""
+        its tokens, plus one for each that repeats the one before; 0 for an empty text."""
         self.shard_indices: NDArray[np.int32] = np.array(columns.shard_indices, np.int32)
         """Index in `shards` of each utterance's shard; -1: a file of its own."""
         self.shards: tuple[Shard, ...] = tuple(columns.shards)
@@ -96,12 +105,17 @@ class Corpus(Sequence[Utterance]):
         """Equal for the same segment of the same recording, in all corpora of a process."""
 
     @classmethod
-    def open(cls, paths: Sequence[Path | str], require_audio: bool = True) -> "Corpus":
+    def open(
+        cls,
+        paths: Sequence[Path | str],
+        require_audio: bool = True,
+        units: Units = "characters",
+    ) -> "Corpus":
         """Read manifests and check every line, raising as `read_manifest` does.
 
-        Ids must be unique within each manifest.
+        Ids must be unique within each manifest. `units` is what the tokens of the texts will be.
         """
-        return cls(paths, require_audio)
+        return cls(paths, require_audio, units)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -145,7 +159,9 @@ def _garbage_collector_paused() -> Iterator[None]:
 class _Columns:
     """The numbers that are kept of each utterance, as growing arrays (8 bytes a value or less)."""
 
-    def __init__(self) -> None:
+    def __init__(self, units: Units) -> None:
+        self._units = units
+        self._numbers: dict[str, int] = {}  # of the grapheme clusters
         self.starts, self.durations = array("q"), array("d")
         self.recording_hashes = array("q")
         self.min_frames, self.shard_indices = array("i"), array("i")
@@ -168,20 +184,30 @@ class _Columns:
             self._count_characters()
 
     def characters(self) -> frozenset[str]:
-        """All characters that occur; to be called once every record has been added."""
+        """All code points that occur; to be called once every record has been added."""
         self._count_characters()
         return frozenset(map(chr, np.flatnonzero(self._occurs).tolist()))
+
+    def tokens(self) -> frozenset[str]:
+        """All tokens that occur; to be called after `characters`."""
+        return self.characters() if self._units == "characters" else frozenset(self._numbers)
 
     def _count_characters(self) -> None:
         """Note the characters of the collected texts, and append the `min_frames` of each.
 
         A Python loop over the characters would take longer than reading the manifest. Instead the
         texts are joined and treated as one array of code points; the number of repeats in each
-        text is then a difference of two prefix sums.
+        text is then a difference of two prefix sums. Grapheme clusters, which take such a loop, are
+        numbered in the order in which they are met.
         """
         codes = np.frombuffer("".join(self._texts).encode("utf-32-le"), np.uint32)
         self._occurs[codes] = True
-        lengths = np.array([len(text) for text in self._texts], np.int64)
+        texts: Sequence[Sequence[str]] = self._texts
+        if self._units == "graphemes":
+            texts, numbers = [split_text(text, "graphemes") for text in self._texts], self._numbers
+            clusters = itertools.chain.from_iterable(texts)
+            codes = np.array([numbers.setdefault(c, len(numbers)) for c in clusters], np.uint32)
+        lengths = np.array([len(text) for text in texts], np.int64)
         ends = lengths.cumsum()
         begins = ends - lengths
         # repeats[i + 1] says whether character i repeats the one before, so that the prefix sum

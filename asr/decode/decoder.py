@@ -233,8 +233,10 @@ def build_decoder(
 def is_of_characters(model: NgramModel, table: TokenTable) -> bool:
     """Whether the words of a language model are characters: it then has `<space>`.
 
-    Over a table without a space a sentence is one word, and one-character words decide.
+    Over a table without a space a sentence is one word, and words of one character decide.
     """
     if table.space >= 0:
         return SPACE in model.words
-    return all(len(word) == 1 for word in model.words if word.lower() not in SPECIAL_WORDS)
+    return all(
+        len(table.split(word)) == 1 for word in model.words if word.lower() not in SPECIAL_WORDS
+    )

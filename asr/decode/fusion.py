@@ -206,7 +206,8 @@ def _flat(arrays: Arrays) -> Arrays:
 def _character_words(model: NgramModel, table: TokenTable) -> NDArray[np.int32]:
     """(C,) the model's word for each token; <unk> for one that it lacks, or -1."""
     names = [SPACE if character == " " else character for character in table.characters]
-    missing = [name for name in names if name not in set(model.words)]
+    words = set(model.words)
+    missing = [name for name in names if name not in words]
     if len(missing) == len(names):
         raise ConfigError(
             "character language model: has none of the recogniser's characters as a word "
@@ -214,9 +215,10 @@ def _character_words(model: NgramModel, table: TokenTable) -> NDArray[np.int32]:
         )
     if missing:
         _log.warning(
-            "character language model: lacks %d of the recogniser's %d characters: %s",
+            "character language model: lacks %d of the recogniser's %d %s: %s",
             len(missing),
             len(names),
+            table.units,
             " ".join(missing),
         )
     return np.array([-1, *map(model.word_id, names)], dtype=np.int32)

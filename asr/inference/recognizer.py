@@ -98,7 +98,7 @@ class Recognizer:
         try:
             features = from_dict(FeatureConfig, checkpoint.config["features"], f"{where}: features")
             encoder = from_dict(EncoderConfig, checkpoint.config["encoder"], f"{where}: encoder")
-            tokens = TokenTable(tuple(checkpoint.config["tokens"]))
+            tokens = checkpoint.tokens
             check_weights(encoder, features.num_features, len(tokens), checkpoint.weights)
             model = AcousticModel(encoder, features.num_features, len(tokens))
             model.load_state_dict(checkpoint.weights)

@@ -17,7 +17,7 @@ from asr.errors import TextError
 from asr.language.automata.automaton import Automaton
 from asr.language.ngram.model import NgramModel
 from asr.language.ngram.table import SPECIAL_WORDS
-from asr.language.spelling import letters, word_trie
+from asr.language.spelling import speller, word_trie
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger(__name__)
@@ -43,12 +43,12 @@ def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
     Other words can never be recognised: a warning counts them. Of words with the same spelling the
     most likely is taken. Raises TextError if no word is left.
     """
-    known = letters(table)
+    can_spell = speller(table)
     words, texts, unspellable = [], [], []
     for word, text in enumerate(model.words):
         if text in SPECIAL_WORDS or word == model.unknown_word:
             continue
-        if text and known.issuperset(text):
+        if text and can_spell(text):
             words.append(word)
             texts.append(text)
         else:

@@ -1,6 +1,6 @@
 """Words in a model's characters: whether it can spell them, how to say where not, their trie."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,23 +36,33 @@ def abbreviate(items: Sequence[str], count: int | None = None) -> str:
     return "; ".join(items[:NAMED]) + more
 
 
-def letters(table: TokenTable) -> frozenset[str]:
-    """The characters that words can have."""
-    return frozenset(character for character in table.characters if not character.isspace())
+def speller(table: TokenTable) -> Callable[[str], bool]:
+    """A function that says whether a text, in NFC, has only characters that words can have."""
+    known = frozenset(character for character in table.characters if not character.isspace())
+    if table.units == "characters":
+        return known.issuperset
+    return lambda text: known.issuperset(table.split(text))
 
 
 def word_trie(words: Sequence[str], table: TokenTable) -> tuple[Automaton, Ints]:
     """The trie of words, in NFC, that the table can spell, and the state in which each ends.
 
     Tokens are in the order of their characters, so that words and their spellings are sorted alike;
-    all words are spelt at once, by their code points.
+    all words are spelt at once, by their code points. Where characters are grapheme clusters, each
+    word is first written with one code point for each, the number of its token.
     """
+    letters = table.characters
+    if table.units == "graphemes":
+        letters = tuple(map(chr, range(1, len(table))))
+        letter_of = dict(zip(table.characters, letters, strict=True))
+        words = ["".join(map(letter_of.__getitem__, table.split(word))) for word in words]
     order = sorted(range(len(words)), key=words.__getitem__)
-    codes = np.frombuffer("".join(words[i] for i in order).encode("utf-32-le"), np.uint32)
+    joined = "".join(words[i] for i in order).encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(joined, np.uint32)
     token_of = np.zeros(int(codes.max(initial=0)) + 1, np.int32)
-    for token, character in enumerate(table.characters, start=1):
-        if ord(character) < len(token_of):
-            token_of[ord(character)] = token
+    for token, letter in enumerate(letters, start=1):
+        if ord(letter) < len(token_of):
+            token_of[ord(letter)] = token
     lengths = np.fromiter((len(words[i]) for i in order), np.int64, len(order))
     trie, ends = sorted_trie(token_of[codes], lengths)
     end_of = np.zeros(len(words), np.int32)

@@ -7,7 +7,7 @@ import numpy as np
 
 from asr.errors import TextError
 from asr.language.automata.automaton import Automaton, Edges, trimmed_automaton
-from asr.language.spelling import NAMED, abbreviate, letters, spelling_error, word_trie
+from asr.language.spelling import NAMED, abbreviate, speller, spelling_error, word_trie
 from asr.text.tokens import TokenTable
 
 
@@ -36,10 +36,10 @@ def parse_word_list(text: str, table: TokenTable, name: str = "word list") -> Au
     spell, and on a list without words.
     """
     lines = [line.strip() for line in unicodedata.normalize("NFC", text).split("\n")]
-    words, known = list(filter(None, lines)), letters(table)
+    words, can_spell = list(filter(None, lines)), speller(table)
     if not words:
         raise TextError(f"{name}: expected at least one word, found none")
-    wrong = [i for i, word in enumerate(lines) if not known.issuperset(word)]
+    wrong = [i for i, word in enumerate(lines) if not can_spell(word)]
     if wrong:
         errors = [f"line {i + 1}: {spelling_error(lines[i], table)}" for i in wrong[:NAMED]]
         raise TextError(

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from asr.text.tokens import TokenTable
+from asr.text.tokens import TokenTable, code_points
 
 _NAMED = 6
 """Characters that a message names before it only counts the rest."""
@@ -39,7 +39,13 @@ def find_unwritable(texts: Collection[str], tokens: TokenTable) -> Unwritable | 
 def remedy(characters: Collection[str], tokens: TokenTable) -> str:
     """What to do about characters that the tokens lack."""
     advice = case_advice(characters, tokens)
-    others = [c for c in characters if all(map(tokens.unknown, (c.upper(), c.lower())))]
+    loose = [c for c in characters if tokens.is_loose(c)]
+    if loose:
+        named = ", ".join(map(code_points, loose[:_NAMED]))
+        advice.append(f"remove marks that no letter stands before ({named})")
+    others = [
+        c for c in characters if c not in loose and all(map(tokens.unknown, (c.upper(), c.lower())))
+    ]
     if others:
         advice.append(f"remove or spell out {_names(others)}, or use a model that has them")
     return "; ".join(advice)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asr.printing import log_to_stderr
-    from asr.training.config import Config, DataConfig, OptimConfig
+    from asr.training.config import Config, DataConfig, OptimConfig, TextConfig
     from asr.training.launch import train_unless_finished
     from asr.training.recipe_command import main
 
@@ -17,6 +17,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "OptimConfig",
+    "TextConfig",
     "log_to_stderr",
     "main",
     "train_unless_finished",
@@ -24,7 +25,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Config", "DataConfig", "OptimConfig"):
+    if name in ("Config", "DataConfig", "OptimConfig", "TextConfig"):
         from asr.training import config
 
         return getattr(config, name)

@@ -7,6 +7,7 @@ from asr.errors import ConfigError
 from asr.model.acoustic import EncoderConfig
 from asr.signal.augment import AugmentConfig
 from asr.signal.features import FeatureConfig
+from asr.text.tokens import Units
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.shard_window < 1:
             raise ConfigError(f"data.shard_window: expected at least 1, found {self.shard_window}")
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """How transcripts become tokens."""
+
+    units: Units = "characters"
+    """What one token is: a single code point, or a grapheme cluster, that is a letter with all its
+    marks, also where Unicode has no composed form of them."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,7 @@ class Config:
     init_from: str = ""
     """Checkpoint folder whose weights to start from; empty for random initial weights."""
     data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

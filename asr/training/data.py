@@ -34,7 +34,11 @@ class Data:
     @classmethod
     def open(cls, config: Config) -> "Data":
         """Open the manifests of a run. Raises ManifestError as `Corpus.open`."""
-        return cls(Corpus.open(config.data.train), Corpus.open([config.data.dev]))
+        units = config.text.units
+        return cls(
+            Corpus.open(config.data.train, units=units),
+            Corpus.open([config.data.dev], units=units),
+        )
 
     @property
     def manifests(self) -> dict[str, str]:

@@ -98,9 +98,10 @@ def find_batch(config: Config, device: torch.device, threads: int = 0) -> Findin
             "--find_batch: expected at least one --train manifest, found none; the memory of a "
             "batch depends on how long its utterances are"
         )
-    corpora = [Corpus.open([path], require_audio=False) for path in config.data.train]
-    dev = [Corpus.open([config.data.dev], require_audio=False)] if config.data.dev else []
-    tokens = TokenTable.from_texts(c for corpus in corpora for c in corpus.characters)
+    units = config.text.units
+    corpora = [Corpus.open([path], False, units) for path in config.data.train]
+    dev = [Corpus.open([config.data.dev], False, units)] if config.data.dev else []
+    tokens = TokenTable.from_texts((c for corpus in corpora for c in corpus.tokens), units)
     speed = min(config.augment.speeds, default=1.0)
     lengths = Lengths.of(corpora, speed)
     trials_of = TrialSeries(config, device, threads, lengths, Lengths.of(dev), len(tokens))

@@ -11,13 +11,13 @@ from asr.config import differences, from_dict, to_dict
 from asr.errors import CheckpointError, ConfigError
 from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
 from asr.signal.features import FeatureConfig
-from asr.text.tokens import BLANK, TokenTable
+from asr.text.tokens import BLANK, TokenTable, Units
 from asr.text.unwritable import case_advice
-from asr.training.config import Config
+from asr.training.config import Config, TextConfig
 
 _TOKEN_AXES = {"output.weight": 0, "output.bias": 0, "feedback.weight": 1}
 """The axis along which a weight of the model has an entry for each token."""
-_FREE = ("encoder.dropout", "encoder.subsampling")
+_FREE = ("encoder.dropout", "encoder.subsampling", "text.units")
 """Settings that no weight's shape depends on. Weights trained at 25 frames a second also serve at
 50, and the epochs at 25 cost half as much."""
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("asr.training")
 
 
 def match_checkpoint(config: Config, checkpoint: Checkpoint, path: str) -> Config:
-    """The settings with the features and encoder of the checkpoint at `path`, to start from it.
+    """The settings to start from the checkpoint at `path`: its features, encoder and `text.units`.
 
     Raises ConfigError if the checkpoint's own settings are invalid, CheckpointError if its weights
     do not fit them.
@@ -33,24 +33,33 @@ def match_checkpoint(config: Config, checkpoint: Checkpoint, path: str) -> Confi
     features = from_dict(FeatureConfig, checkpoint.config["features"], f"{path}: features")
     encoder = from_dict(EncoderConfig, checkpoint.config["encoder"], f"{path}: encoder")
     try:
-        num_tokens = len(TokenTable(tuple(checkpoint.config["tokens"])))
-        check_weights(encoder, features.num_features, num_tokens, checkpoint.weights)
+        tokens = checkpoint.tokens
+        check_weights(encoder, features.num_features, len(tokens), checkpoint.weights)
     except ConfigError as error:
         raise CheckpointError(
             f"init_from={path}: config.json and model.safetensors do not describe the same model: "
             f"{error}"
         ) from error
-    return dataclasses.replace(config, init_from=path, features=features, encoder=encoder)
+    return dataclasses.replace(
+        config, init_from=path, text=TextConfig(tokens.units), features=features, encoder=encoder
+    )
 
 
-def choose_tokens(characters: Collection[str], checkpoint: Checkpoint | None) -> TokenTable:
+def choose_tokens(
+    characters: Collection[str], units: Units, checkpoint: Checkpoint | None
+) -> TokenTable:
     """The checkpoint's tokens if they can spell the data, else the characters of the data.
 
-    A few recordings may lack a letter that the checkpoint was trained on and should keep.
+    A few recordings may lack a letter that the checkpoint was trained on and should keep. Tokens of
+    other units than the run's are split or left out, as the letters and marks of a text would be.
     """
-    if checkpoint is not None and set(characters) <= set(checkpoint.config["tokens"]):
-        return TokenTable(tuple(checkpoint.config["tokens"]))
-    return TokenTable.from_texts(characters)
+    if checkpoint is not None:
+        tokens = checkpoint.tokens
+        if tokens.units != units:
+            tokens = TokenTable.from_texts(tokens.characters, units)
+        if set(characters) <= set(tokens.characters):
+            return tokens
+    return TokenTable.from_texts(characters, units)
 
 
 def load_initial_weights(
@@ -84,18 +93,20 @@ def _weights_for(
 ) -> dict[str, torch.Tensor]:
     """The checkpoint's weights, those of each token moved to its place in another token table."""
     weights = dict(checkpoint.weights)
-    old = TokenTable(tuple(checkpoint.config["tokens"]))
-    if old == tokens:
+    old = checkpoint.tokens
+    if old.characters == tokens.characters:
         return weights
-    shared = [c for c in tokens.characters if not old.unknown(c)]
-    new_places = torch.tensor([BLANK, *tokens.encode("".join(shared))])
-    old_places = torch.tensor([BLANK, *old.encode("".join(shared))])
+    old_place = {character: i for i, character in enumerate(old.characters, start=1)}
+    place = {character: i for i, character in enumerate(tokens.characters, start=1)}
+    shared = [c for c in tokens.characters if c in old_place]
+    new_places = torch.tensor([BLANK, *map(place.__getitem__, shared)])
+    old_places = torch.tensor([BLANK, *map(old_place.__getitem__, shared)])
     initial = model.state_dict()
     for name, axis in _TOKEN_AXES.items():
         if name in weights:
             trained = weights[name].index_select(axis, old_places)
             weights[name] = initial[name].index_copy(axis, new_places, trained)
-    new = [c for c in tokens.characters if old.unknown(c)]
+    new = [c for c in tokens.characters if c not in old_place]
     _log.info(
         "%s has other tokens: %d of this run's are new and start from random weights",
         *(path, len(new)),

@@ -85,7 +85,8 @@ def check_options(options: TrainingOptions) -> None:
 def gather_settings(options: TrainingOptions, base: Config | None) -> Config:
     """The settings of a run: `base`, the JSON of `--config` or, of a run to continue, its own.
 
-    Over these go the features and encoder of the checkpoint of `--init_from`, then the options.
+    Over these go the features, encoder and `text.units` of the checkpoint of `--init_from`, then
+    the options.
     """
     source = options.config
     if continues(options) and source is None:

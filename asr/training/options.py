@@ -67,7 +67,8 @@ class TrainingOptions:
         Path | None,
         Flag(
             ("--init_from",),
-            "Fine-tune this checkpoint: start from its weights, with its features and encoder.",
+            "Fine-tune this checkpoint: start from its weights, with its features, encoder and "
+            "text.units.",
             "CHECKPOINT",
         ),
     ] = None

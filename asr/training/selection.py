@@ -168,6 +168,7 @@ def write_checkpoint(
         features=to_dict(config.features),
         encoder=to_dict(config.encoder),
         tokens=run.tokens.characters,
+        units=run.tokens.units,
         weights=weights,
         metrics={
             "dev": {name.removeprefix("dev_"): value for name, value in result.items()},

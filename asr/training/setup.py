@@ -19,7 +19,13 @@ from asr.training.memory import available_bytes
 from asr.training.objective import autocast_dtype
 from asr.training.optimizer import make_optimizer, make_scaler
 from asr.training.run import Progress, Run
-from asr.training.state import check_resumable, find_state, restore_state, saved_source
+from asr.training.state import (
+    check_resumable,
+    find_state,
+    restore_state,
+    saved_source,
+    saved_tokens,
+)
 
 _log = logging.getLogger("asr.training")
 
@@ -46,7 +52,10 @@ def prepare(
 
     # The weights of a resumed run come from its state.
     initial = load_checkpoint(config.init_from) if config.init_from and state is None else None
-    tokens = choose_tokens(state["tokens"] if state else data.train.characters, initial)
+    if state is None:
+        tokens = choose_tokens(data.train.tokens, config.text.units, initial)
+    else:
+        tokens = saved_tokens(state)
     data.check(config, tokens)
     if state is None and initial is None:
         data.warn_if_little()

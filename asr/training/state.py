@@ -17,6 +17,7 @@ from asr.config import differences, from_dict, to_dict
 from asr.errors import AsrError, CheckpointError, ConfigError, ManifestError
 from asr.files import atomic_write, make_folder
 from asr.model.acoustic import AcousticModel
+from asr.text.tokens import TokenTable
 from asr.training.config import Config
 from asr.training.distributed import Group
 from asr.training.lineage import Source
@@ -26,6 +27,8 @@ STATES = "states"
 _MAGIC = b"asr-state 2 "
 _BATCHING = ("seed", "data.shard_window", "optim.batch_seconds", "augment.speeds")
 """Settings that decide which utterances are batched together."""
+_OF_THE_MODEL = ("features.", "encoder.", "text.")
+"""How the settings begin that decide what the model is."""
 
 _log = logging.getLogger("asr.training")
 
@@ -45,6 +48,7 @@ def save_state(run: Run, progress: Progress) -> None:
         "config": to_dict(run.config),
         "manifests": run.manifests,
         "tokens": list(run.tokens.characters),
+        "units": run.tokens.units,
         "world_size": run.group.size,
         "source": vars(run.source) if run.source else None,
     }
@@ -177,6 +181,11 @@ def restore_state(
         ) from error
 
 
+def saved_tokens(state: Mapping[str, Any]) -> TokenTable:
+    """The tokens of the run; single characters in states of older versions."""
+    return TokenTable(tuple(state["tokens"]), state.get("units", "characters"))
+
+
 def saved_source(state: Mapping[str, Any]) -> Source | None:
     """The checkpoint that the run was initialised from; None also for states of older versions."""
     source = state.get("source")
@@ -202,7 +211,7 @@ def check_resumable(
     # Settings that older versions did not have get the defaults that they had in effect.
     saved = to_dict(from_dict(Config, state["config"], "the state's settings"))
     changed = differences(saved, to_dict(config))
-    of_the_model = [name for name in changed if name.startswith(("features.", "encoder."))]
+    of_the_model = [name for name in changed if name.startswith(_OF_THE_MODEL)]
     if of_the_model:
         raise CheckpointError(
             f"cannot resume with another model: {', '.join(of_the_model)} differ from the run's "

@@ -171,7 +171,7 @@ def copy_settings(checkpoint: Path, other: Path, lm: Path | str | None = AUTO) -
         )
     if path is None:
         return TuningResult(checkpoint, NONE, found[0])
-    build_decoder(TokenTable(tuple(loaded.config["tokens"])), lm=path)  # it has to fit the tokens
+    build_decoder(loaded.tokens, lm=path)  # it has to fit the tokens
     lm_file = _language_model_file(source if lm == AUTO else loaded, path)
     if lm == AUTO:
         lm_file = dataclasses.replace(lm_file, content=_compressed(_content(path)))

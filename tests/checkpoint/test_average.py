@@ -77,6 +77,7 @@ def test_what_is_no_model_of_the_same_kind_is_refused(tones: Tones, tmp_path: Pa
             "encoder": config["encoder"] | {"subsampling": 9}
         },
         "it differs from .* in tokens; only": {"tokens": [*config["tokens"][:-1], "~"]},
+        "it differs from .* in units; only": {"units": "graphemes"},
         "do not describe the same model": {"weights": {"w": torch.zeros(1)}},
     }
     for place, (message, changes) in enumerate(others.items()):
@@ -86,6 +87,13 @@ def test_what_is_no_model_of_the_same_kind_is_refused(tones: Tones, tmp_path: Pa
     with pytest.raises(CheckpointError, match="that differ, found the weights of"):
         average_checkpoints([first, first], mean)
     assert not mean.exists()
+
+
+def test_the_mean_has_the_units_of_its_parts(tones: Tones, tmp_path: Path) -> None:
+    one = changed(tones.checkpoint, tmp_path / "one", units="graphemes")
+    two = changed(one, tmp_path / "two", units="graphemes")
+    average_checkpoints([one, two], tmp_path / "mean")
+    assert load_checkpoint(tmp_path / "mean").tokens.units == "graphemes"
 
 
 def test_dropout_may_differ(tones: Tones, tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ def test_edited_setting_is_found(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        ({"format_version": 2}, "expected a format version up to 1, found 2; upgrade asr"),
+        ({"format_version": 3}, "expected a format version up to 2, found 3; upgrade asr"),
         ({"extra": 1}, "unknown keys: 'extra'"),
         ({"seed": "3"}, "expected 'seed' as int, found '3'"),
         ({"seed": True}, "expected 'seed' as int, found True"),
@@ -306,6 +306,8 @@ def test_edited_setting_is_found(folder: Path) -> None:
         ({"weights": {"parameters": 1}}, r"missing keys: 'weights\.dtype'"),
         ({"files": {}}, r"missing keys: 'files\.metrics\.json', 'files\.model\.safetensors'"),
         ({"tokens": ["A", 1]}, "expected 'tokens' to hold only text"),
+        ({"units": "words"}, "expected 'units' as one of characters, graphemes, found 'words'"),
+        ({"units": ["graphemes"]}, "expected 'units' as str"),
     ],
 )
 def test_wrong_settings_with_valid_hashes(folder: Path, edit: dict[str, Any], message: str) -> None:

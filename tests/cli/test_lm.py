@@ -129,6 +129,17 @@ def test_models_of_characters(text: Path, asr_command: Command) -> None:
     assert "OOV words              0 (0.00%)" in done.stdout
 
 
+def test_models_of_grapheme_clusters(tmp_path: Path, asr_command: Command) -> None:
+    text, output = tmp_path / "text.txt", tmp_path / "graphemes.arpa"
+    text.write_text("kọ\u0301 ẹ\u0301\nẹ\n", encoding="utf-8")
+    assert asr_command("lm", "train", text, "-o", output, "--graphemes").code == 0
+    done = asr_command("lm", "score", output, text, "--graphemes", "--by_sentence")
+
+    words = {"ẹ", "ẹ\u0301", "k", "ọ\u0301", "<space>", "<s>", "</s>", "<unk>"}
+    assert set(read_arpa(output).words) == words
+    assert done.stdout.splitlines()[0].split("\t")[3] == "k ọ\u0301 <space> ẹ\u0301"
+
+
 def test_the_largest_order_is_written_and_read_again(text: Path, asr_command: Command) -> None:
     output = text.with_name("long.arpa")
     options = ("-o", output, "--order", str(LARGEST_ORDER))
@@ -184,6 +195,7 @@ def test_missing_files_are_named(text: Path, asr_command: Command) -> None:
     ("options", "code", "message"),
     [
         (("--prune", "1"), 2, "expected up to 3 counts"),
+        (("--characters", "--graphemes"), 2, "expected --characters or --graphemes, found both"),
         (("--prune", "0 0 1"), 2, "expected counts separated by commas"),
         (("--order", "0"), 2, "--order"),
         (("--order", str(LARGEST_ORDER + 1)), 2, "--order"),

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from asr.corpus.check import minimum_frames
 from asr.corpus.manifest import Corpus, Utterance, read_manifest, write_manifest
 from asr.errors import AsrError, ManifestError
 from asr.text.normal import normal_form
-from asr.text.tokens import TokenTable
+from asr.text.tokens import TokenTable, split_text
 
 GOOD: dict[str, Any] = {"id": "u1", "audio_filepath": "u1.wav", "duration": 1.5, "text": "YES"}
 
@@ -338,6 +339,14 @@ def test_a_corpus_agrees_with_its_manifests_line_for_line(
         table = TokenTable(tuple(sorted(corpus.characters)))
         needed = [minimum_frames(table.encode(utterance.text)) for utterance in expected]
         assert corpus.min_frames.tolist() == needed
+        assert corpus.tokens == corpus.characters
+    clusters = Corpus.open(paths, require_audio=False, units="graphemes")
+    spelled = [split_text(utterance.text, "graphemes") for utterance in expected]
+    assert clusters.tokens == {c for characters in spelled for c in characters}
+    assert clusters.characters == corpus.characters
+    repeats = [sum(a == b for a, b in pairwise(characters)) for characters in spelled]
+    needed = [len(c) + more for c, more in zip(spelled, repeats, strict=True)]
+    assert clusters.min_frames.tolist() == needed
 
 
 def test_counts_do_not_depend_on_where_texts_are_parted(
@@ -345,10 +354,16 @@ def test_counts_do_not_depend_on_where_texts_are_parted(
 ) -> None:
     texts = ["AAB", "", "BB", "B", "", "", "CCC", ""]
     path = written(folder, *(line(id=str(i), text=text) for i, text in enumerate(texts)))
+    texts = ["A\u030dA\u030dB", "", "B\u030dB\u030d", "B\u030d"]
+    lines = "\n".join(line(id=str(i), text=text) for i, text in enumerate(texts))
+    marked = path.with_name("marked.jsonl")
+    marked.write_text(lines, encoding="utf-8")
 
     for chunk in range(1, 10):
         monkeypatch.setattr("asr.corpus.manifest._CHUNK", chunk)
         assert Corpus.open([path]).min_frames.tolist() == [4, 0, 3, 1, 0, 0, 5, 0]
+        assert Corpus.open([marked], units="graphemes").min_frames.tolist() == [4, 0, 3, 1]
+        assert Corpus.open([marked]).min_frames.tolist() == [5, 0, 4, 2]
 
 
 def test_ids_may_be_the_same_in_two_manifests(folder: Path) -> None:

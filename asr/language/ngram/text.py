@@ -11,6 +11,7 @@ from asr.errors import AsrError, TextError
 from asr.language.ngram.arpa import uncompressed
 from asr.language.ngram.table import SPACE, SPECIAL_WORDS
 from asr.text.normal import describe_characters, normal_form, stray_characters
+from asr.text.tokens import Units, split_text
 
 _LINE = re.compile(r"\S[^\n]*")
 """A line that is not blank, from its first word on. Found so that blank ones, of which a small
@@ -19,12 +20,12 @@ compressed file may hold billions, take no time of Python's."""
 _log = logging.getLogger(__name__)
 
 
-def read_sentences(path: Path | str, characters: bool = False) -> list[list[str]]:
+def read_sentences(path: Path | str, units: Units | None = None) -> list[list[str]]:
     """The sentences of a text, each a list of words in Unicode NFC.
 
     A `.jsonl` file is a manifest, whose texts are taken; any other file has one sentence per line,
-    in UTF-8, and may be compressed with gzip. With `characters` each character is a word, and SPACE
-    is the one between words. Empty sentences are left out, with a warning that counts them.
+    in UTF-8, and may be compressed with gzip. With `units` each character is a word, and SPACE is
+    the one between words. Empty sentences are left out, with a warning that counts them.
 
     Raises AsrError (ManifestError, TextError) if the file cannot be read, has no words or has
     characters that are no text, and, naming the line, if a word is SPACE or one of `SPECIAL_WORDS`.
@@ -44,7 +45,7 @@ def read_sentences(path: Path | str, characters: bool = False) -> list[list[str]
                 f"{text[:80]!r}; remove it from the text"
             )
         if words:
-            sentences.append(split_characters(words) if characters else words)
+            sentences.append(split_characters(words, units) if units else words)
         else:
             empty += 1
     strays = stray_characters(characters_found)
@@ -58,9 +59,10 @@ def read_sentences(path: Path | str, characters: bool = False) -> list[list[str]
     return sentences
 
 
-def split_characters(words: list[str]) -> list[str]:
+def split_characters(words: list[str], units: Units = "characters") -> list[str]:
     """A sentence as the words of a character model: its characters, and SPACE between words."""
-    return [SPACE if character == " " else character for character in " ".join(words)]
+    text = " ".join(words)
+    return [SPACE if character == " " else character for character in split_text(text, units)]
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str, int]]:

@@ -37,7 +37,7 @@ def test_characters_as_words(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("ab  c\n", encoding="utf-8")
 
-    assert read_sentences(path, characters=True) == [["a", "b", "<space>", "c"]]
+    assert read_sentences(path, units="characters") == [["a", "b", "<space>", "c"]]
     assert split_characters(["ab", "c"]) == ["a", "b", "<space>", "c"]
 
 
