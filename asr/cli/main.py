@@ -79,6 +79,11 @@ def main() -> None:
     except AsrError as error:
         echo(f"error: {error}", err=True)
         sys.exit(1)
+    except SystemExit as end:
+        ended = end.__context__  # by which typer has replaced a KeyboardInterrupt
+        if ended is not None and isinstance(ended.__cause__, KeyboardInterrupt):
+            echo("interrupted", err=True)
+        raise
     except OSError as error:
         if error.errno != errno.ENOSPC:  # from --help, which typer prints
             raise

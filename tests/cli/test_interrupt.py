@@ -1,0 +1,72 @@
+"""Ctrl-C ends every command with one line, whatever it is doing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+PAUSE = """
+import os, sys, time
+from pathlib import Path
+sys.argv = ["asr", *sys.argv[1:]]
+import asr.__main__
+{patch}
+asr.__main__.main()
+"""
+IN_THE_IMPORTS = """
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "asr.cli.main":
+            wait()
+sys.meta_path.insert(0, Finder())
+"""
+WAIT = """
+def wait(*_, **__):
+    Path(os.environ["READY"]).touch()
+    time.sleep(60)
+"""
+IN_THE_WORK = """
+import asr.corpus.table, asr.scoring.report, asr.cli.score
+asr.corpus.table.read_csv = asr.cli.score.read_transcripts = wait
+"""
+
+
+@pytest.mark.parametrize("where", [IN_THE_IMPORTS, IN_THE_WORK], ids=["imports", "work"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [("import", signal.SIGINT), ("score", signal.SIGINT), ("import", signal.SIGTERM)],
+)
+def test_one_line_and_130(tmp_path: Path, where: str, command: str, number: int) -> None:
+    if where is IN_THE_IMPORTS and number == signal.SIGTERM:
+        pytest.skip("ends by the signal itself")
+    ready, output = tmp_path / "ready", tmp_path / "out.jsonl"
+    (tmp_path / "a.txt").write_text("u-1 A\n")
+    arguments = {
+        "import": ["import", "csv", str(tmp_path / "a.csv"), "-o", str(output)],
+        "score": ["score", str(tmp_path / "a.txt"), str(tmp_path / "a.txt"), "--json", str(output)],
+    }[command]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PAUSE.format(patch=WAIT + where), *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "READY": str(ready)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for _ in range(600):
+            if ready.exists() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
+    assert not output.exists()
