@@ -13,6 +13,12 @@ from asr.text.normal import normal_form
 from asr.text.scripts import count_unspaced
 
 _TAG = re.compile(r"<[^<>\s]+>|\[(?=\s*[^\[\]\s])[^\[\]]+\]|\{(?=\s*[^{}\s])[^{}]+\}")
+_DROPPED, _REPLACED = "\ufdd0", "\ufdd1"
+"""Stand for a dropped tag, and around the number of a replacement, until all tags are found. They
+are no characters of any text, and refused as such (`stray_characters`)."""
+_MARK = re.compile(rf"{_DROPPED}[{_DROPPED}\s]*|{_REPLACED}(\d+){_REPLACED}")
+_DEEPEST = 4
+"""How many tags in tags are looked for."""
 _NAMED = 10
 """Tags that a message names; the rest is counted."""
 _TIMES = {1: "once", 2: "twice"}
@@ -26,20 +32,31 @@ def tags(text: str) -> list[str]:
 def without_tags(text: str, replacements: Mapping[str, str], drop_others: bool = False) -> str:
     """A text in its normal form with some tags as other text, or without them where that is empty.
 
-    All other tags are dropped or stay. What was on the two sides of a tag become two words, except
-    in scripts that are written without spaces.
+    All other tags are dropped or stay; brackets around nothing but dropped tags are dropped, too.
+    What was on the two sides of a tag become two words, except in scripts that are written without
+    spaces.
     """
 
     def replaced(match: re.Match[str]) -> str:
-        wording = replacements.get(match[0], "" if drop_others else match[0])
-        if wording == match[0]:
-            return wording
-        before, after = text[: match.start()][-1:], text[match.end() :][:1]
-        if count_unspaced(before) and count_unspaced(after):
-            return wording
-        return f" {wording} "
+        tag = match[0]
+        if replacements.get(tag):
+            wordings.append(replacements[tag])
+            return f"{_REPLACED}{len(wordings) - 1}{_REPLACED}"
+        if tag in replacements:
+            return _DROPPED
+        return _DROPPED if drop_others or not tag[1:-1].strip(_DROPPED + " ") else tag
 
-    return normal_form(_TAG.sub(replaced, text))
+    def between(match: re.Match[str]) -> str:
+        wording = wordings[int(match[1])] if match[1] else ""
+        before, after = text[: match.start()][-1:], text[match.end() :][:1]
+        return wording if count_unspaced(before) and count_unspaced(after) else f" {wording} "
+
+    if _DROPPED in text or _REPLACED in text:
+        return normal_form(text)
+    wordings: list[str] = []
+    for _ in range(_DEEPEST):  # tags in tags: the inner ones first
+        text = _TAG.sub(replaced, text)
+    return normal_form(_MARK.sub(between, text))
 
 
 def check_replacements(replacements: Mapping[str, str], counts: Mapping[str, int]) -> None:

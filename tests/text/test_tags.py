@@ -34,6 +34,9 @@ def test_tags(text: str, found: list[str]) -> None:
         ("好[noise]的", "好的"),
         ("OK[noise]的", "OK 的"),
         ("2 < 3", "2 < 3"),
+        ("[[noise]] YES", "YES"),
+        ("<<unk>> YES {{x} y}", "YES"),
+        ("[a[b]c] YES", "YES"),
     ],
 )
 def test_tags_are_dropped(text: str, dropped: str) -> None:
@@ -46,6 +49,11 @@ def test_tags_are_replaced_and_others_stay() -> None:
     assert without_tags(text, {"<unk>": "UM"}, drop_others=True) == "UM A UM B"
     assert without_tags(text, {"<unk>": "[noise]"}) == "[noise] A [noise] [noise] B{x}"
     assert without_tags(text, {}) == text
+    assert without_tags("<a> <b>", {"<a>": "<b>", "<b>": "<a>"}) == "<b> <a>"
+    assert without_tags("<a>", {"<a>": "<a>"}, drop_others=True) == "<a>"
+    assert without_tags("\ufdd17\ufdd1 <a>", {"<a>": "B"}) == "\ufdd17\ufdd1 <a>"
+    assert without_tags("好[x]的", {"[x]": "人"}) == "好人的"
+    assert without_tags("[[noise]] A [[x]]", {"[noise]": ""}) == "A [[x]]"
 
 
 def test_replacements_are_of_tags_that_occur() -> None:
