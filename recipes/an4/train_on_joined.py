@@ -4,8 +4,8 @@ r"""A finished model trained further on recordings of several utterances beside 
     python -m recipes.an4.train_on_joined -o runs/an4-joined --seed 0
 
 Without it, a model makes up to three times the errors where several utterances follow each other in
-one recording (RESULTS.md, "Several utterances in one recording"). The number of epochs and the rate
-were fixed beforehand, because dev is part of the training data.
+one recording (RESULTS.md, "Several utterances in one recording"). The number of epochs is fixed
+beforehand, because dev is part of the training data.
 """
 
 import dataclasses
@@ -27,8 +27,8 @@ CONFIG = dataclasses.replace(
     ),
     optim=dataclasses.replace(
         AN4.optim,
-        epochs=3,
-        peak_rate=2e-4,
+        epochs=6,
+        peak_rate=3e-4,
         warmup_epochs=0.2,
         consistency=0.0,
         average=1,
