@@ -5,33 +5,50 @@ Shapes: N utterances, T feature frames, T' output frames, F features, H hidden, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from asr.errors import ConfigError
-from asr.model.layers import (
-    NORMS,
-    Bidirectional,
-    ConvSubsampling,
-    Dropout,
-    framewise,
-    length_mask,
-)
+from asr.model.cells import CELLS, Cell
+from asr.model.layers import Bidirectional, ConvSubsampling, Dropout, Unidirectional
+from asr.model.norms import NORMS, framewise, length_mask
 
 MOST_LAYERS, LARGEST_SIZE = 256, 1 << 16
 """Beyond any model of this kind; within them no size of a tensor overflows."""
+
+CellName = Literal[
+    "lstm",
+    "lstm_peephole",
+    "lstm_without_forgetting",
+    "gru",
+    "ligru",
+    "mingru",
+    "elman",
+    "jordan",
+    "irnn",
+    "clockwork",
+    "scrn",
+]
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """Size and kind of the encoder."""
 
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell: CellName = "lstm"
+    bidirectional: bool = True
+    """Whether each layer also reads an utterance from its end."""
     layers: int = 3
     hidden: int = 320
     """H, cells in each direction of each layer."""
+    clockwork_modules: int = 4
+    """Of the cell `clockwork`: modules of H / modules cells, of which each next one moves half as
+    often."""
+    scrn_context: int = 40
+    """Of the cell `scrn`: how many of H are context, which changes slowly."""
     projection: int = 320
     """Width of the linear layer between the front end and the first recurrent layer."""
     convolution_channels: int = 32
@@ -59,6 +76,16 @@ class EncoderConfig:
                 "encoder.convolution_channels: expected 0 or more, found "
                 f"{self.convolution_channels}"
             )
+        if self.cell == "clockwork" and not self._divides(self.clockwork_modules):
+            raise ConfigError(
+                "encoder.clockwork_modules: expected a divisor of encoder.hidden, "
+                f"{self.hidden}, found {self.clockwork_modules}"
+            )
+        if self.cell == "scrn" and not 0 < self.scrn_context < self.hidden:
+            raise ConfigError(
+                "encoder.scrn_context: expected 1 or more, and less than encoder.hidden, "
+                f"{self.hidden}, of which it is a part, found {self.scrn_context}"
+            )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"encoder.dropout: expected 0 to below 1, found {self.dropout}")
         early = self.early_predictions
@@ -73,9 +100,21 @@ class EncoderConfig:
                 "convolution_channels, or subsampling=1 and features.stack instead"
             )
 
+    def _divides(self, parts: int) -> bool:
+        return parts > 0 and self.hidden % parts == 0
+
+    def layer(self, input_size: int) -> Unidirectional | Bidirectional:
+        """A recurrent layer of this kind: `(N, T, input_size)` to `(N, T, output_size)`."""
+        own = {
+            "clockwork": {"modules": self.clockwork_modules},
+            "scrn": {"context": self.scrn_context},
+        }
+        cell = partial(CELLS[self.cell], hidden=self.hidden, **own.get(self.cell, {}))
+        return (Bidirectional if self.bidirectional else Unidirectional)(cell, input_size)
+
 
 class AcousticModel(nn.Module):
-    """Stacked bidirectional recurrent encoder with a CTC output layer (Graves et al. 2013).
+    """Stacked recurrent encoder with a CTC output layer (Graves et al. 2013).
 
     Front end → projection → (dropout → recurrent layer → norm) × layers → dropout → tokens.
     Intermediate predictions use the same dropout and output layer as the final one.
@@ -95,19 +134,24 @@ class AcousticModel(nn.Module):
         self.projection = nn.Linear(size, config.projection)
         self.projection_norm = norm(config.projection)
         self.dropout = Dropout(config.dropout)
-        sizes = [config.projection] + [2 * config.hidden] * (config.layers - 1)
-        self.layers = nn.ModuleList(
-            Bidirectional(config.cell, size, config.hidden) for size in sizes
-        )
-        self.norms = nn.ModuleList(norm(2 * config.hidden) for _ in sizes)
-        self.output = nn.Linear(2 * config.hidden, num_tokens)
+        width = config.hidden * (2 if config.bidirectional else 1)
+        sizes = [config.projection] + [width] * (config.layers - 1)
+        self.layers = nn.ModuleList(config.layer(size) for size in sizes)
+        self.norms = nn.ModuleList(norm(width) for _ in sizes)
+        self.output = nn.Linear(width, num_tokens)
         if config.early_predictions:
-            self.feedback = nn.Linear(num_tokens, 2 * config.hidden)
+            self.feedback = nn.Linear(num_tokens, width)
 
     def set_subsampling(self, factor: int) -> None:
         """Use `factor` feature frames per output frame from now on; no weight depends on it."""
         if self.subsampling is not None:
             self.subsampling.set_factor(factor)
+
+    def set_truncation(self, frames: int) -> None:
+        """Cut the gradient every so many output frames from now on; 0: never."""
+        for module in self.modules():
+            if isinstance(module, Cell):
+                module.truncation = frames
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Output frames T' of each number of feature frames T, `(N,)` to `(N,)`."""

@@ -9,24 +9,15 @@ recurrent kernels read and write. Layers that work on single frames go through `
 keeps this layout, so that nothing is copied between one recurrent layer and the next.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asr.model.cells import FUSED_CELLS
-
-
-def length_mask(lengths: Tensor, num_frames: int) -> Tensor:
-    """True on real frames: `(N,)` to `(N, T)`."""
-    return torch.arange(num_frames, device=lengths.device) < lengths[:, None]
-
-
-def framewise(layer: nn.Module, frames: Tensor) -> Tensor:
-    """Apply `layer` to each frame of `(N, T, H)`, in the time-major memory layout."""
-    output: Tensor = layer(frames.transpose(0, 1)).transpose(0, 1)
-    return output
+from asr.model.cells import Cell
+from asr.model.norms import length_mask
 
 
 def reverse_frames(frames: Tensor, lengths: Tensor) -> Tensor:
@@ -84,92 +75,35 @@ class Dropout(nn.Dropout):
         return frames * mask.view_as(frames.transpose(0, 1)).transpose(0, 1)
 
 
-class FusedLayer(nn.Module):
-    """One direction of a recurrent layer computed by the library: `(N, T, F)` to `(N, T, H)`.
+class Unidirectional(nn.Module):
+    """One direction, forward in time: `(N, T, F)` to `(N, T, H)`."""
 
-    Recurrent weights are initialised orthogonal, gate by gate, and the LSTM's forget gate open
-    (bias 1, Jozefowicz et al. 2015).
-    """
-
-    def __init__(self, cell: str, input_size: int, hidden: int) -> None:
+    def __init__(self, cell: Callable[[int], Cell], input_size: int) -> None:
         super().__init__()
-        self.rnn = FUSED_CELLS[cell](input_size, hidden, batch_first=True)
-        weights = dict(self.rnn.named_parameters())
-        for gate in torch.split(weights["weight_hh_l0"].data, hidden):
-            nn.init.orthogonal_(gate)
-        for gate in torch.split(weights["weight_ih_l0"].data, hidden):
-            nn.init.xavier_uniform_(gate)
-        for name in ("bias_ih_l0", "bias_hh_l0"):
-            nn.init.zeros_(weights[name])
-        if cell == "lstm":
-            weights["bias_ih_l0"].data[hidden : 2 * hidden] = 1.0
+        self.forward_layer = cell(input_size)
+        self.output_size = self.forward_layer.hidden
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Run forward in time from a zero state."""
-        output: Tensor = self.rnn(frames)[0]
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """`(N, T, F)` to `(N, T, H)`."""
+        output: Tensor = self.forward_layer(frames, lengths)
         return output
 
 
 class Bidirectional(nn.Module):
     """Two directions side by side (Schuster & Paliwal 1997): `(N, T, F)` to `(N, T, 2H)`."""
 
-    def __init__(self, cell: str, input_size: int, hidden: int) -> None:
+    def __init__(self, cell: Callable[[int], Cell], input_size: int) -> None:
         super().__init__()
-        self.forward_layer = FusedLayer(cell, input_size, hidden)
-        self.backward_layer = FusedLayer(cell, input_size, hidden)
-        self.output_size = 2 * hidden
+        self.forward_layer = cell(input_size)
+        self.backward_layer = cell(input_size)
+        self.output_size = 2 * self.forward_layer.hidden
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """`(N, T, F)` to `(N, T, 2H)`: first H outputs forward in time, last H backward."""
-        past = self.forward_layer(frames)
-        future = self.backward_layer(reverse_frames(frames, lengths))
+        past = self.forward_layer(frames, lengths)
+        future = self.backward_layer(reverse_frames(frames, lengths), lengths)
         both = past.transpose(0, 1), reverse_frames(future, lengths).transpose(0, 1)
         return torch.cat(both, dim=2).transpose(0, 1)
-
-
-class FrameBatchNorm(nn.Module):
-    """Batch normalisation over the real frames of a batch (Ioffe & Szegedy 2015)."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(size)
-
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """`(N, T, H)` to `(N, T, H)`, padding set to 0."""
-        mask = length_mask(lengths, frames.shape[1])
-        normalised = torch.zeros_like(frames)
-        normalised[mask] = self.norm(frames[mask].float()).to(frames.dtype)
-        return normalised
-
-
-class FrameLayerNorm(nn.Module):
-    """Layer normalisation of each frame by itself (Ba et al. 2016)."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(size)
-
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """`(N, T, H)` to `(N, T, H)`."""
-        return framewise(self.norm, frames)
-
-
-class NoNorm(nn.Module):
-    """No normalisation."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """`(N, T, H)` to `(N, T, H)`."""
-        return frames
-
-
-NORMS: dict[str, type[nn.Module]] = {
-    "layer": FrameLayerNorm,
-    "batch": FrameBatchNorm,
-    "none": NoNorm,
-}
 
 
 class ConvSubsampling(nn.Module):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asr.errors import ConfigError
-from asr.model.layers import length_mask
+from asr.model.norms import length_mask
 from asr.text.tokens import BLANK
 
 

@@ -157,6 +157,7 @@ def measure(request: Request, device: torch.device) -> Measurement:
     available, started = available_bytes(device), peak_bytes(device)
     num_features = config.features.num_features
     model = AcousticModel(config.encoder, num_features, request.num_tokens).to(device)
+    model.set_truncation(config.optim.truncate_frames)
     optimizer, scaler = make_optimizer(config, model), make_scaler(config, device)
     views = config.optim.views
     fullest = random_batch(request.fullest, num_features, request.num_tokens, views)
@@ -198,7 +199,7 @@ def timed_step(
     """A training step as in `asr.training.loop`; returns the seconds that it took."""
     started = time.perf_counter()
     output = compute_loss(config, IntermediateOutputs(model), batch.to(device))
-    update(model, optimizer, scaler, output.loss, config.optim.clip_norm)
+    update(model, optimizer, scaler, output.loss, config.optim)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - started

@@ -59,7 +59,13 @@ class OptimConfig:
     warmup_epochs: float = 4.0
     weight_decay: float = 0.01
     clip_norm: float = 5.0
-    """Gradients are scaled down to this L2 norm (of the mean loss of a batch's utterances)."""
+    """Gradients are scaled down to this L2 norm (of the mean loss of a batch's utterances), as by
+    Pascanu et al. (2013); 0 never does."""
+    clip_value: float = 0.0
+    """Each entry of a gradient is limited to this size, after `clip_norm`; 0 never does."""
+    truncate_frames: int = 0
+    """Cut the gradient every so many output frames while the state is carried on (truncated
+    back-propagation through time), for `encoder.bidirectional=false`; 0 never does."""
     consistency: float = 0.0
     """Weight of agreement between two differently masked views of each utterance (CR-CTC, Yao
     et al. 2024, arXiv 2410.05101); 0 takes one view at half the cost of a step."""
@@ -94,6 +100,10 @@ class OptimConfig:
             raise ConfigError(
                 f"optim.early_weight: expected 0 to below 1, found {self.early_weight}"
             )
+        if min(self.clip_norm, self.clip_value, self.truncate_frames) < 0:
+            raise ConfigError(
+                "optim: expected clip_norm, clip_value and truncate_frames of 0 or more"
+            )
         if min(self.workers, self.save_minutes) < 0 or self.keep_states < 1:
             raise ConfigError(
                 "optim: expected workers and save_minutes of 0 or more, keep_states of at least 1"
@@ -119,6 +129,14 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def __post_init__(self) -> None:
+        if self.optim.truncate_frames and self.encoder.bidirectional:
+            raise ConfigError(
+                f"optim.truncate_frames={self.optim.truncate_frames}: expected "
+                "encoder.bidirectional=false, because the state that is carried on comes from the "
+                "frames before, and a backward direction has none until it has read the end"
+            )
 
     def subsampling_in(self, epoch: int) -> int:
         """Feature frames per output frame in an epoch, counted from 0.

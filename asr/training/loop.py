@@ -21,7 +21,7 @@ from asr.config import to_dict
 from asr.corpus.dataset import Batch
 from asr.errors import AsrError
 from asr.files import write_error, write_json_atomic, write_text_atomic
-from asr.model.layers import length_mask
+from asr.model.norms import length_mask
 from asr.signal.rng import combine_seeds
 from asr.text.tokens import BLANK
 from asr.training.config import Config
@@ -161,8 +161,8 @@ def train_step(
     if finite:
         # Gradients are averaged over the processes: each mean counts by its share of utterances.
         share = len(batch.ids) / run.config.optim.views / total * run.group.size if counted else 0.0
-        clip_norm = run.config.optim.clip_norm
-        norm = update(run.model, run.optimizer, run.scaler, output.loss * share, clip_norm)
+        loss = output.loss * share
+        norm = update(run.model, run.optimizer, run.scaler, loss, run.config.optim)
         # A scale that has come down to 1 cannot be the reason: the gradient itself overflows.
         scaling = run.scaler.is_enabled() and run.scaler.get_scale() >= 1
         finite = math.isfinite(norm) or scaling

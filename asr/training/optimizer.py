@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from asr.training.config import Config
+from asr.training.config import Config, OptimConfig
 from asr.training.objective import autocast_dtype
 
 
@@ -31,7 +31,7 @@ def update(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     loss: Tensor,
-    clip_norm: float,
+    optim: OptimConfig,
 ) -> float:
     """Backpropagate a loss and take one optimizer step; the gradient's norm before clipping.
 
@@ -40,7 +40,10 @@ def update(
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     scaler.unscale_(optimizer)
-    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
+    limit = optim.clip_norm or math.inf
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), limit))
+    if optim.clip_value:
+        torch.nn.utils.clip_grad_value_(model.parameters(), optim.clip_value)
     if math.isfinite(norm) or scaler.is_enabled():  # the scaler skips the step by itself
         scaler.step(optimizer)
         scaler.update()

@@ -62,6 +62,7 @@ def prepare(
 
     check_memory(config, len(tokens), device)
     model = AcousticModel(config.encoder, config.features.num_features, len(tokens))
+    model.set_truncation(config.optim.truncate_frames)
     source = saved_source(state) if state else None
     if initial is not None:
         load_initial_weights(model, tokens, initial, config)

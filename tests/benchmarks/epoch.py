@@ -31,8 +31,10 @@ from asr.corpus.loader import make_loader
 from asr.corpus.manifest import read_manifest
 from asr.corpus.sampler import DurationBatchSampler
 from asr.model.acoustic import AcousticModel, EncoderConfig
-from asr.model.layers import Bidirectional, FrameLayerNorm, length_mask
+from asr.model.cells import Lstm
+from asr.model.layers import Bidirectional
 from asr.model.loss import ctc_loss
+from asr.model.norms import FrameLayerNorm, length_mask
 from asr.signal.features import FeatureConfig, FeatureExtractor
 from asr.text.tokens import TokenTable
 from asr.training.memory import tune_allocators
@@ -79,10 +81,15 @@ def _plain_norm(ours: nn.Module) -> nn.LayerNorm:
 
 def _packed_layer(ours: nn.Module) -> nn.LSTM:
     assert isinstance(ours, Bidirectional)
-    past = dict(ours.forward_layer.rnn.named_parameters())
-    future = dict(ours.backward_layer.rnn.named_parameters())
-    theirs = nn.LSTM(past["weight_ih_l0"].shape[1], ours.output_size // 2, bidirectional=True)
-    theirs.load_state_dict(past | {f"{name}_reverse": w for name, w in future.items()})
+    past, future = ours.forward_layer, ours.backward_layer
+    assert isinstance(past, Lstm)
+    assert isinstance(future, Lstm)
+    size = past.weights["weight_ih"].shape[1]
+    theirs = nn.LSTM(size, ours.output_size // 2, bidirectional=True)
+    directions = ((past, "_l0"), (future, "_l0_reverse"))
+    theirs.load_state_dict(
+        {name + end: weight for cell, end in directions for name, weight in cell.weights.items()}
+    )
     return theirs
 
 

@@ -20,9 +20,9 @@ from asr.model.acoustic import (
     EncoderConfig,
     check_weights,
 )
-from asr.model.cells import FUSED_CELLS
-from asr.model.layers import NORMS, FrameBatchNorm, length_mask
+from asr.model.cells import CELLS
 from asr.model.loss import ctc_loss
+from asr.model.norms import NORMS, FrameBatchNorm, length_mask
 
 FEATURES, TOKENS = 10, 5
 FRONT_ENDS = [(0, 1), (3, 1), (3, 2), (3, 3), (3, 4)]
@@ -37,11 +37,15 @@ CONFIGS = [
         convolution_channels=channels,
         subsampling=cast(Any, subsampling),
         norm=cast(Any, norm),
+        clockwork_modules=3,
+        scrn_context=2,
     )
-    for cell, norm, (channels, subsampling) in itertools.product(
-        sorted(FUSED_CELLS), sorted(NORMS), FRONT_ENDS
+    for cell, norm, (channels, subsampling) in (
+        *itertools.product(("lstm",), sorted(NORMS), FRONT_ENDS),
+        *itertools.product(sorted({*CELLS} - {"lstm"}), ("layer",), FRONT_ENDS[1:4:2]),
     )
 ]
+CONFIGS += [dataclasses.replace(config, bidirectional=False) for config in CONFIGS[::4]]
 CONFIGS.append(
     EncoderConfig(
         layers=3, hidden=6, projection=7, convolution_channels=3, early_predictions=(1, 2)
@@ -70,7 +74,7 @@ MODELS = {config: model_of(config) for config in CONFIGS}
 
 def name_of(config: EncoderConfig) -> str:
     kind = f"{config.cell}-{config.norm}-{config.convolution_channels}/{config.subsampling}"
-    return kind + "-early" * bool(config.early_predictions)
+    return kind + "-early" * bool(config.early_predictions) + "-one" * (not config.bidirectional)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
@@ -237,6 +241,16 @@ def test_size_follows_from_the_configuration() -> None:
         ({"early_predictions": (0, 1)}, "early_predictions"),
         ({"early_predictions": (2, 1)}, "early_predictions"),
         ({"early_predictions": (1, 1)}, "early_predictions"),
+        (
+            {"cell": "clockwork", "hidden": 10, "clockwork_modules": 4},
+            r"clockwork_modules: expected a divisor of encoder\.hidden, 10, found 4",
+        ),
+        ({"cell": "clockwork", "clockwork_modules": 0}, "clockwork_modules.*found 0"),
+        (
+            {"cell": "scrn", "hidden": 32, "scrn_context": 40},
+            r"scrn_context: expected 1 or more, and less than encoder\.hidden, 32.*found 40",
+        ),
+        ({"cell": "scrn", "scrn_context": 0}, "scrn_context.*found 0"),
         ({"convolution_channels": -1}, "convolution_channels: expected 0 or more, found -1"),
         ({"convolution_channels": 0}, "subsampling=1 and features.stack instead"),
     ],
@@ -251,7 +265,7 @@ def test_weights_of_another_model_are_told_before_one_is_made() -> None:
     weights = model_of(config).state_dict()
     check_weights(config, FEATURES, TOKENS, weights)
     wide = dataclasses.replace(config, hidden=LARGEST_SIZE)  # 100 GB
-    with pytest.raises(ConfigError, match=r"encoder: expected layers\.0\..*196608"):
+    with pytest.raises(ConfigError, match=r"encoder: expected layers\.0\..*262144"):
         check_weights(wide, FEATURES, TOKENS, weights)
     deep = dataclasses.replace(wide, layers=MOST_LAYERS)
     with pytest.raises(ConfigError, match=r"encoder\.layers: expected 2, found 256"):

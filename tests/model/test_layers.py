@@ -2,52 +2,22 @@
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.model.cells import FUSED_CELLS
-from asr.model.layers import (
-    NORMS,
-    Bidirectional,
-    ConvSubsampling,
-    Dropout,
-    FrameBatchNorm,
-    FusedLayer,
-    length_mask,
-    reverse_frames,
-)
+from asr.model.cells import Lstm
+from asr.model.layers import Bidirectional, ConvSubsampling, Dropout, reverse_frames
+from asr.model.norms import length_mask
 
-CELLS = sorted(FUSED_CELLS)
 lengths_lists = st.lists(st.integers(1, 12), min_size=1, max_size=4)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def reference_bidirectional(layer: Bidirectional, cell: str, inputs: int, hidden: int) -> Any:
-    """torch's own bidirectional layer with the same weights."""
-    reference = FUSED_CELLS[cell](inputs, hidden, batch_first=True, bidirectional=True)
-    weights = {
-        name + suffix: parameter.detach()
-        for part, suffix in ((layer.forward_layer, ""), (layer.backward_layer, "_reverse"))
-        for name, parameter in part.rnn.named_parameters()
-    }
-    reference.load_state_dict(weights)
-    return reference
-
-
-@given(lengths_lists)
-def test_mask_is_true_on_real_frames(lengths: list[int]) -> None:
-    mask = length_mask(torch.tensor(lengths), max(lengths))
-
-    assert mask.tolist() == [[t < n for t in range(max(lengths))] for n in lengths]
 
 
 @given(lengths_lists, st.integers(0, 3))
@@ -141,50 +111,8 @@ def test_dropout_follows_the_seed_and_leaves_use_alone() -> None:
     assert not layer.state_dict()
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_bidirectional_is_torch_s_own_on_full_length(cell: str) -> None:
-    layer = Bidirectional(cell, 5, 4)
-    reference = reference_bidirectional(layer, cell, 5, 4)
-    frames = noise(3, 9, 5)
-
-    torch.testing.assert_close(
-        layer(frames, torch.tensor([9, 9, 9])), reference(frames)[0], atol=1e-6, rtol=1e-5
-    )
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_bidirectional_is_torch_s_own_on_packed_sequences(cell: str) -> None:
-    layer = Bidirectional(cell, 5, 4)
-    reference = reference_bidirectional(layer, cell, 5, 4)
-    frames, lengths = noise(4, 9, 5), torch.tensor([7, 9, 1, 4])
-
-    output = layer(frames, lengths)
-
-    packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
-    expected, _ = pad_packed_sequence(reference(packed)[0], batch_first=True)
-    mask = length_mask(lengths, 9)
-    torch.testing.assert_close(output[mask], expected[mask], atol=1e-6, rtol=1e-5)
-    assert output.shape[2] == layer.output_size == 8
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_gradient_is_that_of_packed_sequences(cell: str) -> None:
-    layer = Bidirectional(cell, 5, 4)
-    reference = reference_bidirectional(layer, cell, 5, 4)
-    frames, lengths = noise(3, 6, 5).requires_grad_(), torch.tensor([6, 2, 3])
-    weight = noise(3, 6, 8, seed=1) * length_mask(lengths, 6)[:, :, None]
-
-    (ours,) = torch.autograd.grad((layer(frames, lengths) * weight).sum(), frames)
-
-    packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
-    output, _ = pad_packed_sequence(reference(packed)[0], batch_first=True)
-    (theirs,) = torch.autograd.grad((output * weight).sum(), frames)
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
-    assert not ours[~length_mask(lengths, 6)].any()
-
-
 def test_halves_see_the_past_and_the_future() -> None:
-    layer = Bidirectional("lstm", 3, 4)
+    layer = Bidirectional(lambda size: Lstm(size, 4), 3)
     frames, lengths = noise(1, 8, 3), torch.tensor([8])
     changed = frames.clone()
     changed[:, 4] += 1
@@ -193,91 +121,6 @@ def test_halves_see_the_past_and_the_future() -> None:
 
     assert differs[:, :4].any(dim=1).tolist() == [False] * 4 + [True] * 4
     assert differs[:, 4:].any(dim=1).tolist() == [True] * 5 + [False] * 3
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_recurrent_weights_start_orthogonal_and_biases_at_0(cell: str) -> None:
-    hidden = 6
-    weights = dict(FusedLayer(cell, 5, hidden).rnn.named_parameters())
-
-    for gate in torch.split(weights["weight_hh_l0"], hidden):
-        torch.testing.assert_close(gate @ gate.T, torch.eye(hidden), atol=1e-5, rtol=0)
-    for gate in torch.split(weights["weight_ih_l0"], hidden):
-        assert float(gate.detach().abs().max()) <= math.sqrt(6 / (5 + hidden))
-    bias = (weights["bias_ih_l0"] + weights["bias_hh_l0"]).detach()
-    forget = torch.zeros(len(bias))
-    if cell == "lstm":  # torch's order of gates: input, forget, cell, output
-        forget[hidden : 2 * hidden] = 1
-    assert torch.equal(bias, forget)
-
-
-def test_open_forget_gate_keeps_the_state() -> None:
-    layer = FusedLayer("lstm", 1, 4)
-    bias = dict(layer.rnn.named_parameters())["bias_ih_l0"].data
-
-    def kept(forget_bias: float) -> float:
-        """The share of the cell state that is left after a step without input."""
-        bias[4:8] = forget_bias
-        state = (torch.zeros(1, 1, 4), torch.ones(1, 1, 4))
-        return float(layer.rnn(torch.zeros(1, 1, 1), state)[1][1].detach().mean())
-
-    initial = bias[4].item()
-    assert kept(initial) == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-6)
-    assert kept(0.0) == pytest.approx(0.5, abs=1e-6)
-
-
-@given(lengths_lists, st.integers(0, 3))
-def test_batch_norm_in_training_counts_real_frames_only(lengths: list[int], spare: int) -> None:
-    lengths = [lengths[0] + 1, *lengths[1:]]  # statistics need two frames
-    counts, total = torch.tensor(lengths), max(lengths) + spare
-    frames = 3 + 2 * noise(len(lengths), total, 4)
-    mask = length_mask(counts, total)
-    frames[~mask] = 1e6
-    layer, reference = FrameBatchNorm(4).train(), nn.BatchNorm1d(4).train()
-
-    output = layer(frames, counts)
-
-    unpadded = torch.cat([row[:n] for row, n in zip(frames, lengths, strict=True)])
-    torch.testing.assert_close(output[mask], reference(unpadded))
-    assert not output[~mask].any()
-    for name, statistic in reference.state_dict().items():
-        torch.testing.assert_close(layer.norm.state_dict()[name], statistic)
-
-
-def test_batch_norm_in_use_is_a_fixed_line() -> None:
-    layer = FrameBatchNorm(3)
-    layer(5 + noise(4, 50, 3), torch.tensor([50, 50, 50, 50]))
-    layer.eval()
-    frames = noise(2, 7, 3, seed=1)
-
-    together = layer(frames, torch.tensor([7, 3]))
-
-    alone = layer(frames[1:, :3], torch.tensor([3]))
-    assert torch.equal(together[1:, :3], alone)
-    statistics = layer.norm.state_dict()
-    deviation = (statistics["running_var"] + layer.norm.eps).sqrt()
-    line = (frames - statistics["running_mean"]) / deviation
-    torch.testing.assert_close(together[0], line[0])
-
-
-def test_batch_norm_keeps_half_precision() -> None:
-    frames = noise(2, 5, 3).bfloat16()
-
-    assert FrameBatchNorm(3)(frames, torch.tensor([5, 2])).dtype == torch.bfloat16
-
-
-@pytest.mark.parametrize("norm", sorted(NORMS))
-def test_norms_keep_the_shape_and_each_frame_apart(norm: str) -> None:
-    layer = NORMS[norm](6).eval()
-    frames, lengths = noise(2, 5, 6), torch.tensor([5, 3])
-    changed = frames.clone()
-    changed[0, 2] += 1
-
-    before, after = layer(frames, lengths), layer(changed, lengths)
-
-    assert before.shape == frames.shape
-    differs = (before != after).any(dim=2)
-    assert differs.nonzero().tolist() == [[0, 2]]
 
 
 def convolve(plane: Tensor, layer: nn.Conv2d, stride: int) -> Tensor:

@@ -37,7 +37,7 @@ BAD_SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "wrong type": (("--set", "encoder.hidden=big"), "expected int, found 'big'"),
     "out of range": (("--set", "encoder.dropout=1.5"), "expected 0 to below 1, found 1.5"),
     "no epochs": (("--set", "optim.epochs=0"), "must be above 0"),
-    "another choice": (("--set", "encoder.cell=lstn"), "expected one of 'lstm', 'gru', 'rnn'"),
+    "another choice": (("--set", "encoder.cell=lstn"), "expected one of 'lstm', 'lstm_peephole'"),
     "unknown device": (("--device", "tpu9"), "--device tpu9: not available here"),
     "missing manifest": (("--train", "gone.jsonl"), "gone.jsonl: cannot read the manifest"),
     "nothing to resume": (("--resume",), "nothing to resume"),

@@ -73,7 +73,7 @@ def test_the_checkpoint_records_how_it_was_trained(micro: Config, whole: Path) -
     assert bundle.metrics["dev"].keys() == {"loss", "wer", "cer"}
 
 
-@pytest.mark.parametrize("cell", ["gru", "rnn"])
+@pytest.mark.parametrize("cell", ["gru", "elman", "ligru"])
 def test_every_cell_learns(micro: Config, tmp_path: Path, cell: Any) -> None:
     encoder = dataclasses.replace(micro.encoder, cell=cell, norm="batch")
     smaller = optim(dataclasses.replace(micro, encoder=encoder), epochs=1)
