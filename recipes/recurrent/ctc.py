@@ -1,0 +1,185 @@
+"""CTC (Graves et al. 2006): a long input, a short output, and blanks between.
+
+Every cell is the encoder of the product's own recogniser, trained by its own loop on digit strings
+(FSDD) and on AN4, with as many parameters as the LSTM; then the LSTM in one and both directions,
+with one to three layers. How spikes and blanks form is seen in `spikes.py`.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import asr
+from asr.checkpoint.checkpoint import load_checkpoint
+from asr.corpus.manifest import read_manifest
+from asr.decode.decoder import Decoder
+from asr.errors import AsrError
+from asr.inference.evaluation import evaluate
+from asr.model.acoustic import AcousticModel, EncoderConfig, weightless_model
+from asr.training import Config, train_unless_finished
+from recipes.an4.train import CONFIG as AN4
+from recipes.fsdd.train import CONFIG as FSDD
+from recipes.recurrent.experiments import (
+    CELL_ORDER,
+    Plan,
+    Result,
+    Results,
+    by_kind,
+    closest_size,
+    look,
+    new_figure,
+    save,
+    spread,
+    table,
+)
+
+PART = "ctc"
+TOKENS = 28
+SMALL = EncoderConfig(layers=2, hidden=128, projection=128, subsampling=2, dropout=0.2)
+CORPORA: dict[str, tuple[str, Config, str]] = {
+    "fsdd": (
+        "digit strings (FSDD)",
+        dataclasses.replace(
+            FSDD,
+            data=dataclasses.replace(FSDD.data, train=("data/fsdd/strings_train.jsonl",)),
+            optim=dataclasses.replace(FSDD.optim, epochs=12),
+        ),
+        "data/fsdd/strings_test.jsonl",
+    ),
+    "an4": (
+        "AN4",
+        dataclasses.replace(
+            AN4,
+            optim=dataclasses.replace(
+                AN4.optim, epochs=24, peak_rate=2e-3, warmup_epochs=2.0, consistency=0.0, average=3
+            ),
+        ),
+        "data/an4/test.jsonl",
+    ),
+}
+"""Name, settings and test set of each corpus."""
+
+
+def encoder_of(cell: Any, num_features: int, **changes: Any) -> EncoderConfig:
+    """`SMALL` with another cell, or changed otherwise, and H such that its size stays the same."""
+
+    def made(hidden: int) -> EncoderConfig:
+        own = {"cell": cell, "hidden": hidden, "scrn_context": hidden // 4, **changes}
+        return dataclasses.replace(SMALL, **own)
+
+    def build(hidden: int) -> AcousticModel:
+        return AcousticModel(made(hidden), num_features, TOKENS)
+
+    lstm = weightless_model(SMALL, num_features, TOKENS)
+    return made(closest_size(build, sum(weight.numel() for weight in lstm.parameters())))
+
+
+def train(folder: Path, corpus: str, cell: str, seed: int, **changes: Any) -> Result:
+    """Train on a corpus and score its test set greedily.
+
+    A run that fails, because its loss or gradient is not a finite number, has an `error` instead.
+    """
+    _, base, test = CORPORA[corpus]
+    config = dataclasses.replace(
+        base, encoder=encoder_of(cell, base.features.num_features, **changes)
+    )
+    found: Result = {"hidden": config.encoder.hidden}
+    try:
+        checkpoint = train_unless_finished(
+            folder, config, seed=seed, threads=torch.get_num_threads()
+        )
+    except AsrError as error:
+        return found | {"error": str(error)}
+    recognizer = asr.load(checkpoint)
+    score = evaluate(recognizer, read_manifest(Path(test)), decoder=Decoder()).score
+    return found | {
+        "wer": 100 * score.wer,
+        "cer": 100 * score.cer,
+        "minutes": load_checkpoint(checkpoint).metrics["training_seconds"] / 60,
+        "parameters": sum(weight.numel() for weight in recognizer.model.parameters()),
+    }
+
+
+STACKS = {
+    f"{layers}-{'both' if both else 'one'}": {"layers": layers, "bidirectional": both}
+    for layers in (1, 2, 3)
+    for both in (False, True)
+}
+
+
+def run(plan: Plan) -> None:
+    """Every cell on both corpora, and LSTM stacks on digit strings."""
+    runs = plan.results.folder.parent / "runs"
+
+    def keep(name: str, *what: Any, **changes: Any) -> None:
+        plan.results.get(f"{PART}/{name}", lambda: train(runs / name, *what, **changes))
+
+    for corpus in CORPORA:
+        for cell, seed in plan.runs(CELL_ORDER):
+            keep(f"{corpus}-{cell}-s{seed}", corpus, cell, seed)
+    for stack, changes in STACKS.items():
+        for cell, seed in plan.runs(["lstm"]):
+            keep(f"stack-{stack}-s{seed}", "fsdd", cell, seed, **changes)
+
+
+def report(results: Results, figures: Path) -> str:
+    """Tables of WER and minutes, and a figure of both."""
+    kinds = by_kind(results.finished(PART))
+    text = "## Every cell as the encoder of the recogniser\n\n"
+    for corpus, (title, _, _) in CORPORA.items():
+        rows = []
+        for cell in CELL_ORDER:
+            group = kinds.get(f"{corpus}-{cell}", [])
+            good = [one for one in group if "wer" in one]
+            if not group:
+                continue
+            failed = f"{len(group) - len(good)} of {len(group)}"
+            if not good:
+                rows.append([cell, group[0]["hidden"], "", "", "", failed])
+                continue
+            figures_of = {key: [one[key] for one in good] for key in ("wer", "cer", "minutes")}
+            rows.append(
+                [cell, group[0]["hidden"]]
+                + [spread(figures_of[key]) for key in ("wer", "cer", "minutes")]
+                + [failed]
+            )
+        if rows:
+            head = ["cell", "H", "WER %, greedy", "CER %", "minutes", "runs that failed"]
+            text += f"### {title}\n\n{table(head, rows)}\n"
+    rows = [
+        [changes["layers"], "both" if changes["bidirectional"] else "forward"]
+        + [kinds[f"stack-{stack}"][0]["hidden"]]
+        + [spread([one[key] for one in kinds[f"stack-{stack}"]]) for key in ("wer", "minutes")]
+        for stack, changes in STACKS.items()
+        if all("wer" in one for one in kinds.get(f"stack-{stack}", [{}]))
+    ]
+    if rows:
+        head = ["layers", "directions", "H", "WER %, greedy", "minutes"]
+        text += f"### Directions and depth: LSTM on digit strings\n\n{table(head, rows)}\n"
+    if any(f"an4-{cell}" in kinds for cell in CELL_ORDER):
+        draw(kinds, figures / "cells.png")
+        text += "![WER against minutes of training, each cell](figures/cells.png)\n"
+    return text
+
+
+def draw(kinds: dict[str, list[Result]], path: Path) -> None:
+    """WER over minutes, a mark for each run."""
+    figure = new_figure(9.0, 4.0)
+    for axes, (corpus, (title, _, _)) in zip(
+        figure.subplots(1, len(CORPORA)), CORPORA.items(), strict=True
+    ):
+        for cell in CELL_ORDER:
+            good = [one for one in kinds.get(f"{corpus}-{cell}", []) if "wer" in one]
+            if good:
+                axes.plot(
+                    *([one[key] for one in good] for key in ("minutes", "wer")),
+                    **look(cell) | {"linestyle": ""},
+                    label=cell,
+                )
+        axes.set(title=title, xlabel="minutes of training", ylabel="WER, greedy (%)")
+        axes.set_yscale("log")
+        axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize="small")
+    save(figure, path)
