@@ -12,8 +12,10 @@ import pytest
 from tests.conftest import REPOSITORY
 
 PAUSE = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
+# A shell starts what runs in the background with SIGINT ignored, and programs inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = ["asr", *sys.argv[1:]]
 import asr.__main__
 {patch}
