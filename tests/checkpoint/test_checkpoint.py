@@ -448,6 +448,7 @@ def test_kill_during_a_first_save_leaves_nothing_or_all(tmp_path: Path) -> None:
     assert not killed
 
 
+@pytest.mark.slow
 @needs_fork
 def test_kill_while_mending_what_a_kill_left(tmp_path: Path) -> None:
     torn = tmp_path / "torn"

@@ -156,7 +156,11 @@ print("loaded" if function.dispatcher.stats.cache_hits else "compiled")
 
 @pytest.mark.parametrize(
     ("how", "expected"),
-    [("", "started loaded"), ("broken", "not started compiled"), ("failing", "started compiled")],
+    [
+        ("", "started loaded"),
+        pytest.param("broken", "not started compiled", marks=pytest.mark.slow),
+        pytest.param("failing", "started compiled", marks=pytest.mark.slow),
+    ],
 )
 def test_compiling_in_another_process(tmp_path: Path, how: str, expected: str) -> None:
     command = [sys.executable, "-c", _IN_BACKGROUND, how]

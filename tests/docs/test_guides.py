@@ -22,7 +22,7 @@ SMALL = (
 """A network that learns nothing in an epoch of seconds."""
 
 
-LONG = ("train", "finetune", "long", "decode")
+LONG = ("train", "finetune", "long", "decode", "evaluate", "scale")
 """Guides whose commands take more than ten seconds together."""
 
 

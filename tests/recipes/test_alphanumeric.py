@@ -570,6 +570,7 @@ class TestReport:
         size = sum(path.stat().st_size for path in bare.iterdir()) / 1e6
         assert known["size on disk"][-2:] == [f"{size:.1f} MB", "≤ 20 MB"]
 
+    @pytest.mark.slow
     def test_a_second_decoder_has_a_column(
         self, bare: Path, tests_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:

@@ -63,6 +63,7 @@ def test_runs_only_what_is_asked_for_and_reports_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gradients, "STEPS", 2)
+    monkeypatch.setattr(gradients, "LENGTH", 20)
     results = Results(tmp_path / "results")
     assert report(results, tmp_path) == ""
     cells = ["elman", "ligru"]

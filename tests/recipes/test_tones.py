@@ -18,6 +18,7 @@ FIGURES = (
 )
 
 
+@pytest.mark.slow
 def test_training_from_scratch_reaches_zero_errors(
     tones: Tones, tmp_path: Path, asr_command: Command
 ) -> None:

@@ -139,6 +139,7 @@ def pretend_python(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) 
     monkeypatch.setattr(sys, "executable", str(python))
 
 
+@pytest.mark.slow
 def test_trial_beyond_a_memory_limit_fails_and_says_so(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

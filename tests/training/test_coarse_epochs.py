@@ -75,7 +75,10 @@ def test_a_coarse_epoch_is_one_of_a_coarse_model(coarse: Config, tmp_path: Path)
         assert all(same(found[key], expected[key]) for key in found if key != "weights"), name
 
 
-@pytest.mark.parametrize("step", [2, 4, 7])
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(7, marks=pytest.mark.slow)],
+)
 def test_a_killed_run_resumes_with_its_frames(
     coarse: Config, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,7 +121,7 @@ def test_a_recording_that_cannot_be_read_is_one_message(
     assert outcome.stderr.splitlines()[-1].startswith(f"error: {fake}: ")
 
 
-@pytest.mark.parametrize("split", ["train", "dev"])
+@pytest.mark.parametrize("split", ["train", pytest.param("dev", marks=pytest.mark.slow)])
 def test_a_missing_recording_is_named_and_the_run_resumes_once_it_is_back(
     micro: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
@@ -141,6 +141,7 @@ def test_a_missing_recording_is_named_and_the_run_resumes_once_it_is_back(
     assert same(state_of(folder)["model"], state_of(whole)["model"])
 
 
+@pytest.mark.slow
 def test_a_worker_killed_during_a_step_is_reported_and_the_state_saved(
     micro: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +199,7 @@ WRITES: dict[str, tuple[object, str, str]] = {
 
 
 @pytest.mark.parametrize("case", WRITES)
-@pytest.mark.parametrize("call", [1, 3])
+@pytest.mark.parametrize("call", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_full_disk_is_one_message_and_the_run_resumes_when_there_is_room(
     micro: Config,
     whole: Path,
@@ -238,6 +239,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_files_that_may_not_grow_are_one_message(
     micro: Config, whole: Path, tmp_path: Path
 ) -> None:

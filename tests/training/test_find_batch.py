@@ -224,6 +224,7 @@ def test_no_batch_of_an_epoch_is_fuller(seconds: list[float], utterances: int, e
         assert padded <= utterances * longest * (1 + 1e-9)
 
 
+@pytest.mark.slow
 def test_find_batch_for_real(config: Config, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "asr.training")
     one = dataclasses.replace(config.data, train=(config.data.dev,))
