@@ -5,8 +5,9 @@ the first could do and has much of what the second learnt (Wortsman et al. 2022,
 The mean of models that were initialised independently is useless.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +21,11 @@ from asr.checkpoint.checkpoint import (
     save_checkpoint,
 )
 from asr.checkpoint.model_card import COMMANDS, HISTORY
-from asr.config import differences
+from asr.config import differences, to_dict
 from asr.errors import CheckpointError
+from asr.model.acoustic import EncoderConfig
 from asr.printing import shown
+from asr.signal.features import FeatureConfig
 
 _MAY_DIFFER = ("encoder.dropout",)
 """Settings that have no effect after training."""
@@ -113,13 +116,20 @@ def _training_seconds(checkpoint: Checkpoint, path: Path) -> float:
     return seconds
 
 
+def _described(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a model; settings that are newer than a checkpoint have their defaults in it."""
+    return {
+        "features": to_dict(FeatureConfig()) | config["features"],
+        "encoder": to_dict(EncoderConfig()) | config["encoder"],
+        "tokens": config["tokens"],
+        UNITS: config.get(UNITS),
+    }
+
+
 def _check_same_model(first: Path, one: Checkpoint, second: Path, other: Checkpoint) -> None:
-    parts = ("features", "encoder", "tokens", UNITS)
     differing = [
         name
-        for name in differences(
-            *({part: b.config.get(part) for part in parts} for b in (one, other))
-        )
+        for name in differences(_described(one.config), _described(other.config))
         if name not in _MAY_DIFFER
     ]
     if differing:

@@ -55,8 +55,8 @@ class BatchLoader(DataLoader[Batch]):
         with _preserve_child_signal_handler(), _signals_to_end_blocked():
             batches: Any = super().__iter__()
         workers = getattr(batches, "_workers", [])
-        for worker in workers:
-            worker.terminate = worker.kill  # torch's last resort, which they would take no note of
+        for worker in workers:  # torch, and Python at its end, would wait for ever after a SIGTERM
+            worker._popen.terminate = worker._popen.kill
         while True:
             try:
                 batch = next(batches, None)

@@ -103,6 +103,22 @@ def test_dropout_may_differ(tones: Tones, tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "mean").config["encoder"]["dropout"] == 0.4
 
 
+def test_a_setting_that_an_older_checkpoint_lacks_has_its_default(
+    tones: Tones, tmp_path: Path
+) -> None:
+    config = load_checkpoint(tones.checkpoint).config
+    older = {
+        "encoder": {k: v for k, v in config["encoder"].items() if k != "bidirectional"},
+        "features": {k: v for k, v in config["features"].items() if k != "stack"},
+    }
+    other = changed(tones.checkpoint, tmp_path / "other", **older)
+    average_checkpoints([tones.checkpoint, other], tmp_path / "mean")
+    changes = {"encoder": config["encoder"] | {"bidirectional": False}}
+    one_way = changed(tones.checkpoint, tmp_path / "one_way", **changes)
+    with pytest.raises(CheckpointError, match=r"in encoder\.bidirectional; only"):
+        average_checkpoints([other, one_way], tmp_path / "mean")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

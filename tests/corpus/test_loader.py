@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,20 @@ def test_workers_take_no_notice_of_signals_to_end_and_can_still_be_ended(
     worker.terminate()
     worker.join(10)
     assert worker.exitcode == -signal.SIGKILL
+
+
+def hold_batches(utterances: list[Utterance]) -> None:
+    """Leave a loop over batches that something still refers to, as an error may."""
+    batches = iter(make_loader(dataset(utterances), DurationBatchSampler([1.0] * 6, 1.0), 1))
+    next(batches)
+    sys.modules["held"] = batches  # type: ignore[assignment]
+
+
+def test_a_process_ends_although_its_loader_still_has_workers(utterances: list[Utterance]) -> None:
+    process = multiprocessing.get_context("fork").Process(target=hold_batches, args=(utterances,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 TWO_HERE = ("--nproc_per_node", "2", "--rdzv-endpoint", "localhost:0")
+LOOKING_RARELY = (*TWO_HERE, "--monitor-interval", "3")
+"""The launcher does not stop the survivor before that has noticed by itself."""
 
 
 def torchrun(
@@ -156,8 +158,7 @@ def test_a_killed_process_ends_the_run_and_one_process_can_finish_it(
     saving: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "run"
-    # The launcher looks rarely, and so does not stop the survivor before it has noticed by itself.
-    launcher = torchrun(saving, folder, processes=(*TWO_HERE, "--monitor-interval", "3"))
+    launcher = torchrun(saving, folder, processes=LOOKING_RARELY)
     wait_for_step(launcher, folder, 3)
     os.kill(process_of_rank(launcher, 1), signal.SIGKILL)
     started = time.monotonic()
@@ -190,7 +191,7 @@ def test_two_processes_resume_bit_identically_after_a_kill(
     saving: Config, whole_of_two: Path, tmp_path: Path, rank: int
 ) -> None:
     folder = tmp_path / "run"
-    launcher = torchrun(saving, folder)
+    launcher = torchrun(saving, folder, processes=LOOKING_RARELY)
     wait_for_step(launcher, folder, 6)
     os.kill(process_of_rank(launcher, rank), signal.SIGKILL)
     started = time.monotonic()
