@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,11 +71,14 @@ def test_workers_take_no_notice_of_signals_to_end_and_can_still_be_ended(
     assert worker.exitcode == -signal.SIGKILL
 
 
+HELD: list[Iterator[Batch]] = []
+
+
 def hold_batches(utterances: list[Utterance]) -> None:
     """Leave a loop over batches that something still refers to, as an error may."""
     batches = iter(make_loader(dataset(utterances), DurationBatchSampler([1.0] * 6, 1.0), 1))
     next(batches)
-    sys.modules["held"] = batches  # type: ignore[assignment]
+    HELD.append(batches)
 
 
 def test_a_process_ends_although_its_loader_still_has_workers(utterances: list[Utterance]) -> None:
