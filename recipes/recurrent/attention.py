@@ -15,7 +15,6 @@ joined from the official test recordings of the same speakers.
 """
 
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -41,6 +40,7 @@ from recipes.recurrent.experiments import (
     Result,
     Results,
     by_kind,
+    core_minutes,
     fit,
     layer_of,
     new_figure,
@@ -272,9 +272,9 @@ def test_strings(split: str) -> dict[int, list[String]]:
 def measure(kind: str, seed: int, split: str = "test") -> Result:
     """Train a model, and count its errors by the length of strings."""
     recordings = read_manifest(FOLDER / "train.jsonl")
-    examples, begin = strings(recordings, TRAINED, ROUNDS, f"train {seed}"), time.perf_counter()
+    examples, begin = strings(recordings, TRAINED, ROUNDS, f"train {seed}"), core_minutes()
     model = train(kind, examples, seed)
-    minutes, tests = (time.perf_counter() - begin) / 60, test_strings(split)
+    minutes, tests = core_minutes() - begin, test_strings(split)
     counts = {length: errors_of(model, found) for length, found in tests.items()}
     shown = [tests[length][0] for length in SHOWN]
     return {

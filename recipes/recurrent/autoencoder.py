@@ -17,7 +17,6 @@ precision is 1 if the 50 recordings of the same word always come first.
 
 import copy
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,6 +43,7 @@ from recipes.recurrent.experiments import (
     Result,
     Results,
     by_kind,
+    core_minutes,
     fit,
     layer_of,
     new_figure,
@@ -228,9 +228,9 @@ def learn(cell: str, seed: int) -> Result:
         numbers = draws.next()
         return model.loss(drawn(spoken, numbers), [spoken.clean[number] for number in numbers])
 
-    start = time.monotonic()
+    start = core_minutes()
     losses = [value for steps, rate in STAGES for value in fit(model, loss, steps, rate)]
-    minutes = (time.monotonic() - start) / 60
+    minutes = core_minutes() - start
     encoders: dict[str, Encoder] = {"untrained": untrained.vectors, "vector": model.vectors}
     vectors = [model.vectors(own) for own in features]
     return {

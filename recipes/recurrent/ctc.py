@@ -7,13 +7,13 @@ both directions, with one to three layers. How spikes and blanks form is seen in
 """
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import asr
-from asr.checkpoint.checkpoint import load_checkpoint
 from asr.corpus.manifest import read_manifest
 from asr.decode.decoder import Decoder
 from asr.errors import AsrError
@@ -30,6 +30,7 @@ from recipes.recurrent.experiments import (
     Results,
     by_kind,
     closest_size,
+    core_minutes,
     look,
     new_figure,
     save,
@@ -104,18 +105,20 @@ def train(
         init_from=str(begin / "checkpoint") if begin else base.init_from,
     )
     found: Result = {"hidden": config.encoder.hidden}
+    shutil.rmtree(folder, ignore_errors=True)  # what a call left that was interrupted
+    start = core_minutes()
     try:
         checkpoint = train_unless_finished(
             folder, config, seed=seed, threads=torch.get_num_threads()
         )
     except AsrError as error:
         return found | {"error": str(error)}
-    recognizer = asr.load(checkpoint)
+    minutes, recognizer = core_minutes() - start, asr.load(checkpoint)
     score = evaluate(recognizer, read_manifest(Path(test)), decoder=Decoder()).score
     return found | {
         "wer": 100 * score.wer,
         "cer": 100 * score.cer,
-        "minutes": load_checkpoint(checkpoint).metrics["training_seconds"] / 60,
+        "minutes": minutes,
         "parameters": sum(weight.numel() for weight in recognizer.model.parameters()),
     }
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import statistics
 from bisect import bisect_right
@@ -76,6 +77,15 @@ def by_kind(results: dict[str, Result]) -> dict[str, list[Result]]:
     for name, result in results.items():
         groups.setdefault(re.sub(r"-s\d+$", "", name), []).append(result)
     return groups
+
+
+def core_minutes() -> float:
+    """Minutes of one core that this process and the children it waited for have used so far.
+
+    Unlike time by the clock, the difference of two is the same beside other programs.
+    """
+    used = os.times()
+    return (used.user + used.system + used.children_user + used.children_system) / 60
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:

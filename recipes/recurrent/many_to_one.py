@@ -13,7 +13,6 @@ has never heard, while it learns from the other four: seed 0 leaves out the firs
 """
 
 import statistics
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from recipes.recurrent.experiments import (
     Results,
     by_kind,
     closest_size,
+    core_minutes,
     fit,
     layer_of,
     new_figure,
@@ -152,9 +152,9 @@ def learn(kind: str, cell: str, seed: int) -> Result:
         labels = torch.tensor([spoken.labels[number] for number in numbers])
         return model.loss(*padded(drawn(spoken, numbers)), labels)
 
-    start = time.monotonic()
+    start = core_minutes()
     losses = [value for steps, rate in STAGES for value in fit(model, loss, steps, rate)]
-    minutes = (time.monotonic() - start) / 60
+    minutes = core_minutes() - start
     model.eval()
     right, none = {}, 0
     for speaker in speakers:

@@ -14,7 +14,6 @@ of parameters; the remaining tenth says when to stop training them. Words that t
 """
 
 import math
-import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +40,7 @@ from recipes.recurrent.experiments import (
     Results,
     by_kind,
     closest_size,
+    core_minutes,
     layer_of,
     new_figure,
     save,
@@ -202,9 +202,9 @@ def measure_ngrams(unit: str) -> Result:
 
 def measure(kind: str, unit: str, seed: int, grams: Result) -> Result:
     """A network on dev: alone, and the mean of its probabilities and those of each n-gram."""
-    text, begin = read_text(unit), time.perf_counter()
+    text, begin = read_text(unit), core_minutes()
     model, epoch = train(kind, text, seed)
-    minutes, own = (time.perf_counter() - begin) / 60, scores_of(model, text, text.dev)
+    minutes, own = core_minutes() - begin, scores_of(model, text, text.dev)
     mixed = {
         order: nats(np.logaddexp(own, np.array(other)) - math.log(2))
         for order, other in grams.items()
