@@ -34,15 +34,24 @@ def wait(*_, **__):
     time.sleep(60)
 """
 IN_THE_WORK = """
-import asr.corpus.table, asr.scoring.report, asr.cli.score
-asr.corpus.table.read_csv = asr.cli.score.read_transcripts = wait
+if sys.argv[1] == "import":
+    import asr.corpus.table
+    asr.corpus.table.read_csv = wait
+else:
+    import asr.scoring.report, asr.cli.score
+    asr.cli.score.read_transcripts = wait
 """
 
 
 @pytest.mark.parametrize("where", [IN_THE_IMPORTS, IN_THE_WORK], ids=["imports", "work"])
 @pytest.mark.parametrize(
     ("command", "number"),
-    [("import", signal.SIGINT), ("score", signal.SIGINT), ("import", signal.SIGTERM)],
+    [
+        ("score", signal.SIGINT),
+        ("score", signal.SIGTERM),
+        pytest.param("import", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("import", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
 )
 def test_one_line_and_130(tmp_path: Path, where: str, command: str, number: int) -> None:
     if where is IN_THE_IMPORTS and number == signal.SIGTERM:

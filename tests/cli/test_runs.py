@@ -277,6 +277,7 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path: Path, asr_comman
     assert table(asr_command("runs", tmp_path).stdout)[0]["run"] == "red\\x1b[31m"
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_a_line_for_each_run(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS")
     done = run_python("-m", "asr", "runs", os.path.relpath(pair, Path.cwd()))

@@ -65,6 +65,7 @@ assert "numba" in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_greedy_search_does_without_numba() -> None:
     done = run_python("-c", _GREEDY)
     assert done.returncode == 0, done.stderr

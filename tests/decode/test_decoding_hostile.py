@@ -192,6 +192,7 @@ def test_a_folder_or_a_missing_file_is_named(
         assert "expected a" in error
 
 
+@pytest.mark.slow
 def test_a_real_process_ends_without_a_traceback(tmp_path: Path) -> None:
     path = tmp_path / "words.arpa.gz"
     path.write_bytes(gzip.compress(ARPA.encode())[:-20])

@@ -22,8 +22,8 @@ SMALL = (
 """A network that learns nothing in an epoch of seconds."""
 
 
-LONG = ("train", "finetune", "long", "decode", "evaluate", "scale")
-"""Guides whose commands take more than ten seconds together."""
+LONG = ("how-it-works", "train", "finetune", "long", "decode", "evaluate", "scale")
+"""Guides whose commands take more than five seconds together."""
 
 
 def name_of(page: Path) -> str:

@@ -442,6 +442,7 @@ class TestPrepare:
     def test_ages_are_of_the_readers_of_digit_strings(self, prepared: Path) -> None:
         assert prepare.read_ages(prepared / "test" / "ages.json") == {"0001": 6, "0002": 20}
 
+    @pytest.mark.slow
     def test_preparing_again_gives_the_same_files(
         self, data: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -583,6 +584,7 @@ class TestReport:
         assert result[1] != result[4]
         assert result[4].endswith("%)")
 
+    @pytest.mark.slow
     def test_the_language_model_of_the_checkpoint_is_used(
         self, bare: Path, tests_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:

@@ -1,7 +1,5 @@
 """Recordings joined of several utterances."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +9,7 @@ from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import ManifestError
 from asr.signal import audio
-from recipes.join import MOST_UTTERANCES, join
-from tests.support import REPOSITORY
+from recipes.join import MOST_UTTERANCES, join, main
 
 RATE = 1000
 
@@ -66,15 +63,10 @@ def test_what_cannot_be_joined(utterances: list[Utterance], tmp_path: Path) -> N
         join(utterances[:2], 1, 0, tmp_path / "out")
 
 
-def test_the_command(utterances: list[Utterance], tmp_path: Path) -> None:
+def test_the_command(
+    utterances: list[Utterance], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_manifest(tmp_path / "m.jsonl", utterances)
-    arguments = [str(tmp_path / "m.jsonl"), "-o", str(tmp_path / "out"), "--recordings", "5"]
-    run = subprocess.run(
-        [sys.executable, "-m", "recipes.join", *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0
-    assert run.stdout.startswith("5 recordings, 0.00 hours")
+    main([tmp_path / "m.jsonl"], tmp_path / "out", recordings=5)
+    assert capsys.readouterr().out.startswith("5 recordings, 0.00 hours")
     assert len(read_manifest(tmp_path / "out" / "manifest.jsonl")) == 5

@@ -15,7 +15,7 @@ def lines_drawn(picture: Path) -> int:
     return sum("clip-path" in path and path.count(" L ") + path.count("\nL ") > 1 for path in paths)
 
 
-@pytest.mark.parametrize("runs", [1, 12, 45])
+@pytest.mark.parametrize("runs", [1, 12, pytest.param(45, marks=pytest.mark.slow)])
 def test_a_comparison_draws_each_run_in_each_panel(tmp_path: Path, runs: int) -> None:
     histories = {
         f"run {number}": [metrics(epoch, number / 100 / epoch) for epoch in range(1, 5)]
