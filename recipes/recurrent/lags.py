@@ -124,8 +124,36 @@ def report(results: Results, figures: Path) -> str:
         f"Mean squared error after at most {STEPS} steps of {BATCH} sequences, mean "
         f"and range of the seeds (guessing: {GUESSING:.3f}); how many seeds solve it, with an "
         f"error below {SOLVED}; and the steps that these take.\n\n"
-        f"{table(head, rows)}\n![Error over steps](figures/lags.png)\n"
+        f"{table(head, rows)}\n![Error over steps](figures/lags.png)\n\n{_conclusion(kinds)}"
     )
+
+
+def _conclusion(kinds: dict[str, list[Result]]) -> str:
+    """Which cells solve `ALL_CELLS`, and which only seemed to while they were trained."""
+    groups = {cell: kinds.get(f"{cell}-{ALL_CELLS}", []) for cell in CELL_ORDER}
+    solved = {
+        cell: sum(one["error"] < SOLVED for one in group) / len(group)
+        for cell, group in groups.items()
+        if group
+    }
+    named = {
+        "with every seed": [cell for cell, share in solved.items() if share == 1],
+        "with some": [cell for cell, share in solved.items() if 0 < share < 1],
+        "with none": [cell for cell, share in solved.items() if share == 0],
+    }
+    parts = [f"{how}: {', '.join(cells)}" for how, cells in named.items() if cells]
+    text = f"T = {ALL_CELLS} is solved {'; '.join(parts)}.\n" if parts else ""
+    if "ligru" in named["with none"]:
+        of_training, in_use = (
+            statistics.fmean(map(value, groups["ligru"]))
+            for value in (lambda one: one["curve"][-1], lambda one: one["error"])
+        )
+        text += (
+            f"The error of Li-GRU was {of_training:.3f} at the end of training, and is "
+            f"{in_use:.3f} in use, where its batch normalisation takes the averages of earlier "
+            "batches.\n"
+        )
+    return text
 
 
 def _outcome(group: list[Result]) -> str:
@@ -151,7 +179,8 @@ def draw(kinds: dict[str, list[Result]], path: Path) -> None:
         xlabel=f"steps of {BATCH} sequences",
         ylabel="mean squared error",
         yscale="log",
+        ylim=(1e-3, 2),  # IRNN's first errors lie far above
         title=f"adding problem, T = {ALL_CELLS} (lines: guessing, solved)",
     )
-    axes.legend(fontsize="small", ncols=2)
+    figure.legend(loc="outside right upper", fontsize="small")
     save(figure, path)
