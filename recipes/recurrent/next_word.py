@@ -281,7 +281,7 @@ def draw(data: dict[str, tuple[dict[str, float], Found]], path: Path) -> None:
         axes.set_yticks(range(len(found)), list(found))
         axes.invert_yaxis()
         axes.grid(axis="y", alpha=0.3)
-        axes.set_xlabel(f"{MEASURES[unit]} (lower is better)")
+        axes.set_xlabel(MEASURES[unit])
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     save(figure, path)

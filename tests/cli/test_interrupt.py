@@ -43,6 +43,30 @@ else:
 """
 
 
+def started(code: str, ready: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "READY": str(ready)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def signalled(process: subprocess.Popen[str], ready: Path, number: int) -> tuple[str, str]:
+    """What a process prints that gets a signal once the file `ready` is there."""
+    try:
+        for _ in range(600):
+            if ready.exists() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(number)
+        return process.communicate(timeout=30)
+    finally:
+        process.kill()
+
+
 @pytest.mark.parametrize("where", [IN_THE_IMPORTS, IN_THE_WORK], ids=["imports", "work"])
 @pytest.mark.parametrize(
     ("command", "number"),
@@ -62,22 +86,26 @@ def test_one_line_and_130(tmp_path: Path, where: str, command: str, number: int)
         "import": ["import", "csv", str(tmp_path / "a.csv"), "-o", str(output)],
         "score": ["score", str(tmp_path / "a.txt"), str(tmp_path / "a.txt"), "--json", str(output)],
     }[command]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PAUSE.format(patch=WAIT + where), *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, "READY": str(ready)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for _ in range(600):
-            if ready.exists() or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=30)
-    finally:
-        process.kill()
+    process = started(PAUSE.format(patch=WAIT + where), ready, *arguments)
+    stdout, stderr = signalled(process, ready, number)
     assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
     assert not output.exists()
+
+
+AT_THE_END = """
+import atexit, os, signal, sys, time
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(lambda: (Path(os.environ["READY"]).touch(), time.sleep(60)))
+sys.argv = ["asr", "--version"]
+import asr.__main__
+asr.__main__.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_python_ends_leaves_no_traceback(tmp_path: Path, number: int) -> None:
+    process = started(AT_THE_END, tmp_path / "ready")
+    stdout, stderr = signalled(process, tmp_path / "ready", number)
+    assert (process.returncode, stderr) == (130, "")
+    assert "asr" in stdout
