@@ -222,7 +222,9 @@ def learn(cell: str, seed: int) -> Result:
     features = [[spoken.clean[n] for n in spoken.of([who])] for who in left_out(seed)]
     labels = [[spoken.labels[n] for n in spoken.of([who])] for who in left_out(seed)]
     untrained = copy.deepcopy(model)
-    draws = Draws(spoken.of(trained_on(seed)), [len(frames) for frames in spoken.clean], BATCH)
+    draws = Draws(
+        spoken.of(trained_on(left_out(seed))), [len(frames) for frames in spoken.clean], BATCH
+    )
 
     def loss(step: int) -> Tensor:
         numbers = draws.next()
