@@ -8,6 +8,7 @@ both directions, with one to three layers. How spikes and blanks form is seen in
 
 import dataclasses
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,30 @@ def report(results: Results, figures: Path) -> str:
         text += f"### Directions and depth: LSTM on digit strings\n\n{table(head, rows)}\n"
     if any(f"an4-{cell}" in kinds for cell in CELL_ORDER):
         draw(kinds, figures / "cells.png")
-        text += "![WER against minutes of training, each cell](figures/cells.png)\n"
+        text += "![WER against minutes of training, each cell](figures/cells.png)\n\n"
+        text += conclusions(kinds)
+    return text
+
+
+def conclusions(kinds: dict[str, list[Result]]) -> str:
+    """The order of the cells, and the two that have the fewest operations beside the LSTM."""
+    text = ""
+    for corpus, (title, _, _) in CORPORA.items():
+        means = {
+            cell: {key: statistics.fmean(one[key] for one in good) for key in ("wer", "minutes")}
+            for cell in CELL_ORDER
+            if (good := [one for one in kinds.get(f"{corpus}-{cell}", []) if "wer" in one])
+        }
+        order = sorted(means, key=lambda cell: means[cell]["wer"])
+        text += f"From the fewest word errors to the most, {title}: {', '.join(order)}."
+        for cell in ("ligru", "mingru"):
+            if {cell, "lstm"} <= means.keys():
+                wer, minutes = (
+                    f"{means[cell][key]:.1f} against {means['lstm'][key]:.1f}"
+                    for key in ("wer", "minutes")
+                )
+                text += f" {cell} against lstm: {wer} % in {minutes} minutes."
+        text += "\n"
     return text
 
 

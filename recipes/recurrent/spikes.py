@@ -3,7 +3,7 @@
 The loss is the negative logarithm of the sum over all ways to write the word on the frames, each
 frame a letter or the blank, repetitions merged, blanks dropped (Graves et al. 2006);
 `enumerate_all` lists them. Training gives most frames to the blank first, since it fits everywhere;
-then each letter gets a spike of one or two frames.
+then letters rise out of it, each in the few frames where it is surest.
 """
 
 import io
@@ -183,13 +183,17 @@ def _plot(axes: Any, found: Result, step: int) -> None:
         if float(own.max()) > 0.05:
             color = PALETTE[token % len(PALETTE)]
             axes.plot(seconds, own, color=color, linewidth=0.9)
-            if float(own.max()) > 0.4:
-                peak = int(own.argmax())
-                name = found["tokens"][token].replace(" ", "␣")
-                axes.annotate(
-                    name, (float(seconds[peak]), float(own[peak])), color=color, fontsize=7
-                )
-    axes.set(ylim=(0, 1.15), xlim=(0, float(seconds[-1])), ylabel=f"step {step}")
+    start = 0
+    for token, frames in itertools.groupby(probabilities.argmax(dim=1).tolist()):
+        count = len(list(frames))
+        peak = start + int(probabilities[start : start + count, token].argmax())
+        height = float(probabilities[peak, token])
+        if token != BLANK and height > 0.4:
+            name, color = found["tokens"][token].replace(" ", "␣"), PALETTE[token % len(PALETTE)]
+            where = (float(seconds[peak]), height)
+            axes.annotate(name, where, (0, 1), textcoords="offset points", color=color, fontsize=7)
+        start += count
+    axes.set(ylim=(0, 1.25), xlim=(0, float(seconds[-1])), ylabel=f"step {step}")
 
 
 def draw_strip(found: Result, path: Path) -> None:
