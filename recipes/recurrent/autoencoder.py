@@ -29,7 +29,6 @@ from asr.model.norms import length_mask
 from recipes.fsdd.prepare import WORDS
 from recipes.recurrent.digits import (
     FEATURES,
-    Draws,
     digits,
     drawn,
     left_out,
@@ -222,9 +221,7 @@ def learn(cell: str, seed: int) -> Result:
     features = [[spoken.clean[n] for n in spoken.of([who])] for who in left_out(seed)]
     labels = [[spoken.labels[n] for n in spoken.of([who])] for who in left_out(seed)]
     untrained = copy.deepcopy(model)
-    draws = Draws(
-        spoken.of(trained_on(left_out(seed))), [len(frames) for frames in spoken.clean], BATCH
-    )
+    draws = spoken.draws(trained_on(left_out(seed)), BATCH)
 
     def loss(step: int) -> Tensor:
         numbers = draws.next()

@@ -106,7 +106,8 @@ def train(
         init_from=str(begin / "checkpoint") if begin else base.init_from,
     )
     found: Result = {"hidden": config.encoder.hidden}
-    shutil.rmtree(folder, ignore_errors=True)  # what a call left that was interrupted
+    if folder.exists():  # a call was interrupted, and its minutes are lost
+        shutil.rmtree(folder)
     start = core_minutes()
     try:
         checkpoint = train_unless_finished(
@@ -124,13 +125,18 @@ def train(
     }
 
 
+def stack_name(layers: int, both: bool) -> str:
+    """The name of a stack's results: the LSTM among the cells is one of them."""
+    if (layers, both) == (SMALL.layers, SMALL.bidirectional):
+        return "fsdd-lstm"
+    return f"stack-{layers}-{'both' if both else 'one'}"
+
+
 STACKS = {
-    f"stack-{layers}-{'both' if both else 'one'}": {"layers": layers, "bidirectional": both}
+    stack_name(layers, both): {"layers": layers, "bidirectional": both}
     for layers in (1, 2, 3)
     for both in (False, True)
-    if (layers, both) != (SMALL.layers, SMALL.bidirectional)
-} | {"fsdd-lstm": {"layers": SMALL.layers, "bidirectional": SMALL.bidirectional}}
-"""By the name of their results: the LSTM among the cells is one of the stacks."""
+}
 
 
 def run(plan: Plan) -> None:
@@ -155,20 +161,15 @@ def report(results: Results, figures: Path) -> str:
     for corpus, (title, _, _) in CORPORA.items():
         rows = []
         for cell in CELL_ORDER:
-            group = kinds.get(f"{corpus}-{cell}", [])
-            good = [one for one in group if "wer" in one]
-            if not group:
+            if not (group := kinds.get(f"{corpus}-{cell}")):
                 continue
+            good = scored(group)
+            spreads = [
+                spread([one[key] for one in good]) if good else ""
+                for key in ("wer", "cer", "minutes")
+            ]
             failed = f"{len(group) - len(good)} of {len(group)}"
-            if not good:
-                rows.append([cell, group[0]["hidden"], "", "", "", failed])
-                continue
-            figures_of = {key: [one[key] for one in good] for key in ("wer", "cer", "minutes")}
-            rows.append(
-                [cell, group[0]["hidden"]]
-                + [spread(figures_of[key]) for key in ("wer", "cer", "minutes")]
-                + [failed]
-            )
+            rows.append([cell, group[0]["hidden"], *spreads, failed])
         if rows:
             head = ["cell", "H", "WER %, greedy", "CER %", "minutes", "runs that failed"]
             text += f"### {title}\n\n{table(head, rows)}\n"
@@ -176,8 +177,8 @@ def report(results: Results, figures: Path) -> str:
         [changes["layers"], "both" if changes["bidirectional"] else "forward"]
         + [kinds[stack][0]["hidden"]]
         + [spread([one[key] for one in kinds[stack]]) for key in ("wer", "minutes")]
-        for stack, changes in sorted(STACKS.items(), key=lambda item: [*item[1].values()])
-        if all("wer" in one for one in kinds.get(stack, [{}]))
+        for stack, changes in STACKS.items()
+        if kinds.get(stack) and scored(kinds[stack]) == kinds[stack]
     ]
     if rows:
         head = ["layers", "directions", "H", "WER %, greedy", "minutes"]
@@ -189,26 +190,36 @@ def report(results: Results, figures: Path) -> str:
     return text
 
 
+def scored(group: list[Result]) -> list[Result]:
+    """The runs that did not fail."""
+    return [one for one in group if "wer" in one]
+
+
 def conclusions(kinds: dict[str, list[Result]]) -> str:
-    """The order of the cells, and the two that have the fewest operations beside the LSTM."""
-    text = ""
+    """The order of the cells; and those with fewer gates beside the LSTM."""
+    lines = []
     for corpus, (title, _, _) in CORPORA.items():
-        means = {
-            cell: {key: statistics.fmean(one[key] for one in good) for key in ("wer", "minutes")}
-            for cell in CELL_ORDER
-            if (good := [one for one in kinds.get(f"{corpus}-{cell}", []) if "wer" in one])
-        }
-        order = sorted(means, key=lambda cell: means[cell]["wer"])
-        text += f"From the fewest word errors to the most, {title}: {', '.join(order)}."
+        good = {cell: scored(kinds.get(f"{corpus}-{cell}", [])) for cell in CELL_ORDER}
+        wer, minutes = (
+            {
+                cell: statistics.fmean(one[key] for one in runs)
+                for cell, runs in good.items()
+                if runs
+            }
+            for key in ("wer", "minutes")
+        )
+        if not wer:
+            continue
+        order = ", ".join(sorted(wer, key=lambda cell: wer[cell]))
+        line = f"From the fewest word errors to the most, {title}: {order}."
         for cell in ("ligru", "mingru"):
-            if {cell, "lstm"} <= means.keys():
-                wer, minutes = (
-                    f"{means[cell][key]:.1f} against {means['lstm'][key]:.1f}"
-                    for key in ("wer", "minutes")
+            if {cell, "lstm"} <= wer.keys():
+                line += (
+                    f" {cell} against lstm: {wer[cell]:.1f} against {wer['lstm']:.1f} % in "
+                    f"{minutes[cell]:.1f} against {minutes['lstm']:.1f} minutes."
                 )
-                text += f" {cell} against lstm: {wer} % in {minutes} minutes."
-        text += "\n"
-    return text
+        lines.append(line + "\n")
+    return "".join(lines)
 
 
 def draw(kinds: dict[str, list[Result]], path: Path) -> None:
@@ -218,8 +229,7 @@ def draw(kinds: dict[str, list[Result]], path: Path) -> None:
         figure.subplots(1, len(CORPORA)), CORPORA.items(), strict=True
     ):
         for cell in CELL_ORDER:
-            good = [one for one in kinds.get(f"{corpus}-{cell}", []) if "wer" in one]
-            if good:
+            if good := scored(kinds.get(f"{corpus}-{cell}", [])):
                 axes.plot(
                     *([one[key] for one in good] for key in ("minutes", "wer")),
                     **look(cell) | {"linestyle": ""},

@@ -66,6 +66,10 @@ class Digits:
         """Numbers of these speakers' recordings, in their order."""
         return [number for number, who in enumerate(self.speakers) if who in speakers]
 
+    def draws(self, speakers: Sequence[str], batch: int) -> "Draws":
+        """Endless batches of the numbers of these speakers' recordings."""
+        return Draws(self.of(speakers), [len(frames) for frames in self.clean], batch)
+
 
 @cache
 def digits() -> Digits:

@@ -144,10 +144,8 @@ def _conclusion(kinds: dict[str, list[Result]]) -> str:
     parts = [f"{how}: {', '.join(cells)}" for how, cells in named.items() if cells]
     text = f"T = {ALL_CELLS} is solved {'; '.join(parts)}.\n" if parts else ""
     if "ligru" in named["with none"]:
-        of_training, in_use = (
-            statistics.fmean(map(value, groups["ligru"]))
-            for value in (lambda one: one["curve"][-1], lambda one: one["error"])
-        )
+        of_training = statistics.fmean(one["curve"][-1] for one in groups["ligru"])
+        in_use = statistics.fmean(one["error"] for one in groups["ligru"])
         text += (
             f"The error of Li-GRU was {of_training:.3f} at the end of training, and is "
             f"{in_use:.3f} in use, where its batch normalisation takes the averages of earlier "

@@ -25,7 +25,7 @@ from asr.decode.greedy import greedy_search_batch
 from asr.model.layers import Dropout
 from asr.model.loss import ctc_loss
 from recipes.fsdd.prepare import WORDS
-from recipes.recurrent.digits import FEATURES, Draws, digits, drawn, left_out, padded, trained_on
+from recipes.recurrent.digits import FEATURES, digits, drawn, left_out, padded, trained_on
 from recipes.recurrent.experiments import (
     PALETTE,
     Plan,
@@ -153,8 +153,7 @@ def learn_without(speaker: str, kind: str, cell: str, seed: int) -> dict[str, fl
     spoken = digits()
     torch.manual_seed(seed)
     model = model_of(kind, cell)
-    lengths = [len(frames) for frames in spoken.clean]
-    draws = Draws(spoken.of(trained_on([speaker])), lengths, BATCH)
+    draws = spoken.draws(trained_on([speaker]), BATCH)
 
     def loss(step: int) -> Tensor:
         numbers = draws.next()

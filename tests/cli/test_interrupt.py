@@ -67,19 +67,17 @@ def signalled(process: subprocess.Popen[str], ready: Path, number: int) -> tuple
         process.kill()
 
 
-@pytest.mark.parametrize("where", [IN_THE_IMPORTS, IN_THE_WORK], ids=["imports", "work"])
+# SIGTERM in the imports ends the process by itself.
 @pytest.mark.parametrize(
-    ("command", "number"),
+    ("where", "number"),
     [
-        ("score", signal.SIGINT),
-        ("score", signal.SIGTERM),
-        pytest.param("import", signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param("import", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(IN_THE_IMPORTS, signal.SIGINT, id="imports-2"),
+        pytest.param(IN_THE_WORK, signal.SIGINT, id="work-2"),
+        pytest.param(IN_THE_WORK, signal.SIGTERM, id="work-15"),
     ],
 )
+@pytest.mark.parametrize("command", ["score", pytest.param("import", marks=pytest.mark.slow)])
 def test_one_line_and_130(tmp_path: Path, where: str, command: str, number: int) -> None:
-    if where is IN_THE_IMPORTS and number == signal.SIGTERM:
-        pytest.skip("ends by the signal itself")
     ready, output = tmp_path / "ready", tmp_path / "out.jsonl"
     (tmp_path / "a.txt").write_text("u-1 A\n")
     arguments = {

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
 
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
@@ -63,10 +65,12 @@ def test_what_cannot_be_joined(utterances: list[Utterance], tmp_path: Path) -> N
         join(utterances[:2], 1, 0, tmp_path / "out")
 
 
-def test_the_command(
-    utterances: list[Utterance], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command(utterances: list[Utterance], tmp_path: Path) -> None:
     write_manifest(tmp_path / "m.jsonl", utterances)
-    main([tmp_path / "m.jsonl"], tmp_path / "out", recordings=5)
-    assert capsys.readouterr().out.startswith("5 recordings, 0.00 hours")
+    app = typer.Typer()
+    app.command()(main)
+    arguments = [str(tmp_path / "m.jsonl"), "-o", str(tmp_path / "out"), "--recordings", "5"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0
+    assert run.stdout.startswith("5 recordings, 0.00 hours")
     assert len(read_manifest(tmp_path / "out" / "manifest.jsonl")) == 5

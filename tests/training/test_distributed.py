@@ -65,38 +65,41 @@ def torchrun(
     processes: Sequence[str] = TWO_HERE,
 ) -> subprocess.Popen[str]:
     """`torchrun … -m asr train …`, under way."""
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--rdzv-backend", "c10d", *processes),
-            *("--max-restarts", str(restarts), "-m", "asr", "train"),
-            *train_arguments(config, folder),
-            *more,
-        ],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    return under_way(
+        *("torch.distributed.run", "--rdzv-backend", "c10d", *processes),
+        *("--max-restarts", str(restarts), "-m", "asr", "train"),
+        *train_arguments(config, folder),
+        *more,
     )
 
 
 def two_ranks(config: Config, folder: Path) -> list[subprocess.Popen[str]]:
     """Two processes of `asr train` with the environment that `torchrun` would give them."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    address = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    arguments = train_arguments(config, folder)
+    shared = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", "asr", "train", *train_arguments(config, folder)],
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | address | {"RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
-        )
+        under_way("asr", "train", *arguments, **shared, RANK=rank, LOCAL_RANK=rank)
         for rank in ("0", "1")
     ]
+
+
+def under_way(module: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """`python -m MODULE …` on one thread, with more variables of the environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+    )
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens to."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return int(free.getsockname()[1])
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -144,12 +147,9 @@ def saving(micro: Config) -> Config:
 def test_two_processes_follow_one(micro: Config, tmp_path: Path) -> None:
     """Batches of odd sizes, and one for which there are not enough utterances to go round."""
     config = optim(early(without_dropout(micro)), consistency=0.2, batch_seconds=4.0)
-    processes = two_ranks(config, tmp_path / "two")
-    errors = ""
-    for process in processes:
-        status, said = ended(process)
-        assert status == 0, said
-        errors += said
+    ends = [ended(process) for process in two_ranks(config, tmp_path / "two")]
+    errors = "".join(said for _, said in ends)
+    assert [status for status, _ in ends] == [0, 0], errors
     run, _ = setup.prepare(config, tmp_path / "plan", CPU, Group(), resume=False)
     sizes = run.train_batches.batch_sizes().tolist()
     assert {1, 3} <= set(sizes)
@@ -246,9 +246,7 @@ def test_launchers_on_two_machines_restart_together(
     saving: Config, whole_of_two: Path, tmp_path: Path
 ) -> None:
     """Each counts the restarts that its own process was the cause of."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        endpoint = f"localhost:{free.getsockname()[1]}"
+    endpoint = f"localhost:{free_port()}"
     machines = ("--nnodes", "2", "--nproc_per_node", "1", "--rdzv-endpoint", endpoint)
     folder = tmp_path / "run"
     launchers = [torchrun(saving, folder, restarts=3, processes=machines) for _ in range(2)]
