@@ -14,8 +14,9 @@ from asr.decode.confidence import VOTERS, word_confidences
 from asr.decode.decoder import Decoder
 from asr.decode.timing import FrameClock, match, time_words
 from asr.errors import TextError
+from asr.inference.decoding import with_confidences
 from asr.inference.options import DecodingKeywords
-from asr.inference.recognizer import Recognizer, with_confidences
+from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.normal import normal_form
 from asr.text.timed import TimedWord

@@ -4,51 +4,35 @@ Shapes: S samples, T feature frames, T' output frames, F features, C tokens with
 """
 
 import dataclasses
-import itertools
 import logging
-import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from asr.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from asr.config import from_dict
-from asr.decode.align import viterbi_align
-from asr.decode.confidence import VOTERS, mean_log_ratio, word_confidences
 from asr.decode.decoder import Decoder
-from asr.decode.hypothesis import Hypothesis
-from asr.decode.timing import FrameClock, frame_clock, time_words
-from asr.errors import CheckpointError, ConfigError
+from asr.decode.timing import frame_clock
+from asr.errors import AsrError, CheckpointError, ConfigError
+from asr.inference.decoding import SegmentDecoder, join_segments
 from asr.inference.options import Decoding, DecodingKeywords, DecodingOptions, prepare_decoding
-from asr.inference.recording import Recording, read_recording
-from asr.inference.transcript import Alternative, Transcript, join_transcripts
+from asr.inference.pipeline import Pipeline, Source
+from asr.inference.recording import Recording, recording_blocks
+from asr.inference.transcript import Transcript
+from asr.inference.windows import Passage, Window, WindowReader
 from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
 from asr.model.device import torch_device
 from asr.signal import audio
 from asr.signal.features import FeatureConfig, FeatureExtractor
-from asr.signal.pauses import find_pauses
-from asr.text.timed import TimedWord
-from asr.text.tokens import BLANK, TokenTable
+from asr.text.tokens import TokenTable
 
 _log = logging.getLogger("asr.inference")
-
-SEGMENT_SECONDS = 6.5
-"""Recordings longer than this are encoded from pause to pause: a model that was trained on single
-utterances makes two to three times the errors where several follow each other."""
-WINDOW_SECONDS = 40.0
-"""What is longer than this without a pause is encoded in windows, which limits the memory."""
-CONTEXT_SECONDS = 5.0
-"""Audio that a window overlaps its neighbours by, at each of its ends."""
-_NO_SPACE, _ELSE = 1e-2, 1e-6
-"""Probabilities, between two segments, of the blank and of each token that is no space."""
-
 
 # The threads that torch computes with are not there in a forked process, which would wait for them
 # for ever; one thread needs none of them.
@@ -79,6 +63,9 @@ class Recognizer:
         self.checkpoint = dataclasses.replace(checkpoint, weights={})
         self._prepared: tuple[Any, Decoding] | None = None
         self.clock = frame_clock(extractor.config, model.config)
+        self.windows = WindowReader(self.extractor, model.config.subsampling)
+        self.threads = torch.get_num_threads()
+        """Processor cores that transcribing uses."""
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str = "cpu") -> "Recognizer":
@@ -142,7 +129,7 @@ class Recognizer:
     ) -> Transcript:
         """Transcribe a file, or samples `(S,)` of floats in [-1, 1] with their sample rate in Hz.
 
-        A file is given by its path, as bytes, or open for reading bytes.
+        A file is given by its path, as bytes, or open for reading bytes; it may be hours long.
         The options say how to decode; they are the fields of `DecodingOptions`, and by default the
         checkpoint's own language model is used as it was tuned. A `decoder` takes their place.
         `raw` describes a headerless file. Word times and confidences cost an alignment more. Of a
@@ -152,14 +139,52 @@ class Recognizer:
         anything else; what `prepare` raises; ConfigError on a decoder over other tokens.
         """
         started = time.perf_counter()
-        decoder = self._decoder(decoder, options)
-        damage: list[str] | None = [] if damaged == "read" else None
-        waveform = read_recording(recording, self.sample_rate, sample_rate, raw, damage)
-        transcript = self._transcribe(waveform, decoder, word_timestamps)
+        source = self._source(recording, sample_rate, raw, damaged)
+        pipeline = self._pipeline(self._decoder(decoder, options), word_timestamps)
+        ((_, outcome),) = pipeline([source])
+        if isinstance(outcome, AsrError):
+            raise outcome
         seconds = time.perf_counter() - started
-        return dataclasses.replace(
-            transcript, processing_seconds=seconds, damage=tuple(damage or ())
-        )
+        return dataclasses.replace(outcome, processing_seconds=seconds)
+
+    def transcribe_all(
+        self,
+        recordings: Iterable[Recording],
+        *,
+        raw: audio.RawFormat | None = None,
+        word_timestamps: bool = False,
+        damaged: Literal["refuse", "read"] = "refuse",
+        decoder: Decoder | None = None,
+        **options: Unpack[DecodingKeywords],
+    ) -> Iterator[tuple[int, Transcript | AsrError]]:
+        """Transcribe many files, in batches and on all threads: several times as fast.
+
+        Yields the number of each recording, from 0, with its transcript, or with the AudioError
+        that `transcribe` would have raised, in the order in which they are done. The parameters
+        are those of `transcribe`.
+        """
+        pipeline = self._pipeline(self._decoder(decoder, options), word_timestamps)
+        return pipeline(self._source(one, None, raw, damaged) for one in recordings)
+
+    def _source(
+        self,
+        recording: Recording,
+        sample_rate: int | None,
+        raw: audio.RawFormat | None,
+        damaged: Literal["refuse", "read"],
+    ) -> Source:
+        def passages(damage: list[str]) -> Iterator[Passage]:
+            heard = damage if damaged == "read" else None
+            return self.windows.passages(
+                recording_blocks(recording, self.sample_rate, sample_rate, raw, heard)
+            )
+
+        return passages
+
+    def _pipeline(self, decoder: Decoder, word_timestamps: bool) -> Pipeline:
+        decode = SegmentDecoder(decoder, self.tokens, self.clock, word_timestamps)
+        frame_seconds = self.extractor.config.frame_seconds
+        return Pipeline(self.encode, decode, frame_seconds, self.threads)
 
     def _decoder(self, decoder: Decoder | None, options: DecodingKeywords) -> Decoder:
         """A ready decoder, or the one that the options make."""
@@ -171,148 +196,38 @@ class Recognizer:
             )
         return decoder
 
-    def _transcribe(self, waveform: Tensor, decoder: Decoder, word_timestamps: bool) -> Transcript:
-        """The transcript of samples `(S,)` at the checkpoint's own rate.
-
-        Each segment is searched on its own, as the language model, too, knows single utterances;
-        but a lexicon or grammar allows whole recordings.
-        """
-        segments = self.segments(waveform)
-        duration_seconds = len(waveform) / self.sample_rate
-        if decoder.is_constrained or len(segments) == 1:
-            return self._decode(self._joined(segments), duration_seconds, decoder, word_timestamps)
-        parts, start = [], 0
-        for segment in segments:
-            clock = self.clock.from_frame(start)
-            start += len(segment)
-            end_seconds = min(clock.centre(len(segment)), duration_seconds)
-            parts.append(self._decode(segment, end_seconds, decoder, word_timestamps, clock))
-        return dataclasses.replace(
-            join_transcripts(parts, decoder.search.nbest), duration_seconds=duration_seconds
-        )
-
-    def _decode(
-        self,
-        log_probs: Tensor,
-        duration_seconds: float,
-        decoder: Decoder,
-        word_timestamps: bool,
-        clock: FrameClock | None = None,
-    ) -> Transcript:
-        """The transcript of emissions `(T', C)`, at the times of a clock."""
-        needed = VOTERS if word_timestamps else 1
-        if decoder.search.nbest > 1:  # several may have one text
-            needed = decoder.search.beam_size
-        hypotheses = decoder(log_probs, at_least=needed)
-        if not hypotheses:
-            return Transcript("", duration_seconds, -math.inf, 0.0, rejected=True)
-        best = hypotheses[0]
-        transcript = Transcript(
-            text=self.tokens.decode(best.tokens),
-            duration_seconds=duration_seconds,
-            log_score=best.log_score,
-            processing_seconds=0.0,
-            log_language=best.log_language,
-            nbest=self._distinct(hypotheses)[: decoder.search.nbest],
-        )
-        if not (word_timestamps or decoder.is_constrained):
-            return transcript
-        alignment = viterbi_align(log_probs, best.tokens)
-        if decoder.is_constrained:
-            log_ratio = mean_log_ratio(log_probs, alignment)
-            transcript = dataclasses.replace(transcript, log_ratio=log_ratio)
-            if decoder.reject_below is not None and log_ratio < decoder.reject_below:
-                return dataclasses.replace(transcript, text="", rejected=True)
-        if word_timestamps:
-            confidences = word_confidences(log_probs, alignment, hypotheses[:VOTERS], self.tokens)
-            words = time_words(alignment, self.tokens, clock or self.clock, duration_seconds)
-            words = with_confidences(words, decoder.calibration.apply(confidences))
-            transcript = dataclasses.replace(transcript, words=tuple(words))
-        return transcript
-
-    def _distinct(self, hypotheses: Sequence[Hypothesis]) -> tuple[Alternative, ...]:
-        """Of the hypotheses with one text the best."""
-        found: dict[str, Alternative] = {}
-        for hypothesis in hypotheses:
-            text = self.tokens.decode(hypothesis.tokens)
-            alternative = Alternative(text, hypothesis.log_score, hypothesis.log_language)
-            found.setdefault(text, alternative)
-        return tuple(found.values())
-
     def log_probs(self, waveform: Tensor) -> Tensor:
         """Emissions `(T', C)` of samples `(S,)` at the checkpoint's own rate, on the CPU.
 
         Between `segments` a space is likely.
         """
-        return self._joined(self.segments(waveform))
+        return join_segments(self.segments(waveform), self.tokens)
 
-    @torch.inference_mode()
     def segments(self, waveform: Tensor) -> list[Tensor]:
         """Emissions `(T', C)` of each part of a recording, one after the other.
 
         A long recording of samples `(S,)` at the checkpoint's own rate is cut at its pauses, and
         each part is encoded on its own; a short one is one part.
         """
-        features = self.extractor(waveform.to(self.device))
-        cuts = []
-        if len(waveform) > SEGMENT_SECONDS * self.sample_rate:
-            frame_seconds = self.extractor.config.frame_seconds
-            factor = self.model.config.subsampling
-            pauses = find_pauses(waveform, self.sample_rate)
-            cuts = [round(pause / frame_seconds / factor) * factor for pause in pauses]
-        edges = [0, *cuts, len(features)]
-        return [self._encode_long(features[a:b]) for a, b in itertools.pairwise(edges)]
+        segments: list[list[Tensor]] = []
+        for passage in self.windows.passages([waveform]):
+            for window in passage.windows:
+                if window.starts_segment:
+                    segments.append([])
+                segments[-1] += self.encode([window])
+        return [torch.cat(parts) for parts in segments]
 
-    def _joined(self, segments: Sequence[Tensor]) -> Tensor:
-        """The emissions of all segments, with a likely space between those with speech.
-
-        The encoder, which saw each segment alone, has written none. The space takes the place of
-        the last frame of a segment, amid a pause.
-        """
-        if len(segments) == 1 or self.tokens.space < 0:
-            return torch.cat(list(segments))
-        segments = [segment.clone() for segment in segments]
-        spoken = [
-            i for i, segment in enumerate(segments) if bool((segment.argmax(1) != BLANK).any())
+    @torch.inference_mode()
+    def encode(self, windows: Sequence[Window]) -> list[Tensor]:
+        """Emissions `(T', C)` of the frames that count in each window, on the CPU."""
+        lengths = torch.tensor([len(window.features) for window in windows], device=self.device)
+        features = [window.features.to(self.device) for window in windows]
+        batch = pad_sequence(features, batch_first=True)
+        log_probs = self.model(batch, lengths)[0].cpu()
+        return [
+            found[window.begin : window.end]
+            for found, window in zip(log_probs, windows, strict=True)
         ]
-        for i in spoken[:-1]:
-            frame = segments[i][-1]
-            frame[:] = math.log(_ELSE)
-            frame[BLANK] = math.log(_NO_SPACE)
-            frame[self.tokens.space] = math.log1p(-_NO_SPACE - _ELSE * (len(frame) - 2))
-        return torch.cat(segments)
-
-    def _encode_long(self, features: Tensor) -> Tensor:
-        """Emissions of features `(T, F)` without a pause, in windows if they are many."""
-        window = round(WINDOW_SECONDS / self.extractor.config.frame_seconds)
-        if len(features) <= window:
-            return self._encode(features)
-        factor = self.model.config.subsampling
-        window -= window % factor
-        context = round(CONTEXT_SECONDS / self.extractor.config.frame_seconds)
-        context -= context % factor
-        pieces = []
-        for start in range(0, len(features), window):
-            first, last = max(0, start - context), min(start + window + context, len(features))
-            piece = self._encode(features[first:last])
-            end = None if start + window >= len(features) else (start - first + window) // factor
-            pieces.append(piece[(start - first) // factor : end])
-        return torch.cat(pieces)
-
-    def _encode(self, features: Tensor) -> Tensor:
-        lengths = torch.tensor([len(features)], device=self.device)
-        log_probs, _ = self.model(features.unsqueeze(0), lengths)
-        return log_probs[0].cpu()  # type: ignore[no-any-return]
-
-
-def with_confidences(
-    words: Sequence[TimedWord], confidences: NDArray[np.float64]
-) -> list[TimedWord]:
-    """The words with these confidences `(W,)`."""
-    return [
-        dataclasses.replace(word, confidence=confidence)
-        for word, confidence in zip(words, confidences.tolist(), strict=True)
-    ]
 
 
 def _stamp(path: object) -> tuple[int, int] | None:

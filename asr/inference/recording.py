@@ -2,16 +2,22 @@
 
 import math
 import os
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from asr.corpus.manifest import Utterance
+from asr.corpus.recordings import read_utterance
 from asr.errors import AudioError
 from asr.signal import audio
 from asr.signal.audio_file import LARGEST_SAMPLE, wrong_rate
 from asr.signal.resampling import resample_stream
+
+ANY_LENGTH = audio.Limits(max_duration_seconds=1e9)
+"""Of a recording no more than a minute or two is in memory."""
 
 Recording = (
     str
@@ -22,35 +28,40 @@ Recording = (
     | BinaryIO
     | np.ndarray[Any, Any]
     | Tensor
+    | Utterance
 )
-"""The path of an audio file; the bytes of one, or a file that is open for reading them; or samples
-`(S,)` of floats in [-1, 1]."""
+"""The path of an audio file; the bytes of one, or a file that is open for reading them; samples
+`(S,)` of floats in [-1, 1]; or an utterance of a manifest."""
 
 
-def read_recording(
+def recording_blocks(
     recording: Recording,
     to_rate: int,
     sample_rate: int | None = None,
     raw: audio.RawFormat | None = None,
     damage: list[str] | None = None,
-) -> Tensor:
-    """The waveform `(S,)` at `to_rate` Hz; `sample_rate`, in Hz, goes with samples alone.
+) -> Iterator[Tensor]:
+    """The waveform at `to_rate` Hz as consecutive blocks `(S,)`.
 
-    Raises AudioError on anything else, and as `audio.read` does.
+    `sample_rate`, in Hz, goes with samples alone. Raises AudioError on anything else, and as
+    `audio.read` does, with the first block or a later one.
     """
+    if isinstance(recording, Utterance) and raw is None and sample_rate is None:
+        yield read_utterance(recording, to_rate, damage)[0]
+        return
     if isinstance(recording, (np.ndarray, Tensor)):
         waveform = _checked_samples(recording)
         if sample_rate is None or wrong_rate(sample_rate):
             raise AudioError(f"samples: {wrong_rate(sample_rate)}")
-        return torch.cat(list(resample_stream([waveform], int(sample_rate), to_rate)))
+        yield from resample_stream([waveform], int(sample_rate), to_rate)
+        return
     path, content = _file(recording)
     if sample_rate is not None:
         raise AudioError(
             f"{path}: sample_rate goes with samples; a file states its own, and a headerless one "
             "needs raw"
         )
-    waveform, _ = audio.read(path, to_rate, raw, content=content, damage=damage)
-    return waveform
+    yield from audio.blocks(path, to_rate, raw, ANY_LENGTH, content=content, damage=damage)
 
 
 def _file(recording: object) -> tuple[str, bytes | None]:

@@ -7,7 +7,7 @@ import logging
 import mimetypes
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,7 +21,7 @@ from asr.signal.audio_file import DEFAULT_LIMITS, AudioInfo, Limits, RawFormat, 
 from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error
 
 __all__ = ["SUFFIXES", "AudioInfo", "Limits", "RawFormat", "Segment"]
-__all__ += ["encode", "find_audio", "probe", "read", "write"]
+__all__ += ["blocks", "encode", "find_audio", "probe", "read", "write"]
 
 _log = logging.getLogger("asr.audio")
 
@@ -83,6 +83,25 @@ def read(
     with open_audio(Path(path), raw, limits, content, damage) as source:
         pieces, rate = source.waveform(sample_rate, segment, channel)
         return torch.cat(list(pieces)), rate
+
+
+def blocks(
+    path: Path | str,
+    sample_rate: int | None = None,
+    raw: RawFormat | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    segment: Segment | None = None,
+    content: bytes | None = None,
+    damage: list[str] | None = None,
+    channel: int | None = None,
+) -> Iterator[Tensor]:
+    """The waveform that `read` would return, as consecutive blocks `(S,)`.
+
+    What is wrong with the file may only be known, and raised or added to `damage`, at its end.
+    """
+    with open_audio(Path(path), raw, limits, content, damage) as source:
+        pieces, _ = source.waveform(sample_rate, segment, channel)
+        yield from pieces
 
 
 def write(path: Path | str, waveform: Tensor, sample_rate: int) -> None:

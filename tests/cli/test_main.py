@@ -18,7 +18,7 @@ from asr.corpus.manifest import read_manifest
 from asr.decode.beam import beam_search
 from asr.decode.greedy import greedy_search
 from asr.errors import AudioError, CheckpointError
-from asr.inference import recognizer as recognition
+from asr.inference import windows
 from asr.inference.recognizer import Recognizer
 from asr.scoring.wer import word_errors
 from asr.signal import audio
@@ -439,8 +439,9 @@ def windowed(
     context_seconds: float,
 ) -> Tensor:
     with monkeypatch.context() as patch:
-        patch.setattr(recognition, "WINDOW_SECONDS", window_seconds)
-        patch.setattr(recognition, "CONTEXT_SECONDS", context_seconds)
+        patch.setattr(windows, "PASSAGE_SECONDS", 1e6)
+        patch.setattr(windows, "WINDOW_SECONDS", window_seconds)
+        patch.setattr(windows, "CONTEXT_SECONDS", context_seconds)
         return recognizer.log_probs(waveform)
 
 

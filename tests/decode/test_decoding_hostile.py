@@ -449,7 +449,7 @@ def test_what_is_compiled_is_not_part_of_the_real_time_factor(
 
     sound = audio.read(SAMPLE.audio_filepath, recognizer.sample_rate)
     monkeypatch.setattr("asr.decode.decoder.search", heard)
-    monkeypatch.setattr("asr.inference.recognizer.audio.read", read)
+    monkeypatch.setattr("asr.inference.recording.audio.read", read)
     utterances = [Utterance(key, SAMPLE.audio_filepath, 1.0, "YES") for key in ("a", "b")]
     result = evaluate(recognizer, utterances, decoder=Decoder(SearchConfig(beam_size=4)))
     assert events == ["search", "read", "search", "read", "search"]

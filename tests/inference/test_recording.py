@@ -10,12 +10,16 @@ import pytest
 import torch
 
 from asr.errors import AudioError
-from asr.inference.recording import read_recording
+from asr.inference.recording import recording_blocks
 from asr.signal import audio
 from asr.signal.audio import RawFormat
 
 RATE = 8000
 WAVEFORM = torch.arange(400) / 512
+
+
+def waveform_of(*recording: Any, **options: Any) -> torch.Tensor:
+    return torch.cat(list(recording_blocks(*recording, **options)))
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +43,21 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_file_is_read_in_any_form(path: Path, form: Callable[[Path], Any]) -> None:
-    assert torch.equal(read_recording(form(path), RATE), WAVEFORM)
+    assert torch.equal(waveform_of(form(path), RATE), WAVEFORM)
 
 
 def test_headerless_bytes_need_their_format() -> None:
     content = (WAVEFORM * 32768).to(torch.int16).numpy().tobytes()
-    assert torch.equal(read_recording(content, RATE, raw=RawFormat(RATE)), WAVEFORM)
+    assert torch.equal(waveform_of(content, RATE, raw=RawFormat(RATE)), WAVEFORM)
     with pytest.raises(AudioError, match="bytes: expected WAV"):
-        read_recording(content, RATE)
+        waveform_of(content, RATE)
     with pytest.raises(AudioError, match="a headerless one needs raw"):
-        read_recording(content, RATE, RATE)
+        waveform_of(content, RATE, RATE)
 
 
 @pytest.mark.parametrize("rate", [RATE, float(RATE), np.int64(RATE), np.float32(RATE)])
 def test_a_rate_is_any_whole_number(rate: Any) -> None:
-    assert torch.equal(read_recording(WAVEFORM.numpy(), RATE, rate), WAVEFORM)
+    assert torch.equal(waveform_of(WAVEFORM.numpy(), RATE, rate), WAVEFORM)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,7 @@ def test_a_rate_is_any_whole_number(rate: Any) -> None:
 )
 def test_other_rates_are_refused(rate: Any, message: str) -> None:
     with pytest.raises(AudioError, match=rf"a sample_rate in whole Hz, .*{message}"):
-        read_recording(WAVEFORM, RATE, rate)
+        waveform_of(WAVEFORM, RATE, rate)
 
 
 def closed() -> io.BytesIO:
@@ -101,7 +105,7 @@ def closed() -> io.BytesIO:
 )
 def test_what_is_no_recording_is_refused(recording: Any, message: str) -> None:
     with pytest.raises(AudioError, match=message):
-        read_recording(recording, RATE)
+        waveform_of(recording, RATE)
 
 
 def test_a_file_open_as_text_is_refused(path: Path) -> None:
@@ -110,4 +114,4 @@ def test_a_file_open_as_text_is_refused(path: Path) -> None:
         path.open(encoding="utf-8") as file,
         pytest.raises(AudioError, match=r"a\.wav: cannot read it .* mode 'rb'"),
     ):
-        read_recording(file, RATE)
+        waveform_of(file, RATE)

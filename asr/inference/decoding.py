@@ -1,0 +1,115 @@
+"""The emissions of a segment, or of a whole recording, to its transcript.
+
+Shapes: T output frames, C tokens with blank.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asr.decode.align import viterbi_align
+from asr.decode.confidence import VOTERS, mean_log_ratio, word_confidences
+from asr.decode.decoder import Decoder
+from asr.decode.hypothesis import Hypothesis
+from asr.decode.timing import FrameClock, time_words
+from asr.inference.transcript import Alternative, Transcript
+from asr.text.timed import TimedWord
+from asr.text.tokens import BLANK, TokenTable
+
+_NO_SPACE, _ELSE = 1e-2, 1e-6
+"""Probabilities, between two segments, of the blank and of each token that is no space."""
+
+
+@dataclass(frozen=True)
+class SegmentDecoder:
+    """What makes transcripts of emissions. Threads may share it."""
+
+    decoder: Decoder
+    tokens: TokenTable
+    clock: FrameClock
+    word_timestamps: bool
+
+    def __call__(self, log_probs: Tensor, start: int, known_seconds: float) -> Transcript:
+        """The transcript of emissions `(T, C)` whose first frame has the number `start`.
+
+        Words end before `known_seconds`, which is how long the recording is as far as it is known.
+        """
+        clock = self.clock.from_frame(start)
+        end_seconds = min(clock.centre(len(log_probs)), known_seconds)
+        return self.decode(log_probs, clock, end_seconds)
+
+    def decode(self, log_probs: Tensor, clock: FrameClock, end_seconds: float) -> Transcript:
+        """The transcript of emissions `(T, C)` at the times of a clock."""
+        decoder = self.decoder
+        needed = VOTERS if self.word_timestamps else 1
+        if decoder.search.nbest > 1:  # several may have one text
+            needed = decoder.search.beam_size
+        hypotheses = decoder(log_probs, at_least=needed)
+        if not hypotheses:
+            return Transcript("", end_seconds, -math.inf, 0.0, rejected=True)
+        best = hypotheses[0]
+        transcript = Transcript(
+            text=self.tokens.decode(best.tokens),
+            duration_seconds=end_seconds,
+            log_score=best.log_score,
+            processing_seconds=0.0,
+            log_language=best.log_language,
+            nbest=self._distinct(hypotheses)[: decoder.search.nbest],
+        )
+        if not (self.word_timestamps or decoder.is_constrained):
+            return transcript
+        alignment = viterbi_align(log_probs, best.tokens)
+        if decoder.is_constrained:
+            log_ratio = mean_log_ratio(log_probs, alignment)
+            transcript = dataclasses.replace(transcript, log_ratio=log_ratio)
+            if decoder.reject_below is not None and log_ratio < decoder.reject_below:
+                return dataclasses.replace(transcript, text="", rejected=True)
+        if self.word_timestamps:
+            confidences = word_confidences(log_probs, alignment, hypotheses[:VOTERS], self.tokens)
+            words = time_words(alignment, self.tokens, clock, end_seconds)
+            words = with_confidences(words, decoder.calibration.apply(confidences))
+            transcript = dataclasses.replace(transcript, words=tuple(words))
+        return transcript
+
+    def _distinct(self, hypotheses: Sequence[Hypothesis]) -> tuple[Alternative, ...]:
+        """Of the hypotheses with one text the best."""
+        found: dict[str, Alternative] = {}
+        for hypothesis in hypotheses:
+            text = self.tokens.decode(hypothesis.tokens)
+            alternative = Alternative(text, hypothesis.log_score, hypothesis.log_language)
+            found.setdefault(text, alternative)
+        return tuple(found.values())
+
+
+def join_segments(segments: Sequence[Tensor], tokens: TokenTable) -> Tensor:
+    """The emissions `(T, C)` of all segments, with a likely space between those with speech.
+
+    The encoder, which saw each segment alone, has written none. The space takes the place of
+    the last frame of a segment, amid a pause.
+    """
+    if len(segments) == 1 or tokens.space < 0:
+        return torch.cat(list(segments))
+    segments = [segment.clone() for segment in segments]
+    spoken = [i for i, segment in enumerate(segments) if bool((segment.argmax(1) != BLANK).any())]
+    for i in spoken[:-1]:
+        frame = segments[i][-1]
+        frame[:] = math.log(_ELSE)
+        frame[BLANK] = math.log(_NO_SPACE)
+        frame[tokens.space] = math.log1p(-_NO_SPACE - _ELSE * (len(frame) - 2))
+    return torch.cat(segments)
+
+
+def with_confidences(
+    words: Sequence[TimedWord], confidences: NDArray[np.float64]
+) -> list[TimedWord]:
+    """The words with these confidences `(W,)`."""
+    return [
+        dataclasses.replace(word, confidence=confidence)
+        for word, confidence in zip(words, confidences.tolist(), strict=True)
+    ]

@@ -1,0 +1,181 @@
+"""A recording of any length as windows: what the encoder sees at once.
+
+A recording is read in passages of up to a minute, which end where the speaker pauses. Features are
+normalised over a passage, so that a level that drifts over hours is followed. A passage is cut into
+segments at all its pauses, as models are trained on single utterances; a segment without a pause
+for long is encoded in windows that overlap. Memory depends on none of a recording's length.
+
+Shapes: S samples, T feature frames, F features.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from asr.signal.features import FeatureExtractor
+from asr.signal.pauses import find_pauses
+
+PASSAGE_SECONDS = 60.0
+"""What is longer is cut at the last pause before, or here if the second half has none."""
+SEGMENT_SECONDS = 6.5
+"""Recordings longer than this are encoded from pause to pause: a model that was trained on single
+utterances makes two to three times the errors where several follow each other."""
+WINDOW_SECONDS = 40.0
+"""What is longer than this without a pause is encoded in windows, which limits the memory."""
+CONTEXT_SECONDS = 5.0
+"""Audio that a window overlaps its neighbours by, at each of its ends."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Features to be encoded at once, of a part of a segment or of all of it."""
+
+    features: Tensor
+    """`(T, F)`."""
+    begin: int
+    """The first output frame that counts; those before it are context."""
+    end: int
+    """The one after the last that counts."""
+    start: int
+    """The output frame of the recording that `begin` is."""
+    starts_segment: bool
+    ends_segment: bool
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A part of a recording as windows, one after the other."""
+
+    windows: list[Window]
+    read_seconds: float
+    """How long the recording is, as far as it was read for this."""
+
+
+class _Waiting:
+    """What was read of a waveform and is still needed."""
+
+    def __init__(self, blocks: Iterable[Tensor]) -> None:
+        self._blocks = iter(blocks)
+        self._held: list[Tensor] = []
+        self.total = 0
+        """Samples that are held; fewer than were asked for only at the end."""
+        self.taken = 0
+        """Samples that were dropped before them."""
+
+    def first(self, count: int) -> Tensor:
+        """The first samples `(S,)` that are held; reads more than so many unless it ends."""
+        while self.total <= count:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._held.append(block)
+            self.total += len(block)
+        if len(self._held) > 1:
+            self._held = [torch.cat(self._held)]
+        return self._held[0][:count]
+
+    def drop(self, count: int) -> None:
+        """Forget the first samples."""
+        self._held = [self._held[0][count:]]
+        self.total -= count
+        self.taken += count
+
+
+class WindowReader:
+    """Cuts the waveforms of recordings into windows.
+
+    `subsampling` feature frames make an output frame.
+    """
+
+    def __init__(self, extractor: FeatureExtractor, subsampling: int) -> None:
+        self._extractor = extractor
+        self._subsampling = subsampling
+        self._rate = extractor.config.sample_rate
+        frame_samples = extractor.hop * extractor.config.stack
+        self._unit = frame_samples * subsampling
+        """Samples of an output frame: all cuts are multiples of it."""
+
+    def _units(self, seconds: float) -> int:
+        """A time as output frames."""
+        return max(1, int(seconds * self._rate / self._unit))
+
+    def passages(self, blocks: Iterable[Tensor]) -> Iterator[Passage]:
+        """The passages of one waveform, of which consecutive blocks `(S,)` are given."""
+        longest = self._units(PASSAGE_SECONDS) * self._unit
+        context = self._units(CONTEXT_SECONDS) * self._unit
+        waiting = _Waiting(blocks)
+        before = 0  # samples of context that were transcribed already
+        while True:
+            most = before + longest + context
+            known = waiting.first(most)
+            read_seconds = (waiting.taken + len(known)) / self._rate
+            start = (waiting.taken + before) // self._unit
+            pauses = self._pauses(known)
+            if waiting.total <= most:  # the end
+                if waiting.taken == 0 and len(known) <= SEGMENT_SECONDS * self._rate:
+                    pauses = []
+                yield Passage(self._cut(known, pauses, before, None, start), read_seconds)
+                return
+            late = [cut for cut in pauses if longest // 2 <= cut - before <= longest]
+            if late:
+                end = late[-1]
+                yield Passage(self._cut(known[:end], pauses, before, end, start), read_seconds)
+                waiting.drop(end)
+                before = 0
+            else:
+                end = before + longest
+                windows = self._cut(known, pauses, before, end, start, paused=False)
+                yield Passage(windows, read_seconds)
+                waiting.drop(end - context)
+                before = context
+
+    def _pauses(self, waveform: Tensor) -> list[int]:
+        """The middles of pauses, as the nearest sample at which an output frame begins."""
+        pauses = find_pauses(waveform, self._rate)
+        return [round(pause * self._rate / self._unit) * self._unit for pause in pauses]
+
+    def _cut(
+        self,
+        waveform: Tensor,
+        pauses: list[int],
+        before: int,
+        end: int | None,
+        start: int,
+        paused: bool = True,
+    ) -> list[Window]:
+        """The windows of the samples from `before` to `end`, cut at pauses.
+
+        What lies before and behind is context. `start` is the output frame at `before`, `paused`
+        whether a pause is at `end`; None is the end of the recording.
+        """
+        factor = self._subsampling
+        longest, context = self._units(WINDOW_SECONDS), self._units(CONTEXT_SECONDS)
+        with torch.inference_mode():
+            features = self._extractor(waveform.to(self._extractor.window.device))
+        total = -(-len(features) // factor)
+        first = before // self._unit
+        last = total if end is None else end // self._unit
+        cuts = [cut // self._unit for cut in pauses]
+        edges = [first, *(cut for cut in cuts if first < cut < last), last]
+        windows = []
+        for a, b in itertools.pairwise(edges):
+            # Context goes no further than the nearest pause.
+            low = 0 if a == first else a
+            high = total if b == last and not paused else b
+            for begin in range(a, b, longest):
+                stop = min(begin + longest, b)
+                left, right = max(low, begin - context), min(high, stop + context)
+                windows.append(
+                    Window(
+                        features[left * factor : right * factor],
+                        begin - left,
+                        stop - left,
+                        start + begin - first,
+                        starts_segment=begin == a and not (a == first and before),
+                        ends_segment=stop == b and (paused or b < last),
+                    )
+                )
+        return windows
