@@ -22,10 +22,10 @@ from asr.cli.options import (
     log_damage,
     parse_raw,
 )
-from asr.errors import AsrError, TextError
+from asr.errors import AsrError
 from asr.files import make_folder, write_text_atomic
-from asr.inference.writers import OutputFormat, render
-from asr.text.timed import check_ctm_name
+from asr.inference.transcript import NOTHING
+from asr.inference.writers import OutputFormat, render, render_each
 
 if TYPE_CHECKING:
     from asr.inference.options import DecodingKeywords
@@ -65,21 +65,22 @@ def transcribe(
     paths = find_audio(audio)
     kinds = output_format.kinds
     timed = word_timestamps or any(kind.is_timed for kind in kinds)
-    if not output_dir and (len(kinds) > 1 or (timed and len(paths) > 1 and kinds[0].is_timed)):
+    if not output_dir and (
+        len(kinds) > 1 or (len(paths) > 1 and not output_format.is_concatenable)
+    ):
         raise typer.BadParameter(
             f"the format {output_format} of {len(paths)} recording(s) needs files: give "
             "--output_dir"
         )
-    if output_format is OutputFormat.CTM:
-        for path in paths:
-            check_ctm_name(path.stem)
+    if len(kinds) == 1:
+        for path in paths:  # raises, before any work, on a name that the format cannot hold
+            render(path, NOTHING, output_format)
     if output_dir:
         make_folder(output_dir)
     outputs = output_files(paths, output_dir, kinds) if output_dir else {}
-    if output_format is OutputFormat.ALL:
-        _leave_out_ctm(outputs)
     recognizer = load_recognizer(checkpoint, device, threads)
-    decoder = recognizer.prepare(**decoding).decoder
+    prepared = recognizer.prepare(**decoding)
+    decoder, provenance = prepared.decoder, recognizer.provenance(prepared)
     failures = []
     for path in paths:
         try:
@@ -91,13 +92,14 @@ def transcribe(
                 damaged=damaged.value,
             )
             log_damage(transcript.damage)
+            texts = render_each(path, transcript, kinds, provenance)
             if output_dir:
-                for kind, output in outputs[path].items():
-                    write_text_atomic(output, render(path, transcript, kind))
+                for kind, text in texts.items():
+                    write_text_atomic(outputs[path][kind], text)
             elif output_format is OutputFormat.TXT:
                 echo(transcript.text if len(paths) == 1 else f"{path}: {transcript.text}")
             else:
-                echo(render(path, transcript, output_format), nl=False)
+                echo(texts[output_format], nl=False)
         except AsrError as error:
             _log.error("error: %s%s", error, hint(error))
             failures.append(path)
@@ -105,16 +107,6 @@ def transcribe(
         names = "\n  ".join(map(str, failures))
         _log.error("%d of %d recordings failed:\n  %s", len(failures), len(paths), names)
         raise typer.Exit(1)
-
-
-def _leave_out_ctm(outputs: dict[Path, dict[OutputFormat, Path]]) -> None:
-    """Of recordings whose names cannot stand in CTM, write the other formats."""
-    for path, files in outputs.items():
-        try:
-            check_ctm_name(path.stem)
-        except TextError as error:
-            del files[OutputFormat.CTM]
-            _log.warning("%s: no CTM is written: %s", path, error)
 
 
 def output_files(
@@ -126,7 +118,7 @@ def output_files(
         if path.stem in taken:
             raise AsrError(
                 f"{path} and {taken[path.stem]} would both be written to "
-                f"{folder / path.stem}.{kinds[0]}; transcribe them into different folders"
+                f"{folder / path.stem}{kinds[0].suffix}; transcribe them into different folders"
             )
         taken[path.stem] = path
-    return {path: {kind: folder / f"{path.stem}.{kind}" for kind in kinds} for path in paths}
+    return {path: {kind: folder / f"{path.stem}{kind.suffix}" for kind in kinds} for path in paths}

@@ -44,6 +44,10 @@ class Transcript:
     """What is wrong with a damaged recording, of which this is what was left."""
 
 
+NOTHING = Transcript("", 0.0, 0.0, 0.0)
+"""Of a recording in which nothing was said."""
+
+
 def join_transcripts(parts: Sequence[Transcript], nbest: int) -> Transcript:
     """The transcript of a recording whose parts were decoded one after the other.
 
