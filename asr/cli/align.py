@@ -24,7 +24,10 @@ from asr.cli.options import (
 )
 from asr.errors import AsrError, ManifestError, TextError
 from asr.files import file_stem, json_text, make_folder, write_text_atomic
-from asr.text.timed import check_ctm_name, render_ctm, render_textgrid, words_json
+from asr.printing import printable
+from asr.text.nist import render_ctm
+from asr.text.textgrid import render_textgrid
+from asr.text.timed import words_json
 
 if TYPE_CHECKING:
     from asr.corpus.manifest import Utterance
@@ -127,7 +130,7 @@ def align(
     tasks = _tasks(audio, transcript, raw_format is not None)
     if output_format is AlignmentFormat.CTM:
         for task in tasks:
-            check_ctm_name(task.name)
+            render_ctm(task.name, [])  # raises, before any work, on a name that CTM cannot hold
     if output_dir:
         make_folder(output_dir)
     recognizer = load_recognizer(checkpoint, device, threads)
@@ -205,10 +208,16 @@ def _mismatch(task: Task, match: float, min_match: float) -> str:
 
 def render(task: Task, aligned: "AlignedRecording", kind: AlignmentFormat) -> str:
     """An alignment as the text of a file."""
+    return printable(_render(task, aligned, kind))
+
+
+def _render(task: Task, aligned: "AlignedRecording", kind: AlignmentFormat) -> str:
     if kind is AlignmentFormat.CTM:
         return render_ctm(task.name, aligned.words)
     if kind is AlignmentFormat.TEXTGRID:
-        return render_textgrid(aligned.words, aligned.duration_seconds)
+        characters = [character for word in aligned.words for character in word.characters]
+        tiers = {"words": aligned.words, "characters": characters}
+        return render_textgrid(tiers, aligned.duration_seconds)
     values = {
         "audio_filepath": str(task.audio),
         "text": aligned.text,

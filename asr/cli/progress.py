@@ -1,7 +1,6 @@
 """How far a long command is, on stderr: a bar on a terminal, else a line now and then."""
 
 import logging
-import sys
 import time
 from types import TracebackType
 from typing import Self
@@ -27,7 +26,10 @@ class AudioProgress:
         self._audio_seconds = 0.0
         self._started = self._last_line = time.monotonic()
         self._bar = tqdm(
-            total=self._num_bytes, disable=None, leave=False, bar_format="{percentage:3.0f} %|{bar}| {desc}"
+            total=self._num_bytes,
+            disable=None,
+            leave=False,
+            bar_format="{percentage:3.0f} %|{bar}| {desc}",
         )
         self._redirected = logging_redirect_tqdm()
 
@@ -58,9 +60,17 @@ class AudioProgress:
 
     def state(self) -> str:
         """How far it is, in one line."""
-        seconds = max(1e-9, time.monotonic() - self._started)
+        seconds = time.monotonic() - self._started
         left = seconds * (self._num_bytes - self._bytes) / max(1, self._bytes)
         return (
-            f"{self._files} of {self._num_files} files, {self._audio_seconds / 3600:.2f} h of audio, "
-            f"{self._audio_seconds / seconds:.0f} × real time, {tqdm.format_interval(left)} left"
+            f"{self._files} of {self._num_files} files, {self.done()}, "
+            f"{tqdm.format_interval(left)} left"
+        )
+
+    def done(self) -> str:
+        """How much was transcribed, and how fast."""
+        seconds = max(1e-9, time.monotonic() - self._started)
+        return (
+            f"{self._audio_seconds / 3600:.2f} h of audio in {tqdm.format_interval(seconds)}, "
+            f"{self._audio_seconds / seconds:.0f} × real time"
         )

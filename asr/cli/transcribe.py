@@ -1,13 +1,10 @@
 """`asr transcribe`: audio files to text."""
 
-import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.console import echo
 from asr.cli.decoding_options import takes_decoding_options
 from asr.cli.options import (
     Checkpoint,
@@ -17,28 +14,34 @@ from asr.cli.options import (
     Raw,
     Threads,
     WordTimestamps,
-    hint,
     load_recognizer,
-    log_damage,
     parse_raw,
 )
-from asr.errors import AsrError, TextError
-from asr.files import make_folder, write_text_atomic
+from asr.cli.results import Printer, Summary
 from asr.inference.writers import OutputFormat, render
-from asr.text.timed import check_ctm_name
 
 if TYPE_CHECKING:
     from asr.inference.options import DecodingKeywords
-
-_log = logging.getLogger("asr.transcribe")
 
 
 @takes_decoding_options
 def transcribe(
     checkpoint: Checkpoint,
     audio: Annotated[
-        list[str], typer.Argument(metavar="AUDIO...", help="Files, folders and globs.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="AUDIO...", help="Files, folders, globs and manifests.", show_default=False
+        ),
+    ] = None,
+    files_from: Annotated[
+        str | None,
+        typer.Option(
+            "--files_from",
+            metavar="LIST|-",
+            help="A file, or standard input, that names more of them, one a line or with null "
+            "characters between.",
+        ),
+    ] = None,
     output_dir: Annotated[
         Path | None,
         typer.Option("--output_dir", "-o", help="Write one file a recording into this folder."),
@@ -46,6 +49,17 @@ def transcribe(
     output_format: Annotated[
         OutputFormat, typer.Option("--output_format", "-f", help="Form of the transcripts.")
     ] = OutputFormat.TXT,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip_existing",
+            help="Leave out what -o has already from the same audio, checkpoint and options.",
+        ),
+    ] = False,
+    errors: Annotated[
+        Path | None,
+        typer.Option("--errors", help="Write what failed, and why, as JSON lines into this file."),
+    ] = None,
     word_timestamps: WordTimestamps = False,
     raw: Raw = None,
     damaged: DamagedOption = Damaged.REFUSE,
@@ -59,74 +73,55 @@ def transcribe(
     A recording that cannot be read does not stop the others: it is listed at the end, and the exit
     code is 1.
     """
-    from asr.signal.audio import find_audio
+    from asr.inference.inputs import find_inputs
+    from asr.inference.output_folder import OutputFolder, settings_digest
+    from asr.inference.transcribe_files import FileTranscriber
+    from asr.inference.transcript import NOTHING
 
     raw_format = parse_raw(raw)
-    paths = find_audio(audio)
+    inputs = find_inputs(audio or [], files_from)
     kinds = output_format.kinds
     timed = word_timestamps or any(kind.is_timed for kind in kinds)
-    if not output_dir and (len(kinds) > 1 or (timed and len(paths) > 1 and kinds[0].is_timed)):
-        raise typer.BadParameter(
-            f"the format {output_format} of {len(paths)} recording(s) needs files: give "
-            "--output_dir"
-        )
-    if output_format is OutputFormat.CTM:
-        for path in paths:
-            check_ctm_name(path.stem)
-    if output_dir:
-        make_folder(output_dir)
-    outputs = output_files(paths, output_dir, kinds) if output_dir else {}
-    if output_format is OutputFormat.ALL:
-        _leave_out_ctm(outputs)
+    _check_options(output_format, len(inputs), output_dir, skip_existing)
+    if len(kinds) == 1:
+        for one in inputs:  # raises, before any work, on a name that the format cannot hold
+            render(one.path, NOTHING, output_format)
     recognizer = load_recognizer(checkpoint, device, threads)
-    decoder = recognizer.prepare(**decoding).decoder
-    failures = []
-    for path in paths:
-        try:
-            transcript = recognizer.transcribe(
-                path,
-                raw=raw_format,
-                decoder=decoder,
-                word_timestamps=timed,
-                damaged=damaged.value,
-            )
-            log_damage(transcript.damage)
-            if output_dir:
-                for kind, output in outputs[path].items():
-                    write_text_atomic(output, render(path, transcript, kind))
-            elif output_format is OutputFormat.TXT:
-                echo(transcript.text if len(paths) == 1 else f"{path}: {transcript.text}")
-            else:
-                echo(render(path, transcript, output_format), nl=False)
-        except AsrError as error:
-            _log.error("error: %s%s", error, hint(error))
-            failures.append(path)
-    if failures:
-        names = "\n  ".join(map(str, failures))
-        _log.error("%d of %d recordings failed:\n  %s", len(failures), len(paths), names)
+    prepared = recognizer.prepare(**decoding)
+    folder = None
+    if output_dir:
+        settings = settings_digest(recognizer, prepared)
+        settings |= {"word_timestamps": timed, "raw": raw, "damaged": damaged.value}
+        folder = OutputFolder(output_dir, [kind.suffix for kind in kinds], settings)
+    transcribe_files = FileTranscriber(
+        recognizer,
+        kinds,
+        recognizer.provenance(prepared),
+        folder,
+        skip_existing,
+        raw=raw_format,
+        decoder=prepared.decoder,
+        word_timestamps=timed,
+        damaged=damaged.value,
+    )
+    printer = Printer(output_format, alone=len(inputs) == 1)
+    with Summary(inputs, errors, counts=folder is not None) as summary:
+        for result in transcribe_files(inputs):
+            summary.add(result)
+            if folder is None:
+                printer.add(result)
+    if summary.failures:
         raise typer.Exit(1)
 
 
-def _leave_out_ctm(outputs: dict[Path, dict[OutputFormat, Path]]) -> None:
-    """Of recordings whose names cannot stand in CTM, write the other formats."""
-    for path, files in outputs.items():
-        try:
-            check_ctm_name(path.stem)
-        except TextError as error:
-            del files[OutputFormat.CTM]
-            _log.warning("%s: no CTM is written: %s", path, error)
-
-
-def output_files(
-    paths: list[Path], folder: Path, kinds: Sequence[OutputFormat]
-) -> dict[Path, dict[OutputFormat, Path]]:
-    """Where each transcript goes; recordings of one name in two folders are refused."""
-    taken: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in taken:
-            raise AsrError(
-                f"{path} and {taken[path.stem]} would both be written to "
-                f"{folder / path.stem}.{kinds[0]}; transcribe them into different folders"
-            )
-        taken[path.stem] = path
-    return {path: {kind: folder / f"{path.stem}.{kind}" for kind in kinds} for path in paths}
+def _check_options(
+    output_format: OutputFormat, count: int, output_dir: Path | None, skip_existing: bool
+) -> None:
+    """Raise BadParameter on a combination that cannot be done."""
+    several = len(output_format.kinds) > 1 or (count > 1 and not output_format.is_concatenable)
+    if several and not output_dir:
+        raise typer.BadParameter(
+            f"the format {output_format} of {count} recording(s) needs files: give --output_dir"
+        )
+    if skip_existing and not output_dir:
+        raise typer.BadParameter("--skip_existing: expected --output_dir, found none")

@@ -5,6 +5,7 @@ A transcript lies below the output folder where its recording lies below the fol
 
 import glob
 import hashlib
+import itertools
 import os
 import sys
 from collections import Counter
@@ -107,8 +108,7 @@ def _find(argument: str, literal: bool = False) -> Iterator[_Found]:
         yield _Found(path, path.parent)
         return
     else:
-        fixed = [part for part in path.parts if not glob.has_magic(part)]
-        root = Path(*os.path.commonprefix([list(path.parts), fixed]))
+        root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
     for file in find_audio([argument]):
         yield _Found(file, root)
 

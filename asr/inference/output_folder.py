@@ -9,13 +9,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asr.corpus.manifest import Utterance
 from asr.corpus.recordings import read_member
-from asr.errors import AsrError, AudioError
+from asr.errors import AsrError
 from asr.files import json_line, make_folder, parse_json, sha256_of, write_error, write_text_atomic
 from asr.inference.inputs import Input
+
+if TYPE_CHECKING:
+    from asr.inference.options import Decoding
+    from asr.inference.recognizer import Recognizer
 
 JOURNAL = ".transcribed.jsonl"
 
@@ -33,11 +37,22 @@ def audio_digest(one: Input) -> str:
     return hashlib.sha256(f"{content} {part}".encode()).hexdigest()
 
 
+def settings_digest(recognizer: "Recognizer", decoding: "Decoding") -> dict[str, Any]:
+    """What decides, besides the audio, what is transcribed: files by their content."""
+    options = decoding.options
+    files = {"lm": decoding.lm, "lexicon": options.lexicon, "grammar": options.grammar}
+    return {
+        "checkpoint": recognizer.checkpoint.config["sha256"],
+        "decoding": decoding.settings(),
+        "files": {name: sha256_of(path) for name, path in files.items() if path},
+    }
+
+
 class OutputFolder:
     """Where transcripts are written, each file in one step."""
 
     def __init__(self, folder: Path, suffixes: Sequence[str], settings: Mapping[str, Any]) -> None:
-        """`suffixes` are those of the formats.
+        """`suffixes` are those of the formats, with their dots.
 
         `settings` is all that a transcript depends on besides the audio.
         Raises AsrError if the folder cannot be created or written to.
@@ -72,14 +87,14 @@ class OutputFolder:
         return hashlib.sha256(f"{digest} {self._settings}".encode()).hexdigest()
 
     def is_done(self, name: str, key: str) -> bool:
-        """Whether a recording was transcribed with the same settings and all its files are there."""
+        """Whether a recording was transcribed with these settings and all its files are there."""
         known, written = self._done.get(name, ("", frozenset()))
         paths = self.paths(name)
         return known == key and all(paths[suffix].is_file() for suffix in written)
 
     def paths(self, name: str) -> dict[str, Path]:
         """The files of a recording, by their suffixes."""
-        return {suffix: self.folder / f"{name}.{suffix}" for suffix in self._suffixes}
+        return {suffix: self.folder / f"{name}{suffix}" for suffix in self._suffixes}
 
     def write(self, name: str, key: str, texts: Mapping[str, str]) -> None:
         """Write the transcripts of a recording, by suffix. Raises AsrError, naming the file.

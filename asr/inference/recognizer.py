@@ -31,6 +31,7 @@ from asr.model.device import torch_device
 from asr.signal import audio
 from asr.signal.features import FeatureConfig, FeatureExtractor
 from asr.text.tokens import TokenTable
+from asr.version import __version__
 
 _log = logging.getLogger("asr.inference")
 
@@ -115,6 +116,22 @@ class Recognizer:
             _log.info("%s", decoding.summary())
             self._prepared = key, decoding
         return self._prepared[1]
+
+    def provenance(self, decoding: Decoding) -> dict[str, Any]:
+        """How transcripts are made with a decoder, as plain JSON values.
+
+        `decoding` has the settings in use; `versions` has those of this package and torch, and the
+        checkpoint by its name and the SHA-256 in its `config.json`, which covers its weights.
+        """
+        folder = self.checkpoint.folder
+        versions = {
+            "asr": __version__,
+            "torch": torch.__version__,
+            "checkpoint": folder.resolve().name if folder else None,
+            "checkpoint_sha256": self.checkpoint.config.get("sha256"),
+        }
+        known = {name: value for name, value in versions.items() if value}
+        return {"decoding": decoding.settings(), "versions": known}
 
     def transcribe(
         self,

@@ -44,19 +44,27 @@ class Transcript:
     """What is wrong with a damaged recording, of which this is what was left."""
 
 
+NOTHING = Transcript("", 0.0, 0.0, 0.0)
+"""Of a recording in which nothing was said."""
+
+
 def join_transcripts(parts: Sequence[Transcript], nbest: int) -> Transcript:
     """The transcript of a recording whose parts were decoded one after the other.
 
     Its alternatives are the likeliest combinations of those of the parts.
     """
-    combined: list[Alternative] = [Alternative("", 0.0, 0.0)]
-    for part in parts:
-        pairs = itertools.product(combined, part.nbest)
-        # Only the texts of those that are kept are put together: they grow with the recording.
-        chosen = heapq.nlargest(
-            nbest, pairs, key=lambda pair: pair[0].log_score + pair[1].log_score
-        )
-        combined = [_followed_by(one, other) for one, other in chosen]
+    if nbest == 1:  # an hour has a thousand parts, and copying all texts for each takes long
+        best = [part.nbest[0] for part in parts if part.nbest]
+        combined = [Alternative(*_together(best))]
+    else:
+        combined = [Alternative("", 0.0, 0.0)]
+        for part in parts:
+            pairs = itertools.product(combined, part.nbest)
+            # Only the texts of those that are kept are put together: they grow with the recording.
+            chosen = heapq.nlargest(
+                nbest, pairs, key=lambda pair: pair[0].log_score + pair[1].log_score
+            )
+            combined = [Alternative(*_together(pair)) for pair in chosen]
     return Transcript(
         text=" ".join(part.text for part in parts if part.text),
         duration_seconds=sum(part.duration_seconds for part in parts),
@@ -68,9 +76,10 @@ def join_transcripts(parts: Sequence[Transcript], nbest: int) -> Transcript:
     )
 
 
-def _followed_by(one: Alternative, other: Alternative) -> Alternative:
-    return Alternative(
-        " ".join(filter(None, (one.text, other.text))),
-        one.log_score + other.log_score,
-        one.log_language + other.log_language,
+def _together(parts: Sequence[Alternative]) -> tuple[str, float, float]:
+    """Text and scores of parts that follow each other."""
+    return (
+        " ".join(part.text for part in parts if part.text),
+        sum(part.log_score for part in parts),
+        sum(part.log_language for part in parts),
     )

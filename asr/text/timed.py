@@ -1,16 +1,9 @@
-"""Words with times, and formats for them: JSON, CTM and TextGrid.
+"""Words with times, and their values in JSON."""
 
-CTM is NIST's format, with lines of `recording channel start duration word confidence`; TextGrid is
-Praat's, here with one tier of words and one of characters.
-"""
-
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asr.errors import TextError
-from asr.printing import printable
 from asr.text.scripts import continues, count_unspaced
 
 
@@ -83,65 +76,3 @@ def words_json(words: Sequence[TimedWord]) -> list[dict[str, Any]]:
 
 def _times_json(span: Timed) -> dict[str, float]:
     return {"start": round(span.start_seconds, 6), "end": round(span.end_seconds, 6)}
-
-
-def check_ctm_name(recording: str) -> None:
-    """Raises TextError on a recording name that is not possible in CTM."""
-    if not recording or recording.split() != [recording] or recording.startswith(";;"):
-        raise TextError(
-            f"{recording!r} cannot be the name of a recording in CTM: expected one without spaces "
-            "that does not begin with the comment sign ;;; rename it, or choose another format"
-        )
-
-
-def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
-    """One line per word, to the millisecond, or per character in scripts without spaces.
-
-    Raises as `check_ctm_name` does.
-    """
-    check_ctm_name(recording)
-    lines = []
-    for word in itertools.chain.from_iterable(map(split_unspaced, words)):
-        start, end = round(word.start_seconds, 3), round(word.end_seconds, 3)
-        confidence = "" if word.confidence is None else f" {word.confidence:.4f}"
-        lines.append(f"{recording} 1 {start:.3f} {end - start:.3f} {word.text}{confidence}\n")
-    return printable("".join(lines))
-
-
-def render_textgrid(words: Sequence[TimedWord], duration_seconds: float) -> str:
-    """The tiers `words` and `characters`, with empty intervals between them."""
-    characters = [character for word in words for character in word.characters]
-    extent = ["xmin = 0", f"xmax = {_exact(duration_seconds)}"]
-    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", *extent]
-    lines += ["tiers? <exists>", "size = 2", "item []:"]
-    for number, (name, spans) in enumerate([("words", words), ("characters", characters)], 1):
-        intervals = list(_fill_gaps(spans, duration_seconds))
-        header = ['class = "IntervalTier"', f'name = "{name}"', *extent]
-        header += [f"intervals: size = {len(intervals)}"]
-        lines += [f"    item [{number}]:", *(f"        {line}" for line in header)]
-        for position, span in enumerate(intervals, 1):
-            text = span.text.replace('"', '""')
-            lines += [
-                f"        intervals [{position}]:",
-                f"            xmin = {_exact(span.start_seconds)}",
-                f"            xmax = {_exact(span.end_seconds)}",
-                f'            text = "{text}"',
-            ]
-    return printable("\n".join(lines) + "\n")
-
-
-def _fill_gaps(spans: Sequence[Timed], duration_seconds: float) -> Iterator[Timed]:
-    """The spans, with empty ones in all gaps from 0 to the end."""
-    reached = 0.0
-    for span in spans:
-        if span.start_seconds > reached:
-            yield Timed("", reached, span.start_seconds)
-        yield span
-        reached = span.end_seconds
-    if reached < duration_seconds:
-        yield Timed("", reached, duration_seconds)
-
-
-def _exact(seconds: float) -> str:
-    """All digits: where one interval ends the next must begin exactly."""
-    return format(seconds, ".17g")

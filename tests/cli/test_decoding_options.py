@@ -25,6 +25,7 @@ from asr.errors import AsrError, ConfigError, TextError
 from asr.files import sha256_of
 from asr.inference import options
 from asr.inference.options import WIDE_BEAM, DecodingOptions
+from asr.inference.writers import OutputFormat
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import estimate
 from tests.support import Command, Tones
@@ -61,7 +62,7 @@ def test_every_format_is_written(
     assert (outcome.code, outcome.stdout) == (0, "")
     assert outcome.stderr == "decoding greedily, without a language model\n"
     written = {file.suffix[1:]: file.read_text() for file in tmp_path.iterdir()}
-    assert set(written) == {"txt", "json", "srt", "vtt", "tsv", "ctm"}
+    assert set(written) == {kind.suffix[1:] for kind in OutputFormat.ALL.kinds}
     assert written["txt"] == f"{text}\n"
     assert [line.split()[4] for line in written["ctm"].splitlines()] == text.split()
     assert [word["word"] for word in json.loads(written["json"])["words"]] == text.split()
@@ -82,6 +83,17 @@ def test_timed_formats_go_to_the_terminal_one_at_a_time(
         outcome = asr_command("transcribe", tones.checkpoint, *arguments)
         assert (outcome.code, outcome.stdout) == (2, "")
         assert "--output_dir" in outcome.stderr
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "ctm", "stm", "trn"])
+def test_formats_of_lines_take_several_recordings(
+    tones: Tones, spoken: tuple[Path, str], kind: str, asr_command: Command
+) -> None:
+    paths = spoken[0], spoken[0].with_name("test-001.flac")
+    alone = [asr_command("transcribe", tones.checkpoint, path, "-f", kind) for path in paths]
+    together = asr_command("transcribe", tones.checkpoint, *paths, "-f", kind)
+    assert together.code == 0
+    assert together.stdout == alone[0].stdout + alone[1].stdout
 
 
 def test_json_has_alternatives_and_words_on_request(

@@ -1,5 +1,7 @@
 """`asr transcribe` and `Recognizer.transcribe` are one: options, defaults and every byte."""
 
+import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,9 +127,12 @@ def test_python_and_the_command_give_the_same_bytes(
     monkeypatch.chdir(files)
     path = utterance.audio_filepath
     outcome = asr_command("transcribe", checkpoint, path, "-f", "json", *flags(row))
-    transcript = asr.load(checkpoint).transcribe(path, **row)
+    recognizer = asr.load(checkpoint)
+    transcript = recognizer.transcribe(path, **row)
+    options = {name: value for name, value in row.items() if name != "word_timestamps"}
+    provenance = recognizer.provenance(recognizer.prepare(**options))
     assert outcome.code == 0, outcome.stderr
-    assert outcome.stdout == render(path, transcript, OutputFormat.JSON)
+    assert outcome.stdout == render(path, transcript, OutputFormat.JSON, provenance)
     assert outcome.stderr.startswith("decoding ")
 
 
@@ -142,8 +147,24 @@ def test_a_name_that_ctm_cannot_hold_costs_no_work(
     assert not output.exists()
     everything = asr_command(*arguments, "-f", "all")
     assert everything.code == 0
-    assert f"{spaced}: no CTM is written: " in everything.messages
-    assert {path.suffix[1:] for path in output.iterdir()} == {*OutputFormat} - {"ctm", "all"}
+    assert f"{spaced}: not written as ctm, stm, trn: 'on monday'" in everything.messages
+    kinds = set(OutputFormat.ALL.kinds) - {OutputFormat.CTM, OutputFormat.STM, OutputFormat.TRN}
+    assert {path.suffix for path in output.iterdir()} == {kind.suffix for kind in kinds}
+
+
+def test_names_that_are_not_utf8(
+    checkpoint: Path, utterance: Utterance, asr_command: Command, tmp_path: Path
+) -> None:
+    recording = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    shutil.copy(utterance.audio_filepath, recording)
+    output = tmp_path / "out"
+    outcome = asr_command("transcribe", checkpoint, recording, "-o", output, "-f", "all")
+    assert (outcome.code, outcome.messages) == (0, "")
+    for kind in OutputFormat.ALL.kinds:
+        written = (output / recording.name).with_suffix(kind.suffix).read_text(encoding="utf-8")
+        assert utterance.text.split()[0] in written
+        if kind is OutputFormat.JSON:
+            assert json.loads(written)["audio_filepath"] == str(recording)
 
 
 def test_options_of_the_table_matter(checkpoint: Path, files: Path, utterance: Utterance) -> None:

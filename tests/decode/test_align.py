@@ -1,7 +1,6 @@
 """Forced alignment against every path there is, and the times that are made of it."""
 
 import importlib
-import itertools
 import math
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from asr.inference.alignment import AlignedRecording, align_emissions
 from asr.model.acoustic import AcousticModel, EncoderConfig
 from asr.signal import dsp
 from asr.signal.features import FeatureConfig, FeatureExtractor
-from asr.text.timed import Timed, TimedWord, render_ctm, render_textgrid, words_json
+from asr.text.timed import Timed
 from asr.text.tokens import TokenTable
 from tests.oracles import (
     Emissions,
@@ -347,66 +346,3 @@ def test_clock_follows_the_frames_of_the_model(rate: int, stack: int, subsamplin
     last = clock.centres([frames], math.inf)[0]
     middle = (stack - 1) / 2 * extractor.hop / rate
     assert last == pytest.approx(samples / rate + middle, abs=1e-9)
-
-
-# --- Files
-
-WORDS = [
-    TimedWord('AB"', 0.1, 0.3, 0.75, (Timed("A", 0.1, 0.2), Timed('B"', 0.2, 0.3))),
-    TimedWord("C", 0.36, 0.5),
-]
-
-
-def test_ctm_has_a_line_a_word() -> None:
-    assert render_ctm("call-1", WORDS) == (
-        'call-1 1 0.100 0.200 AB" 0.7500\ncall-1 1 0.360 0.140 C\n'
-    )
-
-
-@pytest.mark.parametrize("name", ["", "a b", "a\nb", ";;a"])
-def test_ctm_refuses_names_that_would_break_its_lines(name: str) -> None:
-    with pytest.raises(TextError, match="CTM"):
-        render_ctm(name, WORDS)
-
-
-def test_json_leaves_out_what_is_not_known() -> None:
-    first, second = words_json(WORDS)
-    assert first["confidence"] == 0.75
-    assert first["characters"][0] == {"character": "A", "start": 0.1, "end": 0.2}
-    assert second == {"word": "C", "start": 0.36, "end": 0.5}
-
-
-def intervals(textgrid: str) -> list[list[tuple[float, float, str]]]:
-    """The intervals of each tier."""
-    tiers: list[list[tuple[float, float, str]]] = []
-    values: dict[str, str] = {}
-    for line in textgrid.splitlines():
-        key, _, value = line.strip().partition(" = ")
-        values[key] = value
-        if key == "class":
-            tiers.append([])
-        if key == "text":
-            tiers[-1].append((float(values["xmin"]), float(values["xmax"]), value))
-    return tiers
-
-
-def test_textgrid_covers_the_recording_without_a_gap() -> None:
-    textgrid = render_textgrid(WORDS, 0.7)
-    words, characters = intervals(textgrid)
-    assert words == [
-        (0.0, 0.1, '""'),
-        (0.1, 0.3, '"AB"""'),
-        (0.3, 0.36, '""'),
-        (0.36, 0.5, '"C"'),
-        (0.5, 0.7, '""'),
-    ]
-    assert [text for *_, text in characters] == ['""', '"A"', '"B"""', '""']
-    for tier in (words, characters):
-        assert tier[0][0] == 0
-        assert tier[-1][1] == 0.7
-        assert all(a[1] == b[0] for a, b in itertools.pairwise(tier))
-    assert "intervals: size = 5" in textgrid
-
-
-def test_textgrid_of_nothing_is_one_empty_interval() -> None:
-    assert intervals(render_textgrid([], 2.0)) == [[(0.0, 2.0, '""')]] * 2
