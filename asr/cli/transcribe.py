@@ -78,6 +78,10 @@ def transcribe(
     from asr.inference.transcribe_files import FileTranscriber
     from asr.inference.transcript import NOTHING
 
+    if not audio and files_from is None:
+        raise typer.BadParameter(
+            "expected files, folders or globs, or --files_from", param_hint="AUDIO"
+        )
     raw_format = parse_raw(raw)
     inputs = find_inputs(audio or [], files_from)
     kinds = output_format.kinds

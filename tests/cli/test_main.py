@@ -19,6 +19,7 @@ from asr.decode.beam import beam_search
 from asr.decode.greedy import greedy_search
 from asr.errors import AudioError, CheckpointError
 from asr.inference import windows
+from asr.inference.output_folder import JOURNAL
 from asr.inference.recognizer import Recognizer
 from asr.scoring.wer import word_errors
 from asr.signal import audio
@@ -66,7 +67,7 @@ def test_one_bad_file_in_many_does_not_stop_the_rest(
     assert "Traceback" not in done.stderr
     assert done.stderr.endswith(f"2 of 3 recordings failed:\n  {fake}\n  {empty}\n")
     assert f"error: {fake}: " in done.stderr
-    assert [path.name for path in output.iterdir()] == ["good.txt"]
+    assert {path.name for path in output.iterdir()} == {"good.txt", JOURNAL}
     assert (output / "good.txt").read_text() == f"{text}\n"
 
 
@@ -189,12 +190,16 @@ def test_a_truncated_recording_is_refused_or_read(
 def test_two_recordings_of_one_name_are_not_written_over_each_other(
     tones: Tones, spoken: tuple[Path, str], tmp_path: Path, asr_command: Command
 ) -> None:
-    twin = tmp_path / "good.wav"
+    twin = tmp_path / "more" / "good.wav"
+    twin.parent.mkdir()
     audio.write(twin, audio.read(spoken[0])[0], SAMPLE_RATE)
     arguments = ("transcribe", tones.checkpoint, spoken[0], twin)
     outcome = asr_command(*arguments, "-o", tmp_path / "out")
-    assert "would both be written to" in outcome.error
-    assert not list((tmp_path / "out").iterdir())
+    assert outcome.code == 0
+    assert "2 recordings: 2 transcribed" in outcome.stderr
+    found = sorted((tmp_path / "out").rglob("good.txt"))
+    assert len(found) == 2
+    assert {path.read_text() for path in found} == {f"{spoken[1]}\n"}
     assert asr_command(*arguments).stdout == f"{spoken[0]}: {spoken[1]}\n{twin}: {spoken[1]}\n"
 
 
