@@ -1,0 +1,201 @@
+"""Voice activity detection: the stretches of speech in a recording or a live stream.
+
+Shapes: S samples.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asr.errors import ConfigError
+from asr.printing import shown
+from asr.signal.audio_file import wrong_rate
+from asr.signal.snr import FrameSnr
+
+_BEGINS_DB = 2.0
+"""Speech begins where the ratio of `FrameSnr` stays above this for `shortest_seconds`."""
+_GOES_ON_DB = 1.6
+"""Speech that has begun goes on where the ratio is above this."""
+_ONSET_SECONDS = 0.5
+"""Speech that rises out of the noise begins at most this much before it is certain."""
+_CUT_SECONDS = 0.2
+"""Over so long a ratio has to be low for a cut: it may be low for less within a word."""
+
+
+@dataclass(frozen=True)
+class VadConfig:
+    """What counts as a stretch of speech; all in seconds."""
+
+    padding_seconds: float = 0.3
+    """Kept before and after the speech that was detected, which is where it is loud enough."""
+    pause_seconds: float = 0.8
+    """A longer pause ends a stretch."""
+    shortest_seconds: float = 0.1
+    """Sounds shorter than this, such as clicks, do not begin a stretch."""
+    longest_seconds: float = 30.0
+    """Longer stretches are cut where they are least like speech, in the second half of this."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.padding_seconds <= self.pause_seconds / 2:
+            raise ConfigError(
+                "vad.padding_seconds: expected 0 to half of pause_seconds "
+                f"({self.pause_seconds / 2:g}), found {shown(self.padding_seconds)}"
+            )
+        if not 0.01 <= self.shortest_seconds <= 1:
+            raise ConfigError(
+                f"vad.shortest_seconds: expected 0.01 to 1, found {shown(self.shortest_seconds)}"
+            )
+        least = 2 * (_ONSET_SECONDS + self.padding_seconds + _CUT_SECONDS)
+        if not least <= self.longest_seconds <= 3600:
+            raise ConfigError(
+                f"vad.longest_seconds: expected {least:g} to 3600, found "
+                f"{shown(self.longest_seconds)}"
+            )
+
+
+DEFAULT_VAD = VadConfig()
+
+
+@dataclass(frozen=True)
+class SpeechSegment:
+    """A stretch of speech: samples from `start` to before `end`."""
+
+    start: int
+    end: int
+
+
+class VoiceActivityDetector:
+    """Finds the stretches of speech in a waveform that comes in blocks of any sizes.
+
+    Speech is what stands out from the background noise, measured by `FrameSnr`; the stretches are
+    the same however the waveform is divided into blocks. Memory use is bounded by the largest block
+    and `longest_seconds`. That a stretch has begun is known at most 0.15 s and `shortest_seconds`
+    after it does, but 1 s after the first sound of all; its end, `pause_seconds` later.
+
+    Raises ConfigError on a sample rate that no recording has.
+    """
+
+    def __init__(self, sample_rate: int, config: VadConfig = DEFAULT_VAD) -> None:
+        if wrong := wrong_rate(sample_rate):
+            raise ConfigError(f"vad: {wrong}")
+        self._snr = FrameSnr(sample_rate)
+        self._hop = self._snr.hop
+        frames_per_second = sample_rate / self._hop
+        self._padding = round(config.padding_seconds * frames_per_second)
+        self._pause = round(config.pause_seconds * frames_per_second)
+        self._shortest = max(1, round(config.shortest_seconds * frames_per_second))
+        self._longest = round(config.longest_seconds * frames_per_second)
+        self._low = round(_CUT_SECONDS * frames_per_second)
+        self._onset = round(_ONSET_SECONDS * frames_per_second)
+        self._samples = 0
+        self._frames = 0
+        self._strong = 0
+        """Frames above `_BEGINS_DB` up to now without a break."""
+        self._rise = 0
+        """The frame from which on all are above `_GOES_ON_DB`."""
+        self._start: int | None = None
+        """Of the segment that has begun."""
+        self._speech_end = 0
+        """Of the speech in the segment that has begun."""
+        self._last_end = 0
+        """Of the segment before."""
+        self._ratios: list[float] = []
+        """Of the frames up to now, since it was known that the segment has begun, or it was cut."""
+
+    @property
+    def started(self) -> int | None:
+        """The first sample of a segment that has begun and not ended; None if there is none."""
+        return None if self._start is None else self._start * self._hop
+
+    @property
+    def settled(self) -> int:
+        """Samples before this one belong to no segment but those that have ended."""
+        start = self._next_start() if self._start is None else self._start
+        return min(start * self._hop, self._samples)
+
+    def feed(self, block: Tensor) -> list[SpeechSegment]:
+        """The segments that end with the next samples `(S,)`, floats in [-1, 1]."""
+        self._samples += len(block)
+        return self._segments(self._snr.feed(block))
+
+    def finish(self) -> list[SpeechSegment]:
+        """The last segments, when the waveform has ended."""
+        segments = self._segments(self._snr.finish())
+        if self._start is not None:
+            segments.append(self._ended(self._speech_end + self._padding))
+        return segments
+
+    def _segments(self, ratios: NDArray[np.float32]) -> list[SpeechSegment]:
+        segments = []
+        for ratio in ratios.tolist():
+            self._frames += 1
+            if ratio <= _GOES_ON_DB:
+                self._rise = self._frames
+            self._strong = self._strong + 1 if ratio > _BEGINS_DB else 0
+            if self._start is None:
+                if self._strong < self._shortest:
+                    continue
+                self._start, self._ratios = self._next_start(), []
+            self._ratios.append(ratio)
+            if ratio > _GOES_ON_DB:
+                self._speech_end = self._frames
+                while self._frames + self._padding - self._start > self._longest:
+                    segments.append(self._cut())
+            elif self._frames - self._speech_end > self._pause:
+                segments.append(self._ended(self._speech_end + self._padding))
+        return segments
+
+    def _next_start(self) -> int:
+        """Where a segment starts that is found to have begun with the next frame."""
+        rise = max(self._rise, self._frames - self._onset)
+        return max(self._last_end, rise - self._padding)
+
+    def _ended(self, end: int) -> SpeechSegment:
+        assert self._start is not None
+        segment = SpeechSegment(self._start * self._hop, min(end * self._hop, self._samples))
+        self._start, self._last_end = None, end
+        return segment
+
+    def _cut(self) -> SpeechSegment:
+        """End the segment where it is least like speech, and begin the next one there."""
+        assert self._start is not None
+        first = self._frames - len(self._ratios)
+        half, whole = self._start + self._longest // 2, self._start + self._longest
+        ratios = np.array(self._ratios[half - first : whole - first])
+        sums = np.convolve(ratios, np.ones(self._low), "valid")
+        end = half + int(sums.argmin()) + self._low // 2
+        self._ratios = self._ratios[end - first :]
+        segment = self._ended(end)
+        self._start = end
+        return segment
+
+
+def speech_segments(
+    pieces: Iterable[Tensor], sample_rate: int, config: VadConfig = DEFAULT_VAD
+) -> Iterator[tuple[int, Tensor]]:
+    """The stretches of speech in consecutive `(S,)` pieces of a waveform, one after the other.
+
+    Yields the first sample of each and its samples `(S,)`. Memory use is bounded by the largest
+    piece and `longest_seconds`.
+    """
+    detector = VoiceActivityDetector(sample_rate, config)
+    held, first = torch.empty(0), 0
+    for piece in pieces:
+        segments = detector.feed(piece)
+        held = torch.cat((held, piece))
+        yield from _cut_out(held, first, segments)
+        dropped = detector.settled - first
+        held, first = held[dropped:].clone(), first + dropped
+    yield from _cut_out(held, first, detector.finish())
+
+
+def _cut_out(
+    waveform: Tensor, first: int, segments: Iterable[SpeechSegment]
+) -> Iterator[tuple[int, Tensor]]:
+    """The samples of some segments, from a waveform whose first sample is `first`."""
+    for segment in segments:
+        yield segment.start, waveform[segment.start - first : segment.end - first].clone()
