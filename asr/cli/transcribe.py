@@ -63,6 +63,12 @@ def transcribe(
     word_timestamps: WordTimestamps = False,
     raw: Raw = None,
     damaged: DamagedOption = Damaged.REFUSE,
+    vad: Annotated[
+        bool,
+        typer.Option(
+            "--vad", help="Transcribe only what voice activity detection takes for speech."
+        ),
+    ] = False,
     device: Device = "cpu",
     threads: Threads = 0,
     *,
@@ -95,7 +101,7 @@ def transcribe(
     folder = None
     if output_dir:
         settings = settings_digest(recognizer, prepared)
-        settings |= {"word_timestamps": timed, "raw": raw, "damaged": damaged.value}
+        settings |= {"word_timestamps": timed, "raw": raw, "damaged": damaged.value, "vad": vad}
         folder = OutputFolder(output_dir, [kind.suffix for kind in kinds], settings)
     transcribe_files = FileTranscriber(
         recognizer,
@@ -107,6 +113,7 @@ def transcribe(
         decoder=prepared.decoder,
         word_timestamps=timed,
         damaged=damaged.value,
+        vad=vad,
     )
     printer = Printer(output_format, alone=len(inputs) == 1)
     with Summary(inputs, errors, counts=folder is not None) as summary:

@@ -109,9 +109,16 @@ class Pipeline:
     """Transcribes recordings on some threads."""
 
     def __init__(
-        self, encode: Encode, decode: SegmentDecoder, frame_seconds: float, threads: int
+        self,
+        encode: Encode,
+        decode: SegmentDecoder,
+        frame_seconds: float,
+        threads: int,
+        at_once: bool = False,
     ) -> None:
         self.encode, self.decode = encode, decode
+        self.at_once = at_once
+        """Whether a recording is decoded as one, when all of it is encoded."""
         self.frame_seconds = frame_seconds
         """From one frame of features to the next."""
         self.threads = threads
@@ -145,8 +152,7 @@ class _Run:
 
     def __init__(self, pipeline: Pipeline, sources: Iterable[Source], pool: Executor) -> None:
         self._pipeline, self._pool = pipeline, pool
-        self._at_once = pipeline.decode.decoder.is_constrained
-        """Whether a recording is decoded as one when all of it is encoded."""
+        self._at_once = pipeline.at_once
         self._sources = enumerate(sources)
         self._unread: deque[_Job] = deque()
         """Recordings of which a part was read and more is to come."""

@@ -141,6 +141,7 @@ class Recognizer:
         raw: audio.RawFormat | None = None,
         word_timestamps: bool = False,
         damaged: Literal["refuse", "read"] = "refuse",
+        vad: bool = False,
         decoder: Decoder | None = None,
         **options: Unpack[DecodingKeywords],
     ) -> Transcript:
@@ -151,13 +152,16 @@ class Recognizer:
         checkpoint's own language model is used as it was tuned. A `decoder` takes their place.
         `raw` describes a headerless file. Word times and confidences cost an alignment more. Of a
         damaged file, `damaged="read"` reads what is left, and the transcript's `damage` says what
-        is wrong with it.
+        is wrong with it. With `vad`, only what voice activity detection finds is transcribed: hours
+        of silence or steady noise cost little and give nothing; a lexicon or grammar then holds for
+        each stretch of speech rather than for the whole recording.
         Raises AudioError on a file that cannot be read, on samples of another shape or type, and on
         anything else; what `prepare` raises; ConfigError on a decoder over other tokens.
         """
         started = time.perf_counter()
-        source = self._source(recording, sample_rate, raw, damaged)
-        pipeline = self._pipeline(self._decoder(decoder, options), word_timestamps)
+        ready = self._decoder(decoder, options)
+        pipeline = self._pipeline(ready, word_timestamps, vad)
+        source = self._source(recording, sample_rate, raw, damaged, ready, vad)
         ((_, outcome),) = pipeline([source])
         if isinstance(outcome, AsrError):
             raise outcome
@@ -171,6 +175,7 @@ class Recognizer:
         raw: audio.RawFormat | None = None,
         word_timestamps: bool = False,
         damaged: Literal["refuse", "read"] = "refuse",
+        vad: bool = False,
         decoder: Decoder | None = None,
         **options: Unpack[DecodingKeywords],
     ) -> Iterator[tuple[int, Transcript | AsrError]]:
@@ -180,8 +185,9 @@ class Recognizer:
         that `transcribe` would have raised, in the order in which they are done. The parameters
         are those of `transcribe`.
         """
-        pipeline = self._pipeline(self._decoder(decoder, options), word_timestamps)
-        return pipeline(self._source(one, None, raw, damaged) for one in recordings)
+        ready = self._decoder(decoder, options)
+        pipeline = self._pipeline(ready, word_timestamps, vad)
+        return pipeline(self._source(one, None, raw, damaged, ready, vad) for one in recordings)
 
     def _source(
         self,
@@ -189,19 +195,23 @@ class Recognizer:
         sample_rate: int | None,
         raw: audio.RawFormat | None,
         damaged: Literal["refuse", "read"],
+        decoder: Decoder,
+        vad: bool,
     ) -> Source:
         def passages(damage: list[str]) -> Iterator[Passage]:
             heard = damage if damaged == "read" else None
-            return self.windows.passages(
-                recording_blocks(recording, self.sample_rate, sample_rate, raw, heard)
-            )
+            blocks = recording_blocks(recording, self.sample_rate, sample_rate, raw, heard)
+            if vad:
+                return self.windows.speech(blocks, cut=not decoder.is_constrained)
+            return self.windows.passages(blocks)
 
         return passages
 
-    def _pipeline(self, decoder: Decoder, word_timestamps: bool) -> Pipeline:
+    def _pipeline(self, decoder: Decoder, word_timestamps: bool, vad: bool) -> Pipeline:
         decode = SegmentDecoder(decoder, self.tokens, self.clock, word_timestamps)
         frame_seconds = self.extractor.config.frame_seconds
-        return Pipeline(self.encode, decode, frame_seconds, self.threads)
+        at_once = decoder.is_constrained and not vad
+        return Pipeline(self.encode, decode, frame_seconds, self.threads, at_once)
 
     def _decoder(self, decoder: Decoder | None, options: DecodingKeywords) -> Decoder:
         """A ready decoder, or the one that the options make."""

@@ -3,7 +3,9 @@
 A recording is read in passages of up to a minute, which end where the speaker pauses. Features are
 normalised over a passage, so that a level that drifts over hours is followed. A passage is cut into
 segments at all its pauses, as models are trained on single utterances; a segment without a pause
-for long is encoded in windows that overlap. Memory depends on none of a recording's length.
+for long is encoded in windows that overlap. Memory does not depend on a recording's length.
+
+With voice activity detection a stretch of speech takes the place of a passage.
 
 Shapes: S samples, T feature frames, F features.
 """
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from asr.signal.features import FeatureExtractor
 from asr.signal.pauses import find_pauses
+from asr.signal.vad import speech_segments
 
 PASSAGE_SECONDS = 60.0
 """What is longer is cut at the last pause before, or here if the second half has none."""
@@ -115,7 +118,7 @@ class WindowReader:
             start = (waiting.taken + before) // self._unit
             pauses = self._pauses(known)
             if waiting.total <= most:  # the end
-                if waiting.taken == 0 and len(known) <= SEGMENT_SECONDS * self._rate:
+                if waiting.taken == 0 and self._is_short(known):
                     pauses = []
                 yield Passage(self._cut(known, pauses, before, None, start), read_seconds)
                 return
@@ -131,6 +134,31 @@ class WindowReader:
                 yield Passage(windows, read_seconds)
                 waiting.drop(end - context)
                 before = context
+
+    def speech(self, blocks: Iterable[Tensor], cut: bool = True) -> Iterator[Passage]:
+        """The stretches of speech in a waveform as passages; what lies between is left out.
+
+        With `cut` they are cut into segments at their pauses, too.
+        """
+        read = 0
+
+        def counted() -> Iterator[Tensor]:
+            nonlocal read
+            for block in blocks:
+                read += len(block)
+                yield block
+
+        for begin, stretch in speech_segments(counted(), self._rate):
+            start = -(-begin // self._unit)
+            waveform = stretch[start * self._unit - begin :]
+            if len(waveform):
+                pauses = self._pauses(waveform) if cut and not self._is_short(waveform) else []
+                yield Passage(self._cut(waveform, pauses, 0, None, start), read / self._rate)
+        yield Passage([], read / self._rate)
+
+    def _is_short(self, waveform: Tensor) -> bool:
+        """Whether a recording is so short that it is one segment."""
+        return len(waveform) <= SEGMENT_SECONDS * self._rate
 
     def _pauses(self, waveform: Tensor) -> list[int]:
         """The middles of pauses, as the nearest sample at which an output frame begins."""
