@@ -26,9 +26,11 @@ __all__ += ["blocks", "encode", "find_audio", "probe", "read", "write"]
 _log = logging.getLogger("asr.audio")
 
 SUFFIXES = frozenset(
-    ".wav .wave .rf64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .sph .nist".split()
+    ".wav .wave .rf64 .w64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .sph .nist "
+    ".m4a .m4b .mp4 .mov .3gp .amr .awb .webm .weba .mka .mkv".split()
 )
-"""File name suffixes, in lower case, that `find_audio` looks for in folders."""
+"""File name suffixes, in lower case, that `find_audio` looks for in folders; to read those of the
+second line, the extra `media` is needed."""
 _BESIDE_AUDIO = frozenset(
     ".jsonl .trn .ctm .stm .lab .textgrid .yaml .yml .toml .arpa .md .log".split()
 )

@@ -5,17 +5,13 @@ block by block, so that memory use depends on the audio that is really there.
 """
 
 import functools
-import io
 import logging
 import math
-import os
-import stat
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +20,6 @@ import torch
 from torch import Tensor
 
 from asr.errors import AudioError, ConfigError, DamagedAudioError
-from asr.signal.containers import mpeg
 from asr.signal.containers.flac import AudioDigest, stated_digest
 from asr.signal.containers.headers import (
     UNKNOWN_FRAMES,
@@ -33,13 +28,22 @@ from asr.signal.containers.headers import (
     check_length,
     damaged,
 )
+from asr.signal.decoder import (
+    CONVERT,
+    KINDS,
+    Decoder,
+    SequentialDecoder,
+    file_size,
+    opened_decoder,
+)
+from asr.signal.media import MEDIA
 from asr.signal.resampling import resample_stream
 
 _log = logging.getLogger("asr.audio")
 
-_CONTAINERS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU", "NIST", "RAW")
-_KINDS = "WAV, FLAC, Ogg Vorbis or Opus, MP3, AIFF, AU or NIST SPHERE audio"
-_CONVERT = "convert it, e.g. by `ffmpeg -i FILE NEW.flac`"
+_CONTAINERS = frozenset(
+    ("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "NIST", "RAW", *MEDIA)
+)
 _RAW_SAMPLE_BYTES = {
     **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
     **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
@@ -52,7 +56,7 @@ LARGEST_SAMPLE = 1e10
 """Larger than 32-bit integers written as floats; the features of much larger ones overflow."""
 _CANCELLED = 0.01
 """Channels that agree keep their energy in the mean, two that have nothing in common half of it."""
-_EXACT_SEEK = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF", "AU", "NIST")
+_EXACT_SEEK = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "NIST")
 """Containers in which the samples after a seek are those of sequential decoding."""
 
 Segment = tuple[float, float]
@@ -132,37 +136,11 @@ def log_once(message: str, level: int = logging.INFO) -> None:
     _log.log(level, message)
 
 
-class _LenientFile(io.BufferedReader):
-    """A file for libsndfile that ignores impossible seeks, which damaged headers lead to.
-
-    It has no name, because libsndfile would take the content of files with some suffixes for audio
-    whatever it is.
-    """
-
-    name = ""
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        try:
-            return super().seek(offset, whence)
-        except OSError:  # would be printed by the callback, which then reports success
-            return self.tell()
-
-
-class _SequentialDecoder(soundfile.SoundFile):  # type: ignore[misc]
-    """soundfile's reader without its seek to the current position after each block.
-
-    That seek fails in FLAC streams of unknown length and makes MP3 decoding inexact.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
 @dataclass(frozen=True)
 class AudioFile:
     """An open file whose header has been checked."""
 
-    decoder: _SequentialDecoder
+    decoder: Decoder
     info: AudioInfo
     limits: Limits
     report: Report
@@ -246,7 +224,7 @@ class AudioFile:
         _warn_of_cancelling(info.path, *energy)
         expected = info.frames if segment is None else end
         if total == 0:
-            raise problem or self._damaged(0, "the audio ends there")
+            raise problem or self._damaged(0, self.decoder.damage or "the audio ends there")
         if problem is None and total < expected < UNKNOWN_FRAMES:
             problem = self._damaged(total, "the audio ends there")
         if problem is None and digest and not digest.agrees:
@@ -257,6 +235,9 @@ class AudioFile:
                 "the file is damaged, and lacks some of the recording or has silence in its place; "
                 "copy it again",
             )
+        if problem is None and (found := self.decoder.damage):
+            remedy = "the file is damaged, and a part of the recording is missing; copy it again"
+            problem = damaged(info.path, "a whole recording", found, remedy)
         if problem is not None:
             self.report(problem)
 
@@ -280,10 +261,12 @@ class AudioFile:
     def _skip(self, start: int) -> int:
         """Seek to the first frame of a segment where that is exact; returns the position."""
         info = self.info
-        if start == 0 or info.container not in _EXACT_SEEK or info.frames >= UNKNOWN_FRAMES:
+        decoder, is_exact = self.decoder, info.container in _EXACT_SEEK
+        if start == 0 or info.frames >= UNKNOWN_FRAMES or not is_exact:
             return 0
+        assert isinstance(decoder, SequentialDecoder)
         try:
-            return int(self.decoder.seek(start))
+            return int(decoder.seek(start))
         except soundfile.SoundFileError as error:
             raise self._damaged(0, str(error)) from error
 
@@ -335,94 +318,19 @@ def open_audio(
             raise problem
         damage.append(str(problem))
 
-    size = _file_size(path, content)
+    size = file_size(path, content)
     options: dict[str, Any] = {}
     if raw is not None:
         options = {"format": "RAW", "samplerate": raw.sample_rate, "channels": raw.channels}
         options |= {"subtype": raw.subtype, "endian": raw.endian}
         _check_raw_size(path, raw, size)
-    with ExitStack() as stack:
-        file = stack.enter_context(_opened(path, content))
-        try:
-            decoder = _SequentialDecoder(file, **options)
-        except soundfile.SoundFileError as error:
-            elsewhere = stack.enter_context(_away_from_resource_forks(path, content))
-            if elsewhere is None:
-                raise _not_audio(path, error) from error
-            try:
-                decoder = _SequentialDecoder(elsewhere, **options)
-            except soundfile.SoundFileError as again:
-                raise _not_audio(path, again) from again
-        stack.enter_context(decoder)
-        # A second handle, because the decoder relies on the position in its own.
-        with _opened(path, content) as another:
-            if decoder.format == "MP3" and (tagged := mpeg.with_length(another)) is not None:
-                decoder = stack.enter_context(_SequentialDecoder(io.BytesIO(tagged)))
-            info = _inspect(path, another, decoder, limits, report)
-            digest = stated_digest(another) if info.container == "FLAC" else None
-        block_values = _BLOCK_VALUES if damage is None else _DAMAGED_BLOCK_VALUES
+    with opened_decoder(path, content, options, report) as (decoder, file):
+        info = _inspect(path, file, decoder, limits, report)
+        digest = stated_digest(file) if info.container == "FLAC" else None
+        # FFmpeg's reader goes on behind damage by itself.
+        is_lost = damage is not None and isinstance(decoder, SequentialDecoder)
+        block_values = _DAMAGED_BLOCK_VALUES if is_lost else _BLOCK_VALUES
         yield AudioFile(decoder, info, limits, report, block_values, digest)
-
-
-def _not_audio(path: Path, error: soundfile.SoundFileError) -> AudioError:
-    cause = getattr(error, "error_string", str(error))
-    remedy = "specify its raw format" if path.suffix.lower() == ".raw" else _CONVERT
-    return audio_error(path, _KINDS, f"something else ({cause})", remedy)
-
-
-@contextmanager
-def _away_from_resource_forks(path: Path, content: bytes | None) -> Iterator[Path | None]:
-    """The file under a name beside which libsndfile finds no resource fork of a Macintosh.
-
-    It takes `._NAME` and `.AppleDouble/NAME` for part of the file NAME, and since it knows no name
-    here, `._` and `.AppleDouble` in the current folder for part of any file. None if neither is.
-    """
-    if not any(map(os.path.lexists, ("._", ".AppleDouble"))):
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        elsewhere = Path(folder, "audio")
-        if content is None:
-            elsewhere.symlink_to(path.absolute())
-        else:
-            elsewhere.write_bytes(content)
-        yield elsewhere
-
-
-def _opened(path: Path, content: bytes | None) -> _LenientFile:
-    try:
-        # By its type BytesIO is not a RawIOBase, but it has the methods that are needed.
-        return _LenientFile(
-            io.FileIO(path) if content is None else cast(io.RawIOBase, io.BytesIO(content))
-        )
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _file_size(path: Path, content: bytes | None) -> int:
-    if content:
-        return len(content)
-    try:
-        if content is not None:
-            raise audio_error(path, _KINDS, "an empty file (0 bytes)", "copy the file again")
-        status = path.stat()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise _unreadable(path, error) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise audio_error(path, "an audio file", "a folder", "name the files in it")
-    if not stat.S_ISREG(status.st_mode):
-        remedy = "save the audio to a file first"
-        raise audio_error(path, "a regular file", "a pipe, socket or device", remedy)
-    if status.st_size == 0:
-        raise audio_error(path, _KINDS, "an empty file (0 bytes)", "copy the file again")
-    return status.st_size
-
-
-def _unreadable(path: Path, error: Exception) -> AudioError:
-    cause = getattr(error, "strerror", None) or str(error)
-    return audio_error(
-        path, "a readable audio file", cause.lower(), "check the path and its permissions"
-    )
 
 
 def _check_raw_size(path: Path, raw: RawFormat, size: int) -> None:
@@ -437,12 +345,12 @@ def _check_raw_size(path: Path, raw: RawFormat, size: int) -> None:
 
 
 def _inspect(
-    path: Path, file: BinaryIO, decoder: _SequentialDecoder, limits: Limits, report: Report
+    path: Path, file: BinaryIO, decoder: Decoder, limits: Limits, report: Report
 ) -> AudioInfo:
     """Check the header against the limits and against the size of the file."""
     rate, channels, container = decoder.samplerate, decoder.channels, decoder.format
     if container not in _CONTAINERS:
-        raise audio_error(path, _KINDS, f"the container {container}", _CONVERT)
+        raise audio_error(path, KINDS, f"the container {container}", CONVERT)
     if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
         raise audio_error(
             path,
@@ -452,7 +360,7 @@ def _inspect(
         )
     if channels > limits.max_channels:
         found = f"{channels} in its header"
-        raise audio_error(path, f"at most {limits.max_channels} channels", found, _CONVERT)
+        raise audio_error(path, f"at most {limits.max_channels} channels", found, CONVERT)
     frames = check_length(path, file, container, decoder.frames, report)
     if frames == 0:
         remedy = "nothing was recorded, or the recording stopped before its header was written"

@@ -34,7 +34,7 @@ LOSSLESS = [
     *[("NIST", subtype) for subtype in ("PCM_16", "PCM_24", "PCM_32")],
     *[("AU", subtype) for subtype in ("PCM_16", "PCM_24", "FLOAT")],
     *[("FLAC", subtype) for subtype in ("PCM_16", "PCM_24")],
-    *[("WAVEX", "PCM_24"), ("RF64", "PCM_16")],
+    *[("WAVEX", "PCM_24"), ("RF64", "PCM_16"), ("W64", "PCM_16"), ("W64", "FLOAT")],
 ]
 EIGHT_BIT = [
     *[("WAV", "PCM_U8"), ("AIFF", "PCM_S8"), ("FLAC", "PCM_S8"), ("NIST", "PCM_S8")],
@@ -281,19 +281,19 @@ def test_files_that_are_passed_over_are_counted(
     find_audio([tree])
     assert not caplog.text
     for name in (
-        "x.m4a",
-        "y.M4A",
-        "z.w64",
+        "x.wma",
+        "y.WMA",
+        "z.voc",
         "b/call",
         "b/notes.txt",
         "b/a.jsonl",
         "p.png",
-        ".x.amr",
+        ".x.wma",
     ):
         (tree / name).touch()
     find_audio([tree])
     assert f"{tree}: 4 files are passed over" in caplog.text
-    assert "(2 .m4a, 1 .w64, 1 without a suffix)" in caplog.text
+    assert "(2 .wma, 1 .voc, 1 without a suffix)" in caplog.text
 
 
 def test_a_name_with_brackets_is_no_glob(tree: Path) -> None:

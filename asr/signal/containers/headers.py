@@ -8,9 +8,7 @@ refuses the file if audio would be lost silently.
 
 import logging
 import os
-import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,6 +16,8 @@ from typing import BinaryIO
 
 from asr.errors import AudioError, DamagedAudioError
 from asr.signal.containers import mpeg, ogg
+from asr.signal.containers.payload import PARSERS, WAVE64_CHUNK, HeaderError, Payload, chunks
+from asr.signal.containers.structure import ImpossibleError, StructureError
 
 _log = logging.getLogger("asr.audio")
 
@@ -37,25 +37,6 @@ _TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")
 _BLOCK_BYTES = 65536
 _COPY = "the header is damaged; copy the file again"
 
-_MAX_CHUNKS = 4096
-"""More chunks than any real file has; a damaged file may consist of millions of empty ones."""
-
-
-@dataclass(frozen=True)
-class _Payload:
-    """Uncompressed (or fixed-rate) audio as a header declares it; None: the length is unknown."""
-
-    start: int
-    declared_bytes: int | None
-    unit_bytes: int
-    unit: str = "frames"
-    chunk_order: str = ""
-    """Byte order of the chunks that may follow; empty: the format has none."""
-
-
-class _HeaderError(Exception):
-    """What a header was expected to state."""
-
 
 def audio_error(path: Path, expected: str, found: str, remedy: str) -> AudioError:
     """The form of all error messages about audio files."""
@@ -71,6 +52,23 @@ def damaged(path: Path, expected: str, found: str, remedy: str) -> DamagedAudioE
     return DamagedAudioError(f"{path}: expected {expected}, found {found}; {remedy}")
 
 
+def check_structure(
+    path: Path, file: BinaryIO, check: Callable[[BinaryIO], None], report: Report
+) -> None:
+    """Call `report` if a check raises StructureError; raise AudioError if it is ImpossibleError."""
+    try:
+        check(file)
+    except ImpossibleError as error:
+        raise audio_error(path, error.expected, error.found, _COPY) from error
+    except StructureError as error:
+        report(_incomplete(path, error))
+
+
+def _incomplete(path: Path, error: StructureError) -> DamagedAudioError:
+    remedy = "the file is damaged, and a part of the recording is missing; copy it again"
+    return damaged(path, error.expected, error.found, remedy)
+
+
 def check_length(path: Path, file: BinaryIO, container: str, frames: int, report: Report) -> int:
     """Compare a file's declared length with its bytes before anything is decoded.
 
@@ -81,10 +79,10 @@ def check_length(path: Path, file: BinaryIO, container: str, frames: int, report
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    if container in _PARSERS:
+    if container in PARSERS:
         try:
-            payload = _PARSERS[container](file)
-        except _HeaderError as error:
+            payload = PARSERS[container](file)
+        except HeaderError as error:
             raise audio_error(path, str(error), "one that does not", _COPY) from error
         if payload is not None:
             _check_payload(path, payload, size, frames, report)
@@ -103,7 +101,7 @@ def check_length(path: Path, file: BinaryIO, container: str, frames: int, report
     return frames
 
 
-def _check_payload(path: Path, payload: _Payload, size: int, frames: int, report: Report) -> None:
+def _check_payload(path: Path, payload: Payload, size: int, frames: int, report: Report) -> None:
     """Compare the declared length with what is there, and with what libsndfile would read."""
     available = max(0, size - payload.start)
     declared, found = payload.declared_bytes, available // payload.unit_bytes
@@ -140,7 +138,7 @@ def _check_payload(path: Path, payload: _Payload, size: int, frames: int, report
         report(damaged(path, expected_frames, f"{frames} by another part", _COPY))
 
 
-def _check_rest(path: Path, file: BinaryIO, payload: _Payload, size: int, report: Report) -> None:
+def _check_rest(path: Path, file: BinaryIO, payload: Payload, size: int, report: Report) -> None:
     """What follows the declared audio must be chunks, tags or zeros, not the rest of the audio."""
     if payload.declared_bytes is None:
         return
@@ -152,6 +150,8 @@ def _check_rest(path: Path, file: BinaryIO, payload: _Payload, size: int, report
     blocks = iter(partial(file.read, _BLOCK_BYTES), b"")
     first = next(blocks)
     if first.startswith(_TAGS) or not any(block.strip(b"\0") for block in chain([first], blocks)):
+        return
+    if WAVE64_CHUNK in first[:24]:
         return
     # Not all writers pad an odd number of bytes before the next chunk.
     starts = {end, end + end % 2} if payload.chunk_order else ()
@@ -173,106 +173,19 @@ def _check_rest(path: Path, file: BinaryIO, payload: _Payload, size: int, report
 
 def _are_chunks(file: BinaryIO, position: int, size: int, order: str) -> bool:
     """Whether the bytes from a position on are whole RIFF or IFF chunks."""
-    for name, start, length in _chunks(file, order, position):
+    for name, start, length in chunks(file, order, position):
         if not all(0x20 <= byte < 0x7F for byte in name) or name in (b"RIFF", b"RF64", b"FORM"):
             return False
         position = start + length + length % 2
     return position in (size, size + 1)  # the last one may lack its padding
 
 
-def _chunks(file: BinaryIO, order: str, position: int = 12) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start of the content and declared length of each chunk of a RIFF or IFF file.
-
-    `position` is where the first begins.
-    """
-    for _ in range(_MAX_CHUNKS):
-        file.seek(position)
-        header = file.read(8)
-        if len(header) < 8:
-            return
-        name, length = struct.unpack(order + "4sI", header)
-        yield name, position + 8, length
-        position += 8 + length + length % 2  # chunks are padded to an even length
-
-
-def _parse_riff(file: BinaryIO) -> _Payload | None:
-    """WAV (Microsoft RIFF, big-endian RIFX) and RF64 (EBU Tech 3306)."""
-    order = ">" if file.read(4) == b"RIFX" else "<"
-    tag, align, long_bytes = 1, 1, None
-    for name, start, length in _chunks(file, order):
-        if name == b"fmt ":
-            tag, _, _, _, align = struct.unpack(order + "HHIIH", file.read(14))
-        elif name == b"ds64":
-            long_bytes = struct.unpack(order + "8xQ", file.read(16))[0]
-        elif name == b"data":
-            align = max(1, align)
-            declared = long_bytes if length == 0xFFFFFFFF else length
-            unit = "frames" if tag in (1, 3, 6, 7, 0xFFFE) else "compressed blocks"
-            return _Payload(start, declared, align, unit, order)
-    return None
-
-
-def _parse_aiff(file: BinaryIO) -> _Payload | None:
-    """AIFF and AIFF-C (Apple, 1989 and 1991)."""
-    file.seek(8)
-    compressed = file.read(4) == b"AIFC"
-    declared_by_count, unit_bytes = 0, 1
-    for name, start, length in _chunks(file, ">"):
-        if name == b"COMM":
-            channels, frames, bits = struct.unpack(">HIH", file.read(8))
-            if not compressed:
-                unit_bytes = max(1, channels * ((bits + 7) // 8))
-                declared_by_count = frames * unit_bytes
-        elif name == b"SSND":
-            declared = max(length - 8, declared_by_count)
-            unit = "bytes" if compressed else "frames"
-            return _Payload(start + 8, declared, unit_bytes, unit, ">")
-    return None
-
-
-_AU_SAMPLE_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
-
-
-def _parse_au(file: BinaryIO) -> _Payload | None:
-    """Sun/NeXT audio."""
-    order = ">" if file.read(4) == b".snd" else "<"
-    start, declared, encoding, _, channels = struct.unpack(order + "5I", file.read(20))
-    sample_bytes = _AU_SAMPLE_BYTES.get(encoding)
-    unit_bytes, unit = (sample_bytes * channels, "frames") if sample_bytes else (1, "bytes")
-    known = None if declared == 0xFFFFFFFF else declared
-    return _Payload(start, known, max(1, unit_bytes), unit)
-
-
-def _parse_nist(file: BinaryIO) -> _Payload | None:
-    """NIST SPHERE: a header of text lines `name -type value`."""
-    lines = [line.split(None, 2) for line in file.read(1024).splitlines()]
-    fields = {line[0]: line[2] for line in lines if len(line) == 3 and line[1] == b"-i"}
-    try:
-        start = int(lines[1][0])
-        unit_bytes = int(fields[b"channel_count"]) * int(fields.get(b"sample_n_bytes", b"1"))
-        count = int(fields[b"sample_count"]) if b"sample_count" in fields else None
-    except (IndexError, KeyError, ValueError) as error:
-        raise _HeaderError("a NIST SPHERE header that states its size and the channels") from error
-    return _Payload(start, None if count is None else count * unit_bytes, max(1, unit_bytes))
-
-
-_PARSERS = {
-    "WAV": _parse_riff,
-    "WAVEX": _parse_riff,
-    "RF64": _parse_riff,
-    "AIFF": _parse_aiff,
-    "AU": _parse_au,
-    "NIST": _parse_nist,
-}
-
-
 def _check_ogg(path: Path, file: BinaryIO, size: int, report: Report) -> None:
     """The pages must be whole, without a gap, of one stream after the other, and have an end."""
     try:
         walk = ogg.walk(file)
-    except ogg.PageError as error:
-        remedy = "the file is damaged, and a part of the recording is missing; copy it again"
-        report(damaged(path, "Ogg pages without damage or a gap", str(error), remedy))
+    except StructureError as error:
+        report(_incomplete(path, error))
         return
     if not walk.ended:
         expected = "an Ogg stream with an end-of-stream page"

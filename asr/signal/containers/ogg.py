@@ -10,16 +10,14 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from asr.signal.containers.structure import StructureError
+
 _HEADER = struct.Struct("<4sBBqIIIB")
 _FIRST, _LAST = 2, 4
 """Bits of a page's flags: it begins or ends its stream."""
 _NONE_ENDS = -1
 """The granule position of a page on which no packet ends."""
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-class PageError(Exception):
-    """A damaged page, or a gap between pages: which, and where."""
 
 
 @dataclass
@@ -40,7 +38,7 @@ def checksum(page: bytes) -> int:
 
 
 def walk(file: BinaryIO) -> Walk:
-    """Read all pages from the position 0 on. Raises PageError at the first that is not sound.
+    """Read all pages from the position 0 on. Raises StructureError at the first that is not sound.
 
     What follows the end of the stream without being a page, such as a tag, is passed over.
     """
@@ -54,7 +52,7 @@ def walk(file: BinaryIO) -> Walk:
         if len(header) < _HEADER.size or not header.startswith(b"OggS\0"):
             if found.ended or len(header) < _HEADER.size:
                 break
-            raise PageError(f"no page {where}, where one must begin")
+            raise _damaged(f"no page {where}, where one must begin")
         _, _, flags, page_granule, page_serial, sequence, stated, segments = _HEADER.unpack(header)
         lengths = file.read(segments)
         content = file.read(sum(lengths))
@@ -62,7 +60,7 @@ def walk(file: BinaryIO) -> Walk:
             found.ended = False
             break
         if checksum(header[:22] + bytes(4) + header[26:] + lengths + content) != stated:
-            raise PageError(f"a page {where} whose checksum differs")
+            raise _damaged(f"a page {where} whose checksum differs")
         position += len(header) + segments + len(content)
         if serial is None:
             serial, found.streams = page_serial, 1
@@ -70,13 +68,17 @@ def walk(file: BinaryIO) -> Walk:
             found.streams += 1
         in_body = in_body or not flags & _FIRST
         if sequence != sequences.get(page_serial, -1 if flags & _FIRST else sequence - 1) + 1:
-            raise PageError(f"a gap before the page {where}, number {sequence} of its stream")
+            raise _damaged(f"a gap before the page {where}, number {sequence} of its stream")
         sequences[page_serial] = sequence
         if page_serial != serial or found.streams > 1:
             continue
         if page_granule != _NONE_ENDS:
             if page_granule < granule:
-                raise PageError(f"a page {where} that ends earlier than the one before it")
+                raise _damaged(f"a page {where} that ends earlier than the one before it")
             granule = page_granule
         found.ended = found.ended or bool(flags & _LAST)
     return found
+
+
+def _damaged(found: str) -> StructureError:
+    return StructureError("Ogg pages without damage or a gap", found)

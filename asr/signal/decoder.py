@@ -1,0 +1,164 @@
+"""Opens the decoder of an audio file: libsndfile, or FFmpeg for containers that it lacks."""
+
+import io
+import logging
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import soundfile
+
+from asr.errors import AudioError
+from asr.signal.containers import mpeg
+from asr.signal.containers.headers import Report, audio_error, check_structure
+from asr.signal.media import MEDIA, MediaDecoder, MediaError, media_container
+
+_log = logging.getLogger("asr.audio")
+
+KINDS = "WAV, FLAC, Ogg Vorbis or Opus, MP3, AIFF, AU, W64 or NIST SPHERE audio"
+CONVERT = "convert it, e.g. by `ffmpeg -i FILE NEW.flac`"
+_INSTALL = "run `pip install 'ctc-asr[media]'`, or"
+
+
+class _LenientFile(io.BufferedReader):
+    """A file for libsndfile that ignores impossible seeks, which damaged headers lead to.
+
+    It has no name, because libsndfile would take the content of files with some suffixes for audio
+    whatever it is.
+    """
+
+    name = ""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError:  # would be printed by the callback, which then reports success
+            return self.tell()
+
+
+class SequentialDecoder(soundfile.SoundFile):  # type: ignore[misc]
+    """soundfile's reader without its seek to the current position after each block.
+
+    That seek fails in FLAC streams of unknown length and makes MP3 decoding inexact.
+    """
+
+    damage = ""  # it raises instead
+
+    def seekable(self) -> bool:
+        return False
+
+
+Decoder = SequentialDecoder | MediaDecoder
+
+
+@contextmanager
+def opened_decoder(
+    path: Path, content: bytes | None, options: dict[str, Any], report: Report
+) -> Iterator[tuple[Decoder, BinaryIO]]:
+    """The decoder of a file, and the file, to be read anywhere.
+
+    With `content`, the path only names it in messages. The options are soundfile's for a headerless
+    file. Raises AudioError on what cannot be decoded; calls `report` on damage.
+    """
+    with ExitStack() as stack:
+        # Two handles, because the decoder relies on the position in its own.
+        file, another = (stack.enter_context(_opened(path, content)) for _ in range(2))
+        container = None if options else media_container(another)
+        if container is not None:
+            check_structure(path, another, MEDIA[container].check, report)
+            yield stack.enter_context(_open_media(path, file, container)), another
+            return
+        try:
+            decoder = SequentialDecoder(file, **options)
+        except soundfile.SoundFileError as error:
+            elsewhere = stack.enter_context(_away_from_resource_forks(path, content))
+            if elsewhere is None:
+                raise _not_audio(path, error) from error
+            try:
+                decoder = SequentialDecoder(elsewhere, **options)
+            except soundfile.SoundFileError as again:
+                raise _not_audio(path, again) from again
+        stack.enter_context(decoder)
+        if decoder.format == "MP3" and (tagged := mpeg.with_length(another)) is not None:
+            decoder = stack.enter_context(SequentialDecoder(io.BytesIO(tagged)))
+        yield decoder, another
+
+
+def _open_media(path: Path, file: BinaryIO, container: str) -> MediaDecoder:
+    try:
+        decoder = MediaDecoder(file, container)
+    except ImportError as error:
+        found = f"{container} audio, which is read by PyAV"
+        raise audio_error(path, KINDS, found, f"{_INSTALL} {CONVERT}") from error
+    except MediaError as error:
+        expected = f"sound in this {container} file"
+        remedy = f"it is damaged or incomplete, and must be copied again; or {CONVERT}"
+        raise audio_error(path, expected, str(error), remedy) from error
+    if decoder.tracks > 1:
+        _log.warning("%s: %d tracks of sound, of which the first is read", path, decoder.tracks)
+    return decoder
+
+
+def _not_audio(path: Path, error: soundfile.SoundFileError) -> AudioError:
+    cause = getattr(error, "error_string", str(error))
+    remedy = "specify its raw format" if path.suffix.lower() == ".raw" else CONVERT
+    return audio_error(path, KINDS, f"something else ({cause})", remedy)
+
+
+@contextmanager
+def _away_from_resource_forks(path: Path, content: bytes | None) -> Iterator[Path | None]:
+    """The file under a name beside which libsndfile finds no resource fork of a Macintosh.
+
+    It takes `._NAME` and `.AppleDouble/NAME` for part of the file NAME, and since it knows no name
+    here, `._` and `.AppleDouble` in the current folder for part of any file. None if neither is.
+    """
+    if not any(map(os.path.lexists, ("._", ".AppleDouble"))):
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        elsewhere = Path(folder, "audio")
+        if content is None:
+            elsewhere.symlink_to(path.absolute())
+        else:
+            elsewhere.write_bytes(content)
+        yield elsewhere
+
+
+def _opened(path: Path, content: bytes | None) -> _LenientFile:
+    try:
+        # By its type BytesIO is not a RawIOBase, but it has the methods that are needed.
+        return _LenientFile(
+            io.FileIO(path) if content is None else cast(io.RawIOBase, io.BytesIO(content))
+        )
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def file_size(path: Path, content: bytes | None) -> int:
+    if content:
+        return len(content)
+    try:
+        if content is not None:
+            raise audio_error(path, KINDS, "an empty file (0 bytes)", "copy the file again")
+        status = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise audio_error(path, "an audio file", "a folder", "name the files in it")
+    if not stat.S_ISREG(status.st_mode):
+        remedy = "save the audio to a file first"
+        raise audio_error(path, "a regular file", "a pipe, socket or device", remedy)
+    if status.st_size == 0:
+        raise audio_error(path, KINDS, "an empty file (0 bytes)", "copy the file again")
+    return status.st_size
+
+
+def _unreadable(path: Path, error: Exception) -> AudioError:
+    cause = getattr(error, "strerror", None) or str(error)
+    return audio_error(
+        path, "a readable audio file", cause.lower(), "check the path and its permissions"
+    )
