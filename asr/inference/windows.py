@@ -14,11 +14,13 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.signal.features import FeatureExtractor
-from asr.signal.pauses import find_pauses
+from asr.signal.pauses import FRAME_SECONDS, pauses_in, quiet_frames
 from asr.signal.vad import speech_segments
 
 PASSAGE_SECONDS = 60.0
@@ -28,6 +30,9 @@ SEGMENT_SECONDS = 6.5
 utterances makes two to three times the errors where several follow each other."""
 WINDOW_SECONDS = 40.0
 """What is longer than this without a pause is encoded in windows, which limits the memory."""
+SILENCE_SECONDS = 0.5
+"""What is further than this from any sound does not count in the normalisation of features: in what
+models are trained on, hardly any recording is silent for longer."""
 CONTEXT_SECONDS = 5.0
 """Audio that a window overlaps its neighbours by, at each of its ends."""
 
@@ -55,6 +60,10 @@ class Passage:
     windows: list[Window]
     read_seconds: float
     """How long the recording is, as far as it was read for this."""
+
+
+Quiet = NDArray[np.bool_]
+"""Of every `FRAME_SECONDS` of a waveform, whether they are quiet."""
 
 
 class _Waiting:
@@ -116,24 +125,24 @@ class WindowReader:
             known = waiting.first(most)
             read_seconds = (waiting.taken + len(known)) / self._rate
             start = (waiting.taken + before) // self._unit
-            pauses = self._pauses(known)
             if waiting.total <= most:  # the end
-                if waiting.taken == 0 and self._is_short(known):
-                    pauses = []
-                yield Passage(self._cut(known, pauses, before, None, start), read_seconds)
+                is_short = waiting.taken == 0 and self._is_short(known)
+                quiet = None if is_short else quiet_frames(known, self._rate)
+                yield Passage(self._cut(known, quiet, before, None, start), read_seconds)
                 return
-            late = [cut for cut in pauses if longest // 2 <= cut - before <= longest]
+            quiet = quiet_frames(known, self._rate)
+            late = [cut for cut in self._cuts(quiet) if longest // 2 <= cut - before <= longest]
             if late:
                 end = late[-1]
-                yield Passage(self._cut(known[:end], pauses, before, end, start), read_seconds)
+                windows = self._cut(known[:end], quiet, before, end, start)
                 waiting.drop(end)
                 before = 0
             else:
                 end = before + longest
-                windows = self._cut(known, pauses, before, end, start, paused=False)
-                yield Passage(windows, read_seconds)
+                windows = self._cut(known, quiet, before, end, start, paused=False)
                 waiting.drop(end - context)
                 before = context
+            yield Passage(windows, read_seconds)
 
     def speech(self, blocks: Iterable[Tensor], cut: bool = True) -> Iterator[Passage]:
         """The stretches of speech in a waveform as passages; what lies between is left out.
@@ -152,23 +161,23 @@ class WindowReader:
             start = -(-begin // self._unit)
             waveform = stretch[start * self._unit - begin :]
             if len(waveform):
-                pauses = self._pauses(waveform) if cut and not self._is_short(waveform) else []
-                yield Passage(self._cut(waveform, pauses, 0, None, start), read / self._rate)
+                is_whole = not cut or self._is_short(waveform)
+                quiet = None if is_whole else quiet_frames(waveform, self._rate)
+                yield Passage(self._cut(waveform, quiet, 0, None, start), read / self._rate)
         yield Passage([], read / self._rate)
 
     def _is_short(self, waveform: Tensor) -> bool:
         """Whether a recording is so short that it is one segment."""
         return len(waveform) <= SEGMENT_SECONDS * self._rate
 
-    def _pauses(self, waveform: Tensor) -> list[int]:
+    def _cuts(self, quiet: Quiet) -> list[int]:
         """The middles of pauses, as the nearest sample at which an output frame begins."""
-        pauses = find_pauses(waveform, self._rate)
-        return [round(pause * self._rate / self._unit) * self._unit for pause in pauses]
+        return [round(pause * self._rate / self._unit) * self._unit for pause in pauses_in(quiet)]
 
     def _cut(
         self,
         waveform: Tensor,
-        pauses: list[int],
+        quiet: Quiet | None,
         before: int,
         end: int | None,
         start: int,
@@ -177,16 +186,18 @@ class WindowReader:
         """The windows of the samples from `before` to `end`, cut at pauses.
 
         What lies before and behind is context. `start` is the output frame at `before`, `paused`
-        whether a pause is at `end`; None is the end of the recording.
+        whether a pause is at `end`; None is the end of the recording. Without `quiet` nothing is
+        cut, and all frames count in the normalisation.
         """
         factor = self._subsampling
         longest, context = self._units(WINDOW_SECONDS), self._units(CONTEXT_SECONDS)
         with torch.inference_mode():
-            features = self._extractor(waveform.to(self._extractor.window.device))
+            counts = None if quiet is None else self._counts(quiet, len(waveform))
+            features = self._extractor(waveform.to(self._extractor.window.device), counts)
         total = -(-len(features) // factor)
         first = before // self._unit
         last = total if end is None else end // self._unit
-        cuts = [cut // self._unit for cut in pauses]
+        cuts = [cut // self._unit for cut in self._cuts(quiet)] if quiet is not None else []
         edges = [first, *(cut for cut in cuts if first < cut < last), last]
         windows = []
         for a, b in itertools.pairwise(edges):
@@ -207,3 +218,12 @@ class WindowReader:
                     )
                 )
         return windows
+
+    def _counts(self, quiet: Quiet, num_samples: int) -> Tensor | None:
+        """Which frames of features are near a sound; None: all, as where nothing sounds."""
+        reach = round(SILENCE_SECONDS / FRAME_SECONDS)
+        near = np.convolve(~quiet, np.ones(2 * reach + 1))[reach : reach + len(quiet)] > 0
+        hops = np.arange(1 + num_samples // self._extractor.hop) * self._extractor.hop
+        numbers = (hops / (FRAME_SECONDS * self._rate)).astype(np.int64)
+        counts = near[numbers.clip(max=len(near) - 1)]
+        return torch.from_numpy(counts) if counts.any() else None

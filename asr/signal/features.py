@@ -121,13 +121,16 @@ class FeatureExtractor(nn.Module):
         cosines = dsp.dct_matrix(config.num_ceps, config.num_mels)
         self.register_buffer("cosines", cosines, persistent=False)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Features `(T, F)` as the encoder takes them."""
-        return self.stacked(self.frames(waveform))
+    def forward(self, waveform: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Features `(T, F)` as the encoder takes them.
 
-    def frames(self, waveform: Tensor) -> Tensor:
+        They are normalised by the frames that `counts`, a bool for every hop; None: all.
+        """
+        return self.stacked(self.frames(waveform, counts))
+
+    def frames(self, waveform: Tensor, counts: Tensor | None = None) -> Tensor:
         """Normalised features before stacking, one row per hop, as SpecAugment takes them."""
-        return self.normalise(self.spectrum(waveform))
+        return self.normalise(self.spectrum(waveform), counts)
 
     def stacked(self, frames: Tensor) -> Tensor:
         """Concatenate every `stack` frames."""
@@ -159,17 +162,26 @@ class FeatureExtractor(nn.Module):
         )
         return spectrum.abs().square().transpose(0, 1) @ self.filters
 
-    def normalise(self, features: Tensor) -> Tensor:
-        """Remove the average spectrum and level of the recording (cepstral mean normalisation)."""
+    def normalise(self, features: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Remove the average spectrum and level of the recording (cepstral mean normalisation).
+
+        Of the frames that `counts`; None: of all.
+        """
         if self.config.normalise == "none":
             return features
-        if self.config.normalise == "level":
+        if self.config.normalise == "level" and counts is None:
             return nn.functional.layer_norm(features, features.shape, eps=0.01)
-        features = features - features.mean(dim=0)
+        known = features if counts is None else features[counts]
+        if self.config.normalise == "level":
+            mean, variance = known.mean(), known.var(correction=0)
+            return (features - mean) / (variance + 0.01).sqrt()
+        mean = known.mean(dim=0)
+        features = features - mean
         if self.config.normalise == "mean":
             return features
+        deviation = (known - mean).square().mean(dim=0).sqrt()
         # The floor keeps rounding noise in a constant feature from being amplified.
-        return features / features.square().mean(dim=0).sqrt().clamp(min=0.1)
+        return features / deviation.clamp(min=0.1)
 
 
 def stack_frames(features: Tensor, stack: int) -> Tensor:

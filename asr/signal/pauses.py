@@ -10,7 +10,8 @@ from torch import Tensor
 
 PAUSE_SECONDS = 0.3
 """Shorter ones occur within words and between letters."""
-_FRAME_SECONDS = 0.01
+FRAME_SECONDS = 0.01
+"""Of the frames that are quiet or not."""
 _SMOOTHED_FRAMES = 5
 """50 ms: the closure of a plosive lasts as long."""
 _QUIET = 0.3
@@ -28,20 +29,29 @@ def find_pauses(waveform: Tensor, sample_rate: int) -> list[float]:
 
     The beginning and the end of the recording are no pauses.
     """
-    loudness = _loudness_db(waveform, sample_rate)
-    num_blocks = max(1, round(len(loudness) * _FRAME_SECONDS / _BLOCK_SECONDS))
-    quiet = np.concatenate([_is_quiet(block) for block in np.array_split(loudness, num_blocks)])
+    return pauses_in(quiet_frames(waveform, sample_rate))
+
+
+def pauses_in(quiet: NDArray[np.bool_]) -> list[float]:
+    """The middles, in seconds, of the pauses in what `quiet_frames` found."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
     return [
-        (first + end) / 2 * _FRAME_SECONDS
+        (first + end) / 2 * FRAME_SECONDS
         for first, end in edges.reshape(-1, 2).tolist()
-        if first > 0 and end < len(quiet) and (end - first) * _FRAME_SECONDS >= PAUSE_SECONDS
+        if first > 0 and end < len(quiet) and (end - first) * FRAME_SECONDS >= PAUSE_SECONDS
     ]
+
+
+def quiet_frames(waveform: Tensor, sample_rate: int) -> NDArray[np.bool_]:
+    """Whether each 10 ms of a waveform `(S,)` are quiet for the minute around."""
+    loudness = _loudness_db(waveform, sample_rate)
+    num_blocks = max(1, round(len(loudness) * FRAME_SECONDS / _BLOCK_SECONDS))
+    return np.concatenate([_is_quiet(block) for block in np.array_split(loudness, num_blocks)])
 
 
 def _loudness_db(waveform: Tensor, sample_rate: int) -> NDArray[np.float32]:
     """The power of each 10 ms, averaged over the nearest 50 ms."""
-    hop = max(1, round(_FRAME_SECONDS * sample_rate))
+    hop = max(1, round(FRAME_SECONDS * sample_rate))
     frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
     power = 10 * torch.log10(frames.square().mean(dim=1)).clamp(min=_SILENCE_DB)
     if not len(power):
