@@ -102,7 +102,8 @@ class FrameSnr:
         )
         bins = (spectrum.real.square() + spectrum.imag.square()).numpy()
         edges = self._edges
-        return np.add.reduceat(bins[: edges[-1]], edges[:-1], axis=0) / self._widths
+        powers = np.add.reduceat(bins[: edges[-1]], edges[:-1], axis=0) / self._widths
+        return np.asarray(powers)
 
     def _feed(self, powers: NDArray[np.float32]) -> NDArray[np.float32]:
         """The ratios `(T,)` that follow when the powers `(B, T)` of some chunks are known."""
@@ -152,10 +153,10 @@ class FrameSnr:
         least = np.lib.stride_tricks.sliding_window_view(heard, _CHUNKS_OF_NOISE, axis=1)
         self._noise = heard[:, heard.shape[1] - _CHUNKS_OF_NOISE :]
         noise = np.maximum(least.min(axis=2) * np.float32(_LEAST_TO_MEAN), self._silence)
-        return noise[:, np.cumsum(audible)]
+        return np.asarray(noise[:, np.cumsum(audible)])
 
     def _chunks(self, powers: NDArray[np.float32]) -> NDArray[np.float32]:
-        return powers.reshape(len(powers), -1, _CHUNK_FRAMES).mean(axis=2)
+        return np.asarray(powers.reshape(len(powers), -1, _CHUNK_FRAMES).mean(axis=2))
 
     def _audible(self, powers: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether each chunk has sound throughout: half of one would be too low an estimate."""
