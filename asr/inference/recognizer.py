@@ -32,6 +32,7 @@ from asr.inference.transcript import Alternative, Transcript, join_transcripts
 from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
 from asr.model.device import torch_device
 from asr.signal import audio
+from asr.signal.channels import OneChannel
 from asr.signal.features import FeatureConfig, FeatureExtractor
 from asr.signal.pauses import find_pauses
 from asr.text.timed import TimedWord
@@ -137,6 +138,7 @@ class Recognizer:
         raw: audio.RawFormat | None = None,
         word_timestamps: bool = False,
         damaged: Literal["refuse", "read"] = "refuse",
+        channel: OneChannel = "mix",
         decoder: Decoder | None = None,
         **options: Unpack[DecodingKeywords],
     ) -> Transcript:
@@ -147,14 +149,16 @@ class Recognizer:
         checkpoint's own language model is used as it was tuned. A `decoder` takes their place.
         `raw` describes a headerless file. Word times and confidences cost an alignment more. Of a
         damaged file, `damaged="read"` reads what is left, and the transcript's `damage` says what
-        is wrong with it.
-        Raises AudioError on a file that cannot be read, on samples of another shape or type, and on
-        anything else; what `prepare` raises; ConfigError on a decoder over other tokens.
+        is wrong with it. Of several channels, `channel` chooses one by its number, 1 being the
+        first; otherwise they are averaged.
+        Raises AudioError on a file that cannot be read or lacks the channel, on samples of another
+        shape or type, and on anything else; what `prepare` raises; ConfigError on a decoder over
+        other tokens.
         """
         started = time.perf_counter()
         decoder = self._decoder(decoder, options)
         damage: list[str] | None = [] if damaged == "read" else None
-        waveform = read_recording(recording, self.sample_rate, sample_rate, raw, damage)
+        waveform = read_recording(recording, self.sample_rate, sample_rate, raw, damage, channel)
         transcript = self._transcribe(waveform, decoder, word_timestamps)
         seconds = time.perf_counter() - started
         return dataclasses.replace(

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.errors import AudioError
+from asr.errors import AudioError, ConfigError
 from asr.signal import audio
 from asr.signal.audio_file import LARGEST_SAMPLE, wrong_rate
+from asr.signal.channels import OneChannel, check_channel
 from asr.signal.resampling import resample_stream
 
 Recording = (
@@ -33,13 +34,23 @@ def read_recording(
     sample_rate: int | None = None,
     raw: audio.RawFormat | None = None,
     damage: list[str] | None = None,
+    channel: OneChannel = "mix",
 ) -> Tensor:
     """The waveform `(S,)` at `to_rate` Hz; `sample_rate`, in Hz, goes with samples alone.
 
-    Raises AudioError on anything else, and as `audio.read` does.
+    Raises AudioError on anything else, and as `audio.read` does; ConfigError on a `channel` that is
+    neither a number nor "mix".
     """
+    check_channel(channel)
+    if channel == "all":  # type: ignore[comparison-overlap]  # by a caller without types
+        raise ConfigError(
+            "channel: expected one, or mix, found all; transcribe each by its number, or the "
+            "waveforms of `asr.signal.audio.read_channels`"
+        )
     if isinstance(recording, (np.ndarray, Tensor)):
         waveform = _checked_samples(recording)
+        if channel not in (1, "mix"):
+            raise AudioError(f"samples: expected a channel of the one there is, found {channel}")
         if sample_rate is None or wrong_rate(sample_rate):
             raise AudioError(f"samples: {wrong_rate(sample_rate)}")
         return torch.cat(list(resample_stream([waveform], int(sample_rate), to_rate)))
@@ -49,7 +60,7 @@ def read_recording(
             f"{path}: sample_rate goes with samples; a file states its own, and a headerless one "
             "needs raw"
         )
-    waveform, _ = audio.read(path, to_rate, raw, content=content, damage=damage)
+    waveform, _ = audio.read(path, to_rate, raw, content=content, damage=damage, channel=channel)
     return waveform
 
 
@@ -84,7 +95,7 @@ def _checked_samples(samples: np.ndarray[Any, Any] | Tensor) -> Tensor:
     if len(samples.shape) != 1 or len(samples) == 0:
         raise AudioError(
             f"samples: expected one channel (S,), found the shape {tuple(samples.shape)}; "
-            "average the channels first"
+            "average the channels, or take one, first"
         )
     if isinstance(samples, np.ndarray) and samples.dtype.kind == "f":
         # A copy: torch takes no array that is read-only, backwards or of another byte order.

@@ -18,10 +18,11 @@ from torch import Tensor
 from asr.errors import AudioError
 from asr.files import atomic_write
 from asr.signal.audio_file import DEFAULT_LIMITS, AudioInfo, Limits, RawFormat, Segment, open_audio
+from asr.signal.channels import OneChannel
 from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error
 
 __all__ = ["SUFFIXES", "AudioInfo", "Limits", "RawFormat", "Segment"]
-__all__ += ["encode", "find_audio", "probe", "read", "write"]
+__all__ += ["encode", "find_audio", "probe", "read", "read_channels", "write"]
 
 _log = logging.getLogger("asr.audio")
 
@@ -63,7 +64,7 @@ def read(
     segment: Segment | None = None,
     content: bytes | None = None,
     damage: list[str] | None = None,
-    channel: int | None = None,
+    channel: OneChannel = "mix",
 ) -> tuple[Tensor, int]:
     """Read a file as a waveform `(S,)` float32, with its sample rate in Hz.
 
@@ -72,7 +73,7 @@ def read(
     a recording of which a part is missing is not refused: what is there is read, and what is wrong
     added to the list.
 
-    Channels are averaged unless a `channel` is named, counted from 1, and the audio is resampled if
+    Channels are averaged unless a `channel` is named by its number, and the audio is resampled if
     `sample_rate` is given; the logger `asr.audio` reports this once for each number of channels and
     each rate. Full scale is 1; float files may exceed it and are not scaled. Headerless files need
     `raw`, which is then applied to the file whatever it contains.
@@ -85,6 +86,23 @@ def read(
     with open_audio(Path(path), raw, limits, content, damage) as source:
         pieces, rate = source.waveform(sample_rate, segment, channel)
         return torch.cat(list(pieces)), rate
+
+
+def read_channels(
+    path: Path | str,
+    sample_rate: int | None = None,
+    raw: RawFormat | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    content: bytes | None = None,
+    damage: list[str] | None = None,
+) -> tuple[Tensor, int]:
+    """Read each channel of a file as a waveform, `(channels, S)`, with its sample rate in Hz.
+
+    The file is decoded once. Otherwise as `read`, which says what is raised.
+    """
+    with open_audio(Path(path), raw, limits, content, damage) as source:
+        pieces, rate = source.waveform(sample_rate, channel="all")
+        return torch.cat(list(pieces), dim=-1), rate
 
 
 def write(path: Path | str, waveform: Tensor, sample_rate: int) -> None:

@@ -21,7 +21,7 @@ _CHUNK_VALUES = 1 << 20
 
 
 def resample_stream(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> Iterator[Tensor]:
-    """Resample consecutive `(S,)` pieces of one waveform to pieces of the resampled waveform.
+    """Resample consecutive `(..., S)` pieces of waveforms to pieces of the resampled waveforms.
 
     Joined, they are the result of resampling the joined input: `ceil(S · to_rate / from_rate)`
     samples. Memory use is bounded by the largest piece plus a second of audio.
@@ -38,15 +38,15 @@ def resample_stream(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> I
     # positions in the output are exact integers.
     held, done = torch.empty(0), 0
     for piece in pieces:
-        held = torch.cat((held, piece))
-        ready = (len(held) - margin) // step * step
+        held = torch.cat((held, piece), dim=-1) if held.numel() else piece
+        ready = (held.shape[-1] - margin) // step * step
         if ready > done:
-            resampled = _resample(held[: ready + margin], from_rate, to_rate)
-            yield resampled[done // step * hop : ready // step * hop]
+            resampled = _resample(held[..., : ready + margin], from_rate, to_rate)
+            yield resampled[..., done // step * hop : ready // step * hop]
             drop = max(0, ready - margin)
-            held, done = held[drop:], ready - drop
-    if len(held) > done:
-        yield _resample(held, from_rate, to_rate)[done // step * hop :]
+            held, done = held[..., drop:], ready - drop
+    if held.shape[-1] > done:
+        yield _resample(held, from_rate, to_rate)[..., done // step * hop :]
 
 
 def _reach(from_rate: int, to_rate: int) -> int:
@@ -64,7 +64,7 @@ def _resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
 
 
 def sinc_resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """Band-limited interpolation of `(S,)` between any two rates in Hz.
+    """Band-limited interpolation of `(..., S)` between any two rates in Hz.
 
     Hann-windowed sinc after J. O. Smith, "Digital Audio Resampling" (1984): the filter of
     `dsp.resample`, but with the weights computed for each output sample. For 11,111 Hz to 16,000 Hz
@@ -73,9 +73,9 @@ def sinc_resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     cutoff = _ROLLOFF * min(1.0, to_rate / from_rate)
     reach = _reach(from_rate, to_rate)
     taps = torch.arange(-reach, reach + 1)
-    windows = torch.nn.functional.pad(waveform, (reach, reach)).unfold(0, len(taps), 1)
-    length = -(-len(waveform) * to_rate // from_rate)
-    output = torch.empty(length)
+    windows = torch.nn.functional.pad(waveform, (reach, reach)).unfold(-1, len(taps), 1)
+    length = -(-waveform.shape[-1] * to_rate // from_rate)
+    output = torch.empty(*waveform.shape[:-1], length)
     for start in range(0, length, _CHUNK_VALUES // len(taps)):
         index = torch.arange(start, min(length, start + _CHUNK_VALUES // len(taps)))
         centre = index * from_rate // to_rate
@@ -85,5 +85,7 @@ def sinc_resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
             -_ZERO_CROSSINGS / cutoff, _ZERO_CROSSINGS / cutoff
         )
         weights = cutoff * torch.sinc(time) * torch.cos(time * (math.pi / 2 / _ZERO_CROSSINGS)) ** 2
-        output[start : start + len(index)] = (windows[centre] * weights.float()).sum(dim=1)
+        output[..., start : start + len(index)] = (windows[..., centre, :] * weights.float()).sum(
+            -1
+        )
     return output

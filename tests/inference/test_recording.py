@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from asr.errors import AudioError
+from asr.errors import AudioError, ConfigError
 from asr.inference.recording import read_recording
 from asr.signal import audio
 from asr.signal.audio import RawFormat
@@ -40,6 +41,20 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_file_is_read_in_any_form(path: Path, form: Callable[[Path], Any]) -> None:
     assert torch.equal(read_recording(form(path), RATE), WAVEFORM)
+
+
+def test_a_channel_may_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "two.wav"
+    soundfile.write(path, torch.stack([WAVEFORM, -WAVEFORM], dim=1).numpy(), RATE)
+    for channel, expected in [(1, WAVEFORM), (2, -WAVEFORM), ("mix", 0 * WAVEFORM)]:
+        assert torch.equal(read_recording(path, RATE, channel=channel), expected)  # type: ignore[arg-type]
+    with pytest.raises(AudioError, match="a channel 3, found one of 2"):
+        read_recording(path, RATE, channel=3)
+    with pytest.raises(ConfigError, match="expected one, or mix, found all"):
+        read_recording(path, RATE, channel="all")  # type: ignore[arg-type]
+    assert torch.equal(read_recording(WAVEFORM, RATE, RATE, channel=1), WAVEFORM)
+    with pytest.raises(AudioError, match="samples: expected a channel of the one there is"):
+        read_recording(WAVEFORM, RATE, RATE, channel=2)
 
 
 def test_headerless_bytes_need_their_format() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from asr.errors import AsrError, AudioError, ConfigError
 from asr.signal import audio_file as decoding
-from asr.signal.audio import RawFormat, find_audio, probe, read, write
+from asr.signal.audio import RawFormat, find_audio, probe, read, read_channels, write
 from asr.signal.dsp import resample
 from asr.signal.resampling import sinc_resample
 
@@ -128,23 +128,17 @@ def test_one_channel_may_be_chosen(tmp_path: Path) -> None:
             read(path, channel=channel)
 
 
-@pytest.mark.parametrize(
-    ("second", "cancel"), [(-1.0, True), (-0.9, True), (0.0, False), (1.0, False), (None, False)]
-)
-def test_channels_that_cancel_are_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, second: float | None, cancel: bool
-) -> None:
-    path = tmp_path / "two.wav"
-    rng = np.random.default_rng(0)
-    left = rng.uniform(-0.5, 0.5, 400_000)  # of several blocks
-    right = rng.uniform(-0.5, 0.5, 400_000) if second is None else left * second
-    soundfile.write(path, np.stack([left, right], axis=1), 16000, "FLOAT")
-    for _ in range(2):
-        read(path)
-    assert caplog.text.count(f"{path}: the channels cancel out") == cancel
-    soundfile.write(path, np.zeros((100, 2)), 16000)
-    read(path)
-    assert caplog.text.count("cancel out") == cancel
+@pytest.mark.parametrize("rate", [16000, 11111])
+def test_all_channels_are_each_as_if_read_alone(tmp_path: Path, rate: int) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, (300_000, 3))  # of several blocks
+    path = store(tmp_path / "a.wav", samples, rate, "WAV", "FLOAT")
+    waveforms, found = read_channels(path, 8000)
+    assert found == 8000
+    alone = torch.stack([read(path, 8000, channel=c)[0] for c in (1, 2, 3)])
+    torch.testing.assert_close(waveforms, alone)
+    assert torch.equal(read_channels(path)[0], torch.from_numpy(samples.T.astype(np.float32)))
+    path = store(path, samples[:, 0], rate, "WAV", "FLOAT")
+    assert torch.equal(read_channels(path)[0], read(path)[0][None])
 
 
 @pytest.mark.parametrize("samples", [np.zeros(16000), np.array([0.25])])
