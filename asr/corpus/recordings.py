@@ -38,7 +38,7 @@ def read_utterance(
         sample_rate,
         segment=segment,
         damage=damage,
-        channel=utterance.channel,
+        channel=utterance.channel or "mix",
     )
 
 

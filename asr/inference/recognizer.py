@@ -7,7 +7,8 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -29,6 +30,7 @@ from asr.inference.windows import Passage, Window, WindowReader
 from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
 from asr.model.device import torch_device
 from asr.signal import audio
+from asr.signal.channels import Channel
 from asr.signal.features import FeatureConfig, FeatureExtractor
 from asr.text.tokens import TokenTable
 from asr.version import __version__
@@ -142,6 +144,7 @@ class Recognizer:
         word_timestamps: bool = False,
         damaged: Literal["refuse", "read"] = "refuse",
         vad: bool = False,
+        channel: Channel = "mix",
         decoder: Decoder | None = None,
         **options: Unpack[DecodingKeywords],
     ) -> Transcript:
@@ -152,16 +155,25 @@ class Recognizer:
         checkpoint's own language model is used as it was tuned. A `decoder` takes their place.
         `raw` describes a headerless file. Word times and confidences cost an alignment more. Of a
         damaged file, `damaged="read"` reads what is left, and the transcript's `damage` says what
-        is wrong with it. With `vad`, only what voice activity detection finds is transcribed: hours
-        of silence or steady noise cost little and give nothing; a lexicon or grammar then holds for
-        each stretch of speech rather than for the whole recording.
-        Raises AudioError on a file that cannot be read, on samples of another shape or type, and on
-        anything else; what `prepare` raises; ConfigError on a decoder over other tokens.
+        is wrong with it. Of several channels, `channel` chooses one by its number, 1 being the
+        first; otherwise they are averaged. With `vad`, only what voice activity detection finds is
+        transcribed: hours of silence or steady noise cost little and give nothing; a lexicon or
+        grammar then holds for each stretch of speech rather than for the whole recording.
+        Raises AudioError on a file that cannot be read or lacks the channel, on samples of another
+        shape or type, and on anything else; what `prepare` raises; ConfigError on a decoder over
+        other tokens.
         """
         started = time.perf_counter()
         ready = self._decoder(decoder, options)
         pipeline = self._pipeline(ready, word_timestamps, vad)
-        source = self._source(recording, sample_rate, raw, damaged, ready, vad)
+        read = partial(
+            recording_blocks,
+            to_rate=self.sample_rate,
+            sample_rate=sample_rate,
+            raw=raw,
+            channel=channel,
+        )
+        source = self._source(partial(read, recording), ready, damaged, vad)
         ((_, outcome),) = pipeline([source])
         if isinstance(outcome, AsrError):
             raise outcome
@@ -176,6 +188,7 @@ class Recognizer:
         word_timestamps: bool = False,
         damaged: Literal["refuse", "read"] = "refuse",
         vad: bool = False,
+        channel: Channel = "mix",
         decoder: Decoder | None = None,
         **options: Unpack[DecodingKeywords],
     ) -> Iterator[tuple[int, Transcript | AsrError]]:
@@ -187,20 +200,18 @@ class Recognizer:
         """
         ready = self._decoder(decoder, options)
         pipeline = self._pipeline(ready, word_timestamps, vad)
-        return pipeline(self._source(one, None, raw, damaged, ready, vad) for one in recordings)
+        read = partial(recording_blocks, to_rate=self.sample_rate, raw=raw, channel=channel)
+        return pipeline(self._source(partial(read, one), ready, damaged, vad) for one in recordings)
 
     def _source(
         self,
-        recording: Recording,
-        sample_rate: int | None,
-        raw: audio.RawFormat | None,
-        damaged: Literal["refuse", "read"],
+        read: Callable[..., Iterator[Tensor]],
         decoder: Decoder,
+        damaged: Literal["refuse", "read"],
         vad: bool,
     ) -> Source:
         def passages(damage: list[str]) -> Iterator[Passage]:
-            heard = damage if damaged == "read" else None
-            blocks = recording_blocks(recording, self.sample_rate, sample_rate, raw, heard)
+            blocks = read(damage=damage if damaged == "read" else None)
             if vad:
                 return self.windows.speech(blocks, cut=not decoder.is_constrained)
             return self.windows.passages(blocks)

@@ -3,6 +3,8 @@
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,10 +16,20 @@ from asr.corpus.recordings import read_utterance
 from asr.errors import AudioError
 from asr.signal import audio
 from asr.signal.audio_file import LARGEST_SAMPLE, wrong_rate
+from asr.signal.channels import Channel, check_channel
 from asr.signal.resampling import resample_stream
 
 ANY_LENGTH = audio.Limits(max_duration_seconds=1e9)
 """Of a recording no more than a minute or two is in memory."""
+
+
+@dataclass(frozen=True)
+class FileChannel:
+    """One channel of an audio file, 1 being the first."""
+
+    path: Path
+    channel: int
+
 
 Recording = (
     str
@@ -29,9 +41,10 @@ Recording = (
     | np.ndarray[Any, Any]
     | Tensor
     | Utterance
+    | FileChannel
 )
 """The path of an audio file; the bytes of one, or a file that is open for reading them; samples
-`(S,)` of floats in [-1, 1]; or an utterance of a manifest."""
+`(S,)` of floats in [-1, 1]; an utterance of a manifest; or one channel of a file."""
 
 
 def recording_blocks(
@@ -40,17 +53,24 @@ def recording_blocks(
     sample_rate: int | None = None,
     raw: audio.RawFormat | None = None,
     damage: list[str] | None = None,
+    channel: Channel = "mix",
 ) -> Iterator[Tensor]:
     """The waveform at `to_rate` Hz as consecutive blocks `(S,)`.
 
     `sample_rate`, in Hz, goes with samples alone. Raises AudioError on anything else, and as
-    `audio.read` does, with the first block or a later one.
+    `audio.read` does, with the first block or a later one; ConfigError on a `channel` that is
+    neither a number nor "mix".
     """
+    check_channel(channel)
     if isinstance(recording, Utterance) and raw is None and sample_rate is None:
         yield read_utterance(recording, to_rate, damage)[0]
         return
+    if isinstance(recording, FileChannel):
+        channel, recording = recording.channel, recording.path
     if isinstance(recording, (np.ndarray, Tensor)):
         waveform = _checked_samples(recording)
+        if channel not in (1, "mix"):
+            raise AudioError(f"samples: expected a channel of the one there is, found {channel}")
         if sample_rate is None or wrong_rate(sample_rate):
             raise AudioError(f"samples: {wrong_rate(sample_rate)}")
         yield from resample_stream([waveform], int(sample_rate), to_rate)
@@ -61,7 +81,8 @@ def recording_blocks(
             f"{path}: sample_rate goes with samples; a file states its own, and a headerless one "
             "needs raw"
         )
-    yield from audio.blocks(path, to_rate, raw, ANY_LENGTH, content=content, damage=damage)
+    options: dict[str, Any] = {"content": content, "damage": damage, "channel": channel}
+    yield from audio.blocks(path, to_rate, raw, ANY_LENGTH, **options)
 
 
 def _file(recording: object) -> tuple[str, bytes | None]:
@@ -95,7 +116,7 @@ def _checked_samples(samples: np.ndarray[Any, Any] | Tensor) -> Tensor:
     if len(samples.shape) != 1 or len(samples) == 0:
         raise AudioError(
             f"samples: expected one channel (S,), found the shape {tuple(samples.shape)}; "
-            "average the channels first"
+            "average the channels, or take one, first"
         )
     if isinstance(samples, np.ndarray) and samples.dtype.kind == "f":
         # A copy: torch takes no array that is read-only, backwards or of another byte order.

@@ -18,6 +18,7 @@ from torch import Tensor
 from asr.errors import AudioError
 from asr.files import atomic_write
 from asr.signal.audio_file import DEFAULT_LIMITS, AudioInfo, Limits, RawFormat, Segment, open_audio
+from asr.signal.channels import Channel
 from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error
 
 __all__ = ["SUFFIXES", "AudioInfo", "Limits", "RawFormat", "Segment"]
@@ -63,7 +64,7 @@ def read(
     segment: Segment | None = None,
     content: bytes | None = None,
     damage: list[str] | None = None,
-    channel: int | None = None,
+    channel: Channel = "mix",
 ) -> tuple[Tensor, int]:
     """Read a file as a waveform `(S,)` float32, with its sample rate in Hz.
 
@@ -72,7 +73,7 @@ def read(
     a recording of which a part is missing is not refused: what is there is read, and what is wrong
     added to the list.
 
-    Channels are averaged unless a `channel` is named, counted from 1, and the audio is resampled if
+    Channels are averaged unless a `channel` is named by its number, and the audio is resampled if
     `sample_rate` is given; the logger `asr.audio` reports this once for each number of channels and
     each rate. Full scale is 1; float files may exceed it and are not scaled. Headerless files need
     `raw`, which is then applied to the file whatever it contains.
@@ -95,7 +96,7 @@ def blocks(
     segment: Segment | None = None,
     content: bytes | None = None,
     damage: list[str] | None = None,
-    channel: int | None = None,
+    channel: Channel = "mix",
 ) -> Iterator[Tensor]:
     """The waveform that `read` would return, as consecutive blocks `(S,)`.
 

@@ -6,7 +6,6 @@ block by block, so that memory use depends on the audio that is really there.
 
 import functools
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from asr.errors import AudioError, ConfigError, DamagedAudioError
+from asr.signal.channels import Channel, ChannelSelector
 from asr.signal.containers.flac import AudioDigest, stated_digest
 from asr.signal.containers.headers import (
     UNKNOWN_FRAMES,
@@ -54,8 +54,6 @@ _DAMAGED_BLOCK_VALUES = 1 << 10
 """The same where damage is expected, as the rest of the block in which it begins is lost."""
 LARGEST_SAMPLE = 1e10
 """Larger than 32-bit integers written as floats; the features of much larger ones overflow."""
-_CANCELLED = 0.01
-"""Channels that agree keep their energy in the mean, two that have nothing in common half of it."""
 _EXACT_SEEK = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "NIST")
 """Containers in which the samples after a seek are those of sequential decoding."""
 
@@ -152,7 +150,7 @@ class AudioFile:
         self,
         sample_rate: int | None,
         segment: Segment | None = None,
-        channel: int | None = None,
+        channel: Channel = "mix",
     ) -> tuple[Iterator[Tensor], int]:
         """The mono waveform in `(S,)` pieces at `sample_rate` (None: the file's), and the rate."""
         own_rate = self.info.sample_rate
@@ -163,31 +161,17 @@ class AudioFile:
             log_once(f"audio at {own_rate} Hz is resampled to {rate} Hz")
         return resample_stream(self.blocks(segment, channel), own_rate, rate), rate
 
-    def blocks(
-        self, segment: Segment | None = None, channel: int | None = None
-    ) -> Iterator[Tensor]:
-        """Decode block by block to `(S,)` at the file's own rate.
-
-        Takes a channel, counted from 1, or the mean of all.
-        """
+    def blocks(self, segment: Segment | None = None, channel: Channel = "mix") -> Iterator[Tensor]:
+        """Decode block by block to `(S,)` at the file's own rate."""
         info = self.info
-        if channel is not None and not 1 <= channel <= info.channels:
-            raise audio_error(
-                info.path,
-                f"a recording with a channel {channel}",
-                f"one of {info.channels}",
-                "name another channel; 1 is the first",
-            )
-        if info.channels == 1:
-            channel = 1
-        if channel is None:
+        select = ChannelSelector(info.path, info.channels, channel)
+        if select.mixes:
             log_once(f"audio of {info.channels} channels is averaged to one")
         start, end = self._span(segment)
         block_frames = max(1, self.block_values // info.channels)
         buffer = np.empty((block_frames, info.channels), np.float32)
         longest = int(self.limits.max_duration_seconds * info.sample_rate)
         digest = self.digest if segment is None else None
-        energy = np.zeros(2)  # of the channels, and of their mean
         total = self._skip(start)
         problem: DamagedAudioError | None = None
         while total < end:
@@ -204,24 +188,12 @@ class AudioFile:
             if digest:
                 digest.update(block)
             block = block[max(0, start - before) :]
-            with np.errstate(all="ignore"):  # infinities of opposite signs; refused just below
-                mono = block.mean(axis=1) if channel is None else block[:, channel - 1].copy()
-            sound = np.abs(mono) <= LARGEST_SAMPLE  # false for NaN
-            if not sound.all():
-                first = int(np.argmin(sound))
-                found = f"{mono[first]:.3g}" if np.isfinite(mono[first]) else "NaN or infinity"
-                raise audio_error(
-                    info.path,
-                    f"samples of size {LARGEST_SAMPLE:g} at most, where 1 is full scale",
-                    f"{found} at frame {total - len(mono) + first}",
-                    "the recording is damaged; record or copy it again",
-                )
-            if channel is None:
-                energy[0] += np.square(block, dtype=np.float64).sum() / info.channels
-                energy[1] += np.square(mono, dtype=np.float64).sum()
-            if len(mono):
-                yield torch.from_numpy(mono)
-        _warn_of_cancelling(info.path, *energy)
+            samples = select(block)
+            self._check_samples(samples, total - len(block))
+            if len(block):
+                yield torch.from_numpy(samples)
+        if warning := select.cancelling():
+            log_once(warning, logging.WARNING)
         expected = info.frames if segment is None else end
         if total == 0:
             raise problem or self._damaged(0, self.decoder.damage or "the audio ends there")
@@ -240,6 +212,20 @@ class AudioFile:
             problem = damaged(info.path, "a whole recording", found, remedy)
         if problem is not None:
             self.report(problem)
+
+    def _check_samples(self, samples: npt.NDArray[np.float32], start: int) -> None:
+        """Refuse samples that are no sound; the first of these is at the frame `start`."""
+        sound = np.abs(samples) <= LARGEST_SAMPLE  # false for NaN
+        if sound.all():
+            return
+        first = tuple(np.argwhere(~sound)[0])
+        found = f"{samples[first]:.3g}" if np.isfinite(samples[first]) else "NaN or infinity"
+        raise audio_error(
+            self.info.path,
+            f"samples of size {LARGEST_SAMPLE:g} at most, where 1 is full scale",
+            f"{found} at frame {start + first[-1]}",
+            "the recording is damaged; record or copy it again",
+        )
 
     def _span(self, segment: Segment | None) -> tuple[int, int]:
         """First frame of a segment, and the one after its last."""
@@ -285,17 +271,6 @@ class AudioFile:
             else "a whole stream",
             f"damage after {done} decoded frames, {done / rate:.2f} s ({cause})",
             "the file is truncated or damaged; copy it again",
-        )
-
-
-def _warn_of_cancelling(path: Path, of_channels: float, of_mean: float) -> None:
-    """Warn if the mean of the channels has far less energy than they have themselves."""
-    if of_mean < _CANCELLED * of_channels:
-        lost = 10 * math.log10(of_channels / max(of_mean, 1e-30))
-        log_once(
-            f"{path}: the channels cancel out: their mean has {lost:.0f} dB less energy than they "
-            "have; take one of them, e.g. by `sox FILE NEW.wav remix 1`",
-            logging.WARNING,
         )
 
 

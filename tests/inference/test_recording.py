@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from asr.errors import AudioError
+from asr.errors import AudioError, ConfigError
 from asr.inference.recording import recording_blocks
 from asr.signal import audio
 from asr.signal.audio import RawFormat
@@ -44,6 +45,20 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_file_is_read_in_any_form(path: Path, form: Callable[[Path], Any]) -> None:
     assert torch.equal(waveform_of(form(path), RATE), WAVEFORM)
+
+
+def test_a_channel_may_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "two.wav"
+    soundfile.write(path, torch.stack([WAVEFORM, -WAVEFORM], dim=1).numpy(), RATE)
+    for channel, expected in [(1, WAVEFORM), (2, -WAVEFORM), ("mix", 0 * WAVEFORM)]:
+        assert torch.equal(waveform_of(path, RATE, channel=channel), expected)
+    with pytest.raises(AudioError, match="a channel 3, found one of 2"):
+        waveform_of(path, RATE, channel=3)
+    with pytest.raises(ConfigError, match="channel: expected the number"):
+        waveform_of(path, RATE, channel="all")
+    assert torch.equal(waveform_of(WAVEFORM, RATE, RATE, channel=1), WAVEFORM)
+    with pytest.raises(AudioError, match="samples: expected a channel of the one there is"):
+        waveform_of(WAVEFORM, RATE, RATE, channel=2)
 
 
 def test_headerless_bytes_need_their_format() -> None:

@@ -128,25 +128,6 @@ def test_one_channel_may_be_chosen(tmp_path: Path) -> None:
             read(path, channel=channel)
 
 
-@pytest.mark.parametrize(
-    ("second", "cancel"), [(-1.0, True), (-0.9, True), (0.0, False), (1.0, False), (None, False)]
-)
-def test_channels_that_cancel_are_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, second: float | None, cancel: bool
-) -> None:
-    path = tmp_path / "two.wav"
-    rng = np.random.default_rng(0)
-    left = rng.uniform(-0.5, 0.5, 400_000)  # of several blocks
-    right = rng.uniform(-0.5, 0.5, 400_000) if second is None else left * second
-    soundfile.write(path, np.stack([left, right], axis=1), 16000, "FLOAT")
-    for _ in range(2):
-        read(path)
-    assert caplog.text.count(f"{path}: the channels cancel out") == cancel
-    soundfile.write(path, np.zeros((100, 2)), 16000)
-    read(path)
-    assert caplog.text.count("cancel out") == cancel
-
-
 @pytest.mark.parametrize("samples", [np.zeros(16000), np.array([0.25])])
 def test_silence_and_a_single_sample_are_readable(
     tmp_path: Path, samples: npt.NDArray[np.float64]

@@ -30,7 +30,9 @@ def check(file: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END)
     movie: _Track = {}
     tracks: list[_Track] = []
+    kinds: set[bytes] = set()
     for kind, content in _boxes(file, size):
+        kinds.add(kind)
         if kind == b"trak":
             tracks.append({})
         elif kind == b"trun":
@@ -38,6 +40,8 @@ def check(file: BinaryIO) -> None:
         (tracks[-1] if tracks else movie).setdefault(kind, content)
     if b"mvhd" not in movie:
         raise StructureError("a moov box, which says where the sound lies", "none")
+    if b"mdat" not in kinds:
+        raise StructureError("an mdat box, which holds the sound", "none")
     timescale, _ = _times(movie[b"mvhd"])
     for track in tracks:
         _check_counts(track, size)
@@ -109,7 +113,7 @@ def _check_times(track: _Track, timescale: int) -> None:
     if table := track.get(b"stts"):
         units = sum(samples * each for samples, each in _entries(table, "II"))
         _agree("samples", units / media_timescale, media)
-    whole = _times(track.get(b"tkhd", b""), between="4xI4x")[1] / timescale
+    whole = _times(track.get(b"tkhd", b""), between="I4x")[1] / timescale
     edits = _edits(track.get(b"elst", b""))
     _agree("edits", sum(length for length, _ in edits) / timescale, whole)
     for length, begin in edits:  # one that begins at -1 is of nothing
