@@ -24,8 +24,9 @@ from asr.cli.options import (
 )
 from asr.errors import AsrError
 from asr.files import make_folder, write_text_atomic
-from asr.inference.transcript import NOTHING
-from asr.inference.writers import OutputFormat, render, render_each
+from asr.inference.transcript import NOTHING, make_readable
+from asr.inference.writers import OutputFormat, render, render_each, shown_text
+from asr.text.readable import LANGUAGES, OFF, Readable, TextCase
 
 if TYPE_CHECKING:
     from asr.inference.options import DecodingKeywords
@@ -47,6 +48,18 @@ def transcribe(
         OutputFormat, typer.Option("--output_format", "-f", help="Form of the transcripts.")
     ] = OutputFormat.TXT,
     word_timestamps: WordTimestamps = False,
+    text: Annotated[
+        TextCase, typer.Option("--text", help="Case of txt, JSON and captions.")
+    ] = TextCase.AS_TRAINED,
+    numbers: Annotated[
+        str,
+        typer.Option(
+            "--numbers",
+            metavar="off|auto|LANGUAGE",
+            help="There also write spelled numbers in digits, and spelled letters as codes: in the "
+            f"checkpoint's language, or {', '.join(LANGUAGES)}. Needs the extra `itn`.",
+        ),
+    ] = OFF,
     raw: Raw = None,
     damaged: DamagedOption = Damaged.REFUSE,
     device: Device = "cpu",
@@ -62,6 +75,7 @@ def transcribe(
     from asr.signal.audio import find_audio
 
     raw_format = parse_raw(raw)
+    readable = Readable(text, numbers)
     paths = find_audio(audio)
     kinds = output_format.kinds
     timed = word_timestamps or any(kind.is_timed for kind in kinds)
@@ -79,6 +93,7 @@ def transcribe(
         make_folder(output_dir)
     outputs = output_files(paths, output_dir, kinds) if output_dir else {}
     recognizer = load_recognizer(checkpoint, device, threads)
+    readable = readable.in_language(recognizer.language)
     prepared = recognizer.prepare(**decoding)
     decoder, provenance = prepared.decoder, recognizer.provenance(prepared)
     failures = []
@@ -92,12 +107,14 @@ def transcribe(
                 damaged=damaged.value,
             )
             log_damage(transcript.damage)
+            transcript = make_readable(transcript, readable)
             texts = render_each(path, transcript, kinds, provenance)
             if output_dir:
-                for kind, text in texts.items():
-                    write_text_atomic(outputs[path][kind], text)
+                for kind, content in texts.items():
+                    write_text_atomic(outputs[path][kind], content)
             elif output_format is OutputFormat.TXT:
-                echo(transcript.text if len(paths) == 1 else f"{path}: {transcript.text}")
+                shown = shown_text(transcript)
+                echo(shown if len(paths) == 1 else f"{path}: {shown}")
             else:
                 echo(texts[output_format], nl=False)
         except AsrError as error:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from asr.checkpoint.front_matter import language_of
 from asr.config import from_dict
 from asr.decode.align import viterbi_align
 from asr.decode.confidence import VOTERS, mean_log_ratio, word_confidences
@@ -129,6 +130,12 @@ class Recognizer:
             _log.info("%s", decoding.summary())
             self._prepared = key, decoding
         return self._prepared[1]
+
+    @property
+    def language(self) -> str | None:
+        """What the checkpoint was trained for, as a BCP 47 tag, if that is stated."""
+        language = language_of(self.checkpoint.config)
+        return language if isinstance(language, str) else None
 
     def provenance(self, decoding: Decoding) -> dict[str, Any]:
         """How transcripts are made with a decoder, as plain JSON values.
