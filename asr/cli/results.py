@@ -13,7 +13,7 @@ from asr.cli.options import hint, log_damage
 from asr.cli.progress import AudioProgress
 from asr.errors import AsrError
 from asr.files import json_line, write_error
-from asr.inference.writers import OutputFormat
+from asr.inference.writers import OutputFormat, shown_text
 
 if TYPE_CHECKING:
     from asr.inference.inputs import Input
@@ -45,8 +45,8 @@ class Printer:
             if one.transcript is None:
                 continue
             if self._format is OutputFormat.TXT:
-                text = one.transcript.text
-                echo(text if self._alone else f"{one.input.path}: {text}")
+                text = shown_text(one.transcript)
+                echo(text if self._alone else f"{one.input.label}: {text}")
             else:
                 echo(one.texts[self._format], nl=False)
 

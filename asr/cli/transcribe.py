@@ -19,9 +19,12 @@ from asr.cli.options import (
 )
 from asr.cli.results import Printer, Summary
 from asr.inference.writers import OutputFormat, render
+from asr.text.readable import LANGUAGES, OFF, Readable, TextCase
 
 if TYPE_CHECKING:
     from asr.inference.options import DecodingKeywords
+
+MIX = "mix"
 
 
 @takes_decoding_options
@@ -61,6 +64,27 @@ def transcribe(
         typer.Option("--errors", help="Write what failed, and why, as JSON lines into this file."),
     ] = None,
     word_timestamps: WordTimestamps = False,
+    text: Annotated[
+        TextCase, typer.Option("--text", help="Case of txt, JSON and captions.")
+    ] = TextCase.AS_TRAINED,
+    numbers: Annotated[
+        str,
+        typer.Option(
+            "--numbers",
+            metavar="off|auto|LANGUAGE",
+            help="There also write spelled numbers in digits, and spelled letters as codes: in the "
+            f"checkpoint's language, or {', '.join(LANGUAGES)}. Needs the extra `itn`.",
+        ),
+    ] = OFF,
+    channel: Annotated[
+        str,
+        typer.Option(
+            "--channel",
+            metavar="N|all|mix",
+            help="Of several channels: one, by its number; all, each as a recording of its own; or "
+            "their mean.",
+        ),
+    ] = MIX,
     raw: Raw = None,
     damaged: DamagedOption = Damaged.REFUSE,
     vad: Annotated[
@@ -79,7 +103,7 @@ def transcribe(
     A recording that cannot be read does not stop the others: it is listed at the end, and the exit
     code is 1.
     """
-    from asr.inference.inputs import find_inputs
+    from asr.inference.inputs import find_inputs, of_channels
     from asr.inference.output_folder import OutputFolder, settings_digest
     from asr.inference.transcribe_files import FileTranscriber
     from asr.inference.transcript import NOTHING
@@ -89,7 +113,8 @@ def transcribe(
             "expected files, folders or globs, or --files_from", param_hint="AUDIO"
         )
     raw_format = parse_raw(raw)
-    inputs = find_inputs(audio or [], files_from)
+    readable = Readable(text, numbers)
+    inputs = of_channels(find_inputs(audio or [], files_from), channel, raw_format)
     kinds = output_format.kinds
     timed = word_timestamps or any(kind.is_timed for kind in kinds)
     _check_options(output_format, len(inputs), output_dir, skip_existing)
@@ -97,16 +122,19 @@ def transcribe(
         for one in inputs:  # raises, before any work, on a name that the format cannot hold
             render(one.path, NOTHING, output_format)
     recognizer = load_recognizer(checkpoint, device, threads)
+    readable = readable.in_language(recognizer.language)
     prepared = recognizer.prepare(**decoding)
     folder = None
     if output_dir:
         settings = settings_digest(recognizer, prepared)
         settings |= {"word_timestamps": timed, "raw": raw, "damaged": damaged.value, "vad": vad}
+        settings |= {"text": text.value, "numbers": readable.numbers, "channel": channel}
         folder = OutputFolder(output_dir, [kind.suffix for kind in kinds], settings)
     transcribe_files = FileTranscriber(
         recognizer,
         kinds,
         recognizer.provenance(prepared),
+        readable,
         folder,
         skip_existing,
         raw=raw_format,

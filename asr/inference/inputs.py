@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance, read_manifest
-from asr.errors import AsrError
+from asr.errors import AsrError, AudioError, ConfigError
 from asr.files import file_stem
-from asr.signal.audio import find_audio
+from asr.inference.recording import ANY_LENGTH, FileChannel
+from asr.signal.audio import RawFormat, find_audio, probe
 
 MANIFEST_SUFFIX = ".jsonl"
 _LONGEST_NAME_BYTES = 200
@@ -27,7 +28,7 @@ _LONGEST_NAME_BYTES = 200
 class Input:
     """A recording to be transcribed."""
 
-    recording: Path | Utterance
+    recording: Path | Utterance | FileChannel
     name: str
     """Of its transcripts, without a suffix: a path below the output folder."""
 
@@ -35,7 +36,17 @@ class Input:
     def path(self) -> Path:
         """Of the audio file, for messages."""
         one = self.recording
-        return one.audio_filepath if isinstance(one, Utterance) else one
+        if isinstance(one, Utterance):
+            return one.audio_filepath
+        return one.path if isinstance(one, FileChannel) else one
+
+    @property
+    def label(self) -> str:
+        """The path, and the channel if one was chosen."""
+        one = self.recording
+        return (
+            f"{one.path}, channel {one.channel}" if isinstance(one, FileChannel) else str(self.path)
+        )
 
     @property
     def num_bytes(self) -> int:
@@ -82,6 +93,40 @@ def find_inputs(arguments: Sequence[str], listed: str | None = None) -> list[Inp
     if not unique:
         raise AsrError("expected recordings to transcribe, found none; name files or folders")
     return _named(unique)
+
+
+def of_channels(inputs: Sequence[Input], choice: str, raw: RawFormat | None) -> list[Input]:
+    """The same recordings, of files that channel which is chosen: a number, or "mix"; or "all".
+
+    Each channel is then a recording of its own. Raises ConfigError on anything else.
+    """
+    if choice == "mix":
+        return list(inputs)
+    if choice != "all" and not (choice.isdecimal() and int(choice) > 0):
+        raise ConfigError(
+            f"channel: expected the number of one, 1 being the first, all or mix, found {choice!r}"
+        )
+    found = []
+    for one in inputs:
+        path = one.recording
+        if not isinstance(path, Path):  # a manifest has its own channels
+            found.append(one)
+        elif choice != "all":
+            found.append(Input(FileChannel(path, int(choice)), one.name))
+        else:
+            count = _channels(path, raw)
+            found += [
+                Input(FileChannel(path, number), f"{one.name}-{number}" if count > 1 else one.name)
+                for number in range(1, count + 1)
+            ]
+    return found
+
+
+def _channels(path: Path, raw: RawFormat | None) -> int:
+    try:
+        return probe(path, raw, ANY_LENGTH).channels
+    except AudioError:  # which reading it will raise again
+        return 1
 
 
 def _names_in(listed: str) -> Iterator[str]:

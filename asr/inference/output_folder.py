@@ -28,7 +28,7 @@ def audio_digest(one: Input) -> str:
     """A digest of the audio of a recording. Raises AsrError where it cannot be read."""
     recording = one.recording
     if not isinstance(recording, Utterance):
-        return sha256_of(recording)
+        return sha256_of(one.path)
     part = (recording.offset, recording.duration, recording.channel, recording.damaged)
     if recording.member is not None:
         content = hashlib.sha256(read_member(recording.member)).hexdigest()

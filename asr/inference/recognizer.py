@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from asr.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from asr.checkpoint.front_matter import language_of
 from asr.config import from_dict
 from asr.decode.decoder import Decoder
 from asr.decode.timing import frame_clock
@@ -118,6 +119,12 @@ class Recognizer:
             _log.info("%s", decoding.summary())
             self._prepared = key, decoding
         return self._prepared[1]
+
+    @property
+    def language(self) -> str | None:
+        """What the checkpoint was trained for, as a BCP 47 tag, if that is stated."""
+        language = language_of(self.checkpoint.config)
+        return language if isinstance(language, str) else None
 
     def provenance(self, decoding: Decoding) -> dict[str, Any]:
         """How transcripts are made with a decoder, as plain JSON values.

@@ -1,5 +1,6 @@
 """Audio files to files of transcripts, many at once, each recording for itself."""
 
+import dataclasses
 import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -11,9 +12,12 @@ from asr.errors import AsrError, AudioError
 from asr.inference.inputs import Input
 from asr.inference.output_folder import OutputFolder, audio_digest
 from asr.inference.recognizer import Recognizer
-from asr.inference.transcript import Transcript
+from asr.inference.recording import FileChannel
+from asr.inference.transcript import Transcript, make_readable
 from asr.inference.writers import OutputFormat, render_each
+from asr.text.readable import Readable
 
+AS_SPOKEN = Readable()
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 """Why one transcript cannot be written, and none of those that follow."""
 
@@ -53,6 +57,7 @@ class FileTranscriber:
         recognizer: Recognizer,
         kinds: Sequence[OutputFormat],
         provenance: Mapping[str, Any],
+        readable: Readable = AS_SPOKEN,
         folder: OutputFolder | None = None,
         skip_existing: bool = False,
         **options: Any,
@@ -62,6 +67,7 @@ class FileTranscriber:
         With `skip_existing`, what the folder has already is left out.
         """
         self._recognizer, self._kinds, self._provenance = recognizer, kinds, provenance
+        self._readable = readable
         self._folder, self._skip_existing = folder, skip_existing
         self._options = options
         self._begun: list[_Begun] = []
@@ -107,8 +113,11 @@ class FileTranscriber:
                 "complete"
             )
             return FileResult(one, number, error=error)
+        transcript = make_readable(outcome, self._readable)
+        if isinstance(one.recording, FileChannel):
+            transcript = dataclasses.replace(transcript, channel=one.recording.channel)
         try:
-            texts = render_each(one.path, outcome, self._kinds, self._provenance)
+            texts = render_each(one.path, transcript, self._kinds, self._provenance)
             if self._folder is not None:
                 files = {kind.suffix: text for kind, text in texts.items()}
                 self._folder.write(one.name, begun.key, files)
@@ -116,7 +125,7 @@ class FileTranscriber:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_THE_DISK:
                 raise
             return FileResult(one, number, error=error)
-        return FileResult(one, number, outcome, texts)
+        return FileResult(one, number, transcript, texts)
 
 
 def _state(path: Path) -> tuple[int, ...] | None:

@@ -3,8 +3,9 @@
 import heapq
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from asr.text.readable import Readable
 from asr.text.timed import TimedWord
 
 
@@ -42,10 +43,27 @@ class Transcript:
     tell: the text is empty, and `nbest` still begins with the best that was found."""
     damage: tuple[str, ...] = ()
     """What is wrong with a damaged recording, of which this is what was left."""
+    channel: int | None = None
+    """The channel that was transcribed, if one was chosen; 1 is the first."""
+    readable_text: str | None = None
+    """`text` for people, if it was made readable: `make_readable`."""
+    readable_words: tuple[TimedWord, ...] = ()
+    """`words` in the same form; some may be several of them."""
 
 
 NOTHING = Transcript("", 0.0, 0.0, 0.0)
 """Of a recording in which nothing was said."""
+
+
+def make_readable(transcript: Transcript, form: Readable) -> Transcript:
+    """The transcript with its text in a form for people beside what was spoken, if they differ."""
+    if form.changes_nothing:
+        return transcript
+    return replace(
+        transcript,
+        readable_text=form.of_text(transcript.text),
+        readable_words=tuple(form.of_words(transcript.words)),
+    )
 
 
 def join_transcripts(parts: Sequence[Transcript], nbest: int) -> Transcript:

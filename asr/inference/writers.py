@@ -101,25 +101,28 @@ def _render(
     path: Path, transcript: "Transcript", kind: OutputFormat, provenance: Mapping[str, Any]
 ) -> str:
     words, seconds = transcript.words, transcript.duration_seconds
+    is_readable = transcript.readable_text is not None
+    shown_words = transcript.readable_words if is_readable else words
     match kind:
         case OutputFormat.TXT:
-            return f"{transcript.text}\n"
+            return f"{shown_text(transcript)}\n"
         case OutputFormat.JSON:
             return json_text(_json_values(path, transcript, provenance), path)
         case OutputFormat.JSONL:
             return json_line(_json_values(path, transcript, provenance))
         case OutputFormat.SRT:
-            return render_srt(captions(words, seconds))
+            return render_srt(captions(shown_words, seconds))
         case OutputFormat.VTT:
-            return render_vtt(captions(words, seconds))
+            return render_vtt(captions(shown_words, seconds))
         case OutputFormat.TSV:
-            return render_tsv(captions(words, seconds))
+            return render_tsv(captions(shown_words, seconds))
         case OutputFormat.CTM:
-            return render_ctm(path.stem, words)
+            return render_ctm(path.stem, words, transcript.channel)
         case OutputFormat.STM:
-            return render_stm(path.stem, words)
+            return render_stm(path.stem, words, transcript.channel)
         case OutputFormat.TRN:
-            return render_trn(path.stem, transcript.text)
+            channel = f"-{transcript.channel}" if transcript.channel else ""
+            return render_trn(f"{path.stem}{channel}", transcript.text)
         case OutputFormat.TEXTGRID:
             return render_textgrid({"words": words, "phrases": timed_phrases(words)}, seconds)
         case OutputFormat.ALL:
@@ -131,19 +134,30 @@ def _json_values(
 ) -> dict[str, Any]:
     return {
         "audio_filepath": str(path),
+        **({"channel": transcript.channel} if transcript.channel else {}),
         **transcript_json(transcript),
         "duration": transcript.duration_seconds,
         **provenance,
     }
 
 
+def shown_text(transcript: "Transcript") -> str:
+    """The text for people."""
+    return transcript.text if transcript.readable_text is None else transcript.readable_text
+
+
 def transcript_json(transcript: "Transcript") -> dict[str, Any]:
-    """A transcript as plain JSON values; alternatives, words and rejection only if asked for."""
+    """A transcript as plain JSON values; alternatives, words and rejection only if asked for.
+
+    Alternatives and words are as spoken, as `raw_text` is beside a text for people.
+    """
     values: dict[str, Any] = {
-        "text": transcript.text,
+        "text": shown_text(transcript),
         "log_score": _finite(transcript.log_score),
         "log_language": transcript.log_language,
     }
+    if transcript.readable_text is not None:
+        values["raw_text"] = transcript.text
     if len(transcript.nbest) > 1:
         values["nbest"] = [
             {

@@ -13,13 +13,14 @@ from asr.text.phrases import phrases, pieces
 from asr.text.timed import TimedWord
 
 _COMMENT = ";;"
-_CHANNEL = "1"
 _LABEL = "<O>"
 """Of all segments, and always there: a text may itself begin with a bracket."""
 
 
-def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
+def render_ctm(recording: str, words: Sequence[TimedWord], channel: int | None = None) -> str:
     """One line per word, to the millisecond, or per character in scripts without spaces.
+
+    The channel is 1 where none was chosen.
 
     Raises TextError on a recording name that is not possible in CTM.
     """
@@ -29,26 +30,25 @@ def render_ctm(recording: str, words: Sequence[TimedWord]) -> str:
         start, end = round(word.start_seconds, 3), round(word.end_seconds, 3)
         confidence = "" if word.confidence is None else f" {word.confidence:.4f}"
         lines.append(
-            f"{recording} {_CHANNEL} {start:.3f} {end - start:.3f} {word.text}{confidence}\n"
+            f"{recording} {channel or 1} {start:.3f} {end - start:.3f} {word.text}{confidence}\n"
         )
     return "".join(lines)
 
 
-def render_stm(recording: str, words: Sequence[TimedWord]) -> str:
+def render_stm(recording: str, words: Sequence[TimedWord], channel: int | None = None) -> str:
     """One line per phrase, to the millisecond, with spaces where CTM has lines.
 
-    The speaker is called as the recording. Raises TextError on a name or a word that is not
-    possible in STM.
+    The speaker is called as the recording, with the channel if one was chosen. Raises TextError on
+    a name or a word that is not possible in STM.
     """
     _check_name(recording, "STM")
+    head = f"{recording} {channel or 1} {recording}{f'-{channel}' if channel else ''}"
     lines = []
     for phrase in phrases(words):
         text = [piece.word.text for piece in phrase]
         _check_words(text, "STM")
         start, end = phrase[0].word.start_seconds, phrase[-1].word.end_seconds
-        lines.append(
-            f"{recording} {_CHANNEL} {recording} {start:.3f} {end:.3f} {_LABEL} {' '.join(text)}\n"
-        )
+        lines.append(f"{head} {start:.3f} {end:.3f} {_LABEL} {' '.join(text)}\n")
     return "".join(lines)
 
 

@@ -100,6 +100,18 @@ def test_formats_of_lines_take_several_recordings(
     assert scores.sub("", together.stdout) == scores.sub("", apart)
 
 
+def test_readable_text_is_shown(
+    tones: Tones, spoken: tuple[Path, str], asr_command: Command
+) -> None:
+    path, text = spoken
+    arguments = "transcribe", tones.checkpoint, path
+    assert asr_command(*arguments, "--text", "lower").stdout == f"{text.lower()}\n"
+    values = json.loads(asr_command(*arguments, "--numbers", "de", "-f", "json").stdout)
+    assert values["raw_text"] == text
+    auto = asr_command(*arguments, "--numbers", "auto")
+    assert auto.usage_error.startswith("--numbers: expected a language, one of da, de, en")
+
+
 def test_json_has_alternatives_and_words_on_request(
     tones: Tones, spoken: tuple[Path, str], asr_command: Command
 ) -> None:

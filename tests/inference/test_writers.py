@@ -9,8 +9,9 @@ import pytest
 import tgt
 
 from asr.errors import TextError
-from asr.inference.transcript import Alternative, Transcript
+from asr.inference.transcript import Alternative, Transcript, make_readable
 from asr.inference.writers import OutputFormat, render, render_each, transcript_json
+from asr.text.readable import Readable, TextCase
 from asr.text.timed import TimedWord
 
 RECORDING = Path("talks/monday.wav")
@@ -28,6 +29,21 @@ def said(*words: tuple[str, float, float]) -> Transcript:
 
 NAMES = "talks/monday.wav", "on monday.wav", "caf\udce9.wav", "a\nb\x1b.wav", "(a).wav", ";;.wav"
 TWO_PHRASES = said(("A<B", 0.5, 0.75), ("&", 0.8, 1.0), ("LATER", 3661.0, 3661.5))
+
+
+def test_people_get_readable_text_and_scorers_what_was_spoken() -> None:
+    spoken = said(("ENTER", 0.5, 0.75), ("FIVE", 0.8, 1.0), ("ONE", 1.0, 1.5))
+    transcript = make_readable(spoken, Readable(TextCase.TITLE, "en"))
+    found = {kind: render(RECORDING, transcript, kind) for kind in OutputFormat.ALL.kinds}
+    for kind in (OutputFormat.JSON, OutputFormat.JSONL):
+        values = json.loads(found.pop(kind))
+        assert (values["text"], values["raw_text"]) == ("Enter 51", "ENTER FIVE ONE")
+        assert [word["word"] for word in values["words"]] == ["ENTER", "FIVE", "ONE"]
+    readable = {kind for kind, text in found.items() if "Enter 51" in text}
+    assert readable == {OutputFormat.TXT, OutputFormat.SRT, OutputFormat.VTT, OutputFormat.TSV}
+    for kind in set(found) - readable:
+        assert found[kind] == render(RECORDING, spoken, kind)
+    assert make_readable(spoken, Readable()) is spoken
 
 
 def test_nothing_said() -> None:
