@@ -41,7 +41,7 @@ def transcribed(
     recognizer: Recognizer, inputs: list[Input], folder: Path, **options: Any
 ) -> list[FileResult]:
     output = OutputFolder(folder, [".txt"], {})
-    transcriber = FileTranscriber(recognizer, TXT, {}, output, decoder=Decoder(), **options)
+    transcriber = FileTranscriber(recognizer, TXT, {}, folder=output, decoder=Decoder(), **options)
     return sorted(transcriber(inputs), key=lambda result: result.number)
 
 
