@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class _Media(NamedTuple):
     demuxer: str
     """FFmpeg's name of the container."""
-    check: Callable[[BinaryIO], None]
-    """Raises StructureError unless the structure of a file is whole."""
+    check: Callable[[BinaryIO], str]
+    """Raises StructureError unless a file is whole; returns a warning or nothing."""
 
 
 MEDIA = {

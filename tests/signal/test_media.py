@@ -179,7 +179,9 @@ def test_truncation_is_never_silent(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_one_damaged_byte_shortens_nothing_in_silence(tmp_path: Path, name: str) -> None:
+def test_one_damaged_byte_shortens_nothing_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
     content = bytearray(encode(name))
     path = tmp_path / name
     path.write_bytes(content)
@@ -190,13 +192,15 @@ def test_one_damaged_byte_shortens_nothing_in_silence(tmp_path: Path, name: str)
         damaged = bytearray(content)
         damaged[position] ^= int(rng.integers(1, 256))
         path.write_bytes(damaged)
+        caplog.clear()
         try:
             found, found_rate = read(path)
         except AudioError as error:
             assert str(error).startswith(str(path))  # noqa: PT017 (either outcome is right)
         else:
             # What is shorter than a packet is the rounding of what the boxes state.
-            assert len(found) / found_rate > len(whole) / rate - 0.1, position
+            is_whole = len(found) / found_rate > len(whole) / rate - 0.1
+            assert is_whole or "if nobody cut it, it is damaged" in caplog.text, position
         read_what_is_left(path)
 
 

@@ -18,8 +18,8 @@ _PADDING = 0b10000011
 _FRAME_SECONDS = 0.02
 
 
-def check(file: BinaryIO) -> None:
-    """Raises StructureError unless the file consists of whole frames."""
+def check(file: BinaryIO) -> str:
+    """Raises StructureError unless the file consists of whole frames; returns no warning."""
     file.seek(0)
     magic = file.readline(16)
     if magic not in _MAGIC:
@@ -34,3 +34,4 @@ def check(file: BinaryIO) -> None:
         position, count = position + length, count + 1
         if position > len(content):
             raise StructureError("whole AMR frames", f"one that is cut off {where}")
+    return ""

@@ -53,11 +53,15 @@ def damaged(path: Path, expected: str, found: str, remedy: str) -> DamagedAudioE
 
 
 def check_structure(
-    path: Path, file: BinaryIO, check: Callable[[BinaryIO], None], report: Report
+    path: Path, file: BinaryIO, check: Callable[[BinaryIO], str], report: Report
 ) -> None:
-    """Call `report` if a check raises StructureError; raise AudioError if it is ImpossibleError."""
+    """Call `report` if a check raises StructureError, and log the warning that it returns.
+
+    Raises AudioError if it raises ImpossibleError.
+    """
     try:
-        check(file)
+        if warning := check(file):
+            _log.warning("%s: %s", path, warning)
     except ImpossibleError as error:
         raise audio_error(path, error.expected, error.found, _COPY) from error
     except StructureError as error:

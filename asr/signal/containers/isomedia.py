@@ -17,15 +17,18 @@ _MAX_BOXES = 1_000_000
 """More than a recording of days in fragments has."""
 _SLACK_SECONDS = 0.1
 """By which lengths that several boxes state may differ, as they count in different units."""
+_ENCODER_SAMPLES = 4096
+"""So many are added by encoders at both ends, and left out again by edits."""
 
 _Track = dict[bytes, bytes]
 """The first box of each kind in a track, and what it contains."""
 
 
-def check(file: BinaryIO) -> None:
+def check(file: BinaryIO) -> str:
     """Raises StructureError unless the boxes are whole, and agree about the tracks of sound.
 
-    ImpossibleError where they state more samples than the file has bytes.
+    ImpossibleError where they state more samples than the file has bytes. Returns a warning if
+    edits leave some of the sound out, or nothing.
     """
     size = file.seek(0, os.SEEK_END)
     movie: _Track = {}
@@ -43,10 +46,12 @@ def check(file: BinaryIO) -> None:
     if b"mdat" not in kinds:
         raise StructureError("an mdat box, which holds the sound", "none")
     timescale, _ = _times(movie[b"mvhd"])
+    warning = ""
     for track in tracks:
         _check_counts(track, size)
         if track.get(b"hdlr", b"")[8:12] == b"soun":
-            _check_times(track, max(1, timescale))
+            warning = _check_times(track, max(1, timescale)) or warning
+    return warning
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, bytes]]:
@@ -102,10 +107,10 @@ def _check_count(count: int, most: int) -> None:
         raise ImpossibleError(f"at most {most} bytes for samples or for a table", f"{count}")
 
 
-def _check_times(track: _Track, timescale: int) -> None:
+def _check_times(track: _Track, timescale: int) -> str:
     """The lengths of a track, of its media, of its samples and of its edits must agree.
 
-    Lengths of 0 are those of fragments, which come later.
+    Lengths of 0 are those of fragments, which come later. Returns a warning or nothing.
     """
     media_timescale, duration = _times(track.get(b"mdhd", b""))
     media_timescale = max(1, media_timescale)
@@ -116,10 +121,18 @@ def _check_times(track: _Track, timescale: int) -> None:
     whole = _times(track.get(b"tkhd", b""), between="I4x")[1] / timescale
     edits = _edits(track.get(b"elst", b""))
     _agree("edits", sum(length for length, _ in edits) / timescale, whole)
+    played = 0.0
     for length, begin in edits:  # one that begins at -1 is of nothing
         end = begin / media_timescale + length / timescale
         if begin >= 0 and media and end > media + _SLACK_SECONDS:
             raise StructureError(f"edits of {media:.2f} s of media", f"one up to {end:.2f} s")
+        played += length / timescale if begin >= 0 else 0.0
+    if not played or media - played < min(0.5, _ENCODER_SAMPLES / media_timescale):
+        return ""
+    return (
+        f"of {media:.2f} s of sound {media - played:.2f} s are left out, as the edits in the file "
+        "say; if nobody cut it, it is damaged"
+    )
 
 
 def _agree(what: str, found: float, stated: float) -> None:

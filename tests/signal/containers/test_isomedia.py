@@ -28,6 +28,7 @@ def movie(
     sample_bytes: int = 0,
     handler: bytes = b"soun",
     extra: bytes = b"",
+    timescale: int = 1000,
 ) -> bytes:
     """A second of sound at 8 kHz, in 50 packets, as a file of 1000 units a second states it."""
     sizes = struct.pack(f">{samples}I", *range(samples)) if samples < 1000 else b""
@@ -45,7 +46,7 @@ def movie(
             box("minf", box("stbl", *tables)),
         ),
     ]
-    moov = box("moov", box("mvhd", numbers(0, 0, 1000, 1000)), box("trak", *track))
+    moov = box("moov", box("mvhd", numbers(0, 0, timescale, 1000)), box("trak", *track))
     return box("ftyp", b"M4A ") + moov + extra + box("mdat", bytes(1000))
 
 
@@ -74,6 +75,13 @@ def problem(content: bytes) -> str:
 )
 def test_what_is_whole(content: bytes) -> None:
     assert not problem(content)
+
+
+def test_sound_that_is_left_out_is_a_warning() -> None:
+    assert check(io.BytesIO(movie())) == ""
+    assert check(io.BytesIO(movie(edit=(950, 200)))) == ""  # what an encoder adds
+    for content in (movie(edit=(400, 400), track_seconds=400), movie(timescale=2000)):
+        assert check(io.BytesIO(content)).startswith("of 1.00 s of sound 0.")
 
 
 def test_every_truncation_is_found() -> None:

@@ -21,9 +21,14 @@ def with_sum(content: bytes) -> bytes:
     return b"\xbf\x84" + struct.pack("<I", zlib.crc32(content)) + content
 
 
-BLOCKS = element("e7", b"\0") + element("a3", b"\x81\0\0\x80abc") + element("a0", bytes(20))
+BLOCKS = (
+    element("e7", b"\0")
+    + element("a3", b"\x81\0\0\x80abc")
+    + element("a0", element("a1", b"\x81" + bytes(10)))
+)
 HEADER = element("1a45dfa3", bytes(10))
-INFO = element("1549a966", bytes(30))
+TRACK = element("ae", element("d7", b"\1"))
+INFO = element("1549a966", bytes(30)) + element("1654ae6b", with_sum(TRACK))
 CLUSTER = "1f43b675"
 
 
@@ -75,6 +80,8 @@ def test_a_checksum_finds_any_changed_byte() -> None:
         STREAM + STREAM,
         recording(element("1f43b676", BLOCKS), element(CLUSTER, BLOCKS)),
         recording(element(CLUSTER, element("a4", b"abc"))),
+        recording(element(CLUSTER, element("a3", b"\x82abc"))),
+        recording(element(CLUSTER, element("a0", element("a1", b"\x80abc")))),
         recording(element(CLUSTER, element("a3", b"abc", is_known=False))),
         recording(element("1549a966", b"", is_known=False)),
         recording(element(CLUSTER, BLOCKS[:-3]), element(CLUSTER, BLOCKS)),
