@@ -137,7 +137,7 @@ def spread(values: Sequence[float]) -> str:
 def wer(references: Sequence[str], heard: Sequence[str]) -> float:
     """Per cent."""
     counts = [word_errors(*pair) for pair in zip(references, heard, strict=True)]
-    return 100 * sum(one.errors for one in counts) / sum(one.reference_length for one in counts)
+    return 100 * sum(one.errors for one in counts) / sum(one.words for one in counts)
 
 
 def peers() -> dict[str, Callable[[Path], str]]:
