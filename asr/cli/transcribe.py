@@ -1,5 +1,6 @@
 """`asr transcribe`: audio files to text."""
 
+import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from asr.inference.options import DecodingKeywords
 
 MIX = "mix"
+
+
+class VadChoice(enum.StrEnum):
+    """How voice activity is detected."""
+
+    OFF = "off"
+    ENERGY = "energy"
+    VOICE = "voice"
 
 
 @takes_decoding_options
@@ -88,11 +97,14 @@ def transcribe(
     raw: Raw = None,
     damaged: DamagedOption = Damaged.REFUSE,
     vad: Annotated[
-        bool,
+        VadChoice,
         typer.Option(
-            "--vad", help="Transcribe only what voice activity detection takes for speech."
+            "--vad",
+            help="Voice activity detection: transcribe only what stands out from the background "
+            "noise (energy), and of that only what a model hears a voice in (voice; needs the "
+            "extra `vad`).",
         ),
-    ] = False,
+    ] = VadChoice.OFF,
     device: Device = "cpu",
     threads: Threads = 0,
     *,
@@ -127,7 +139,12 @@ def transcribe(
     folder = None
     if output_dir:
         settings = settings_digest(recognizer, prepared)
-        settings |= {"word_timestamps": timed, "raw": raw, "damaged": damaged.value, "vad": vad}
+        settings |= {
+            "word_timestamps": timed,
+            "raw": raw,
+            "damaged": damaged.value,
+            "vad": vad.value,
+        }
         settings |= {"text": text.value, "numbers": readable.numbers, "channel": channel}
         folder = OutputFolder(output_dir, [kind.suffix for kind in kinds], settings)
     transcribe_files = FileTranscriber(
@@ -141,7 +158,7 @@ def transcribe(
         decoder=prepared.decoder,
         word_timestamps=timed,
         damaged=damaged.value,
-        vad=vad,
+        vad=vad.value,
     )
     printer = Printer(output_format, alone=len(inputs) == 1)
     with Summary(inputs, errors, counts=folder is not None) as summary:

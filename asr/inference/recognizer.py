@@ -38,6 +38,9 @@ from asr.version import __version__
 
 _log = logging.getLogger("asr.inference")
 
+Vad = Literal["off", "energy", "voice"]
+"""Voice activity detection."""
+
 # The threads that torch computes with are not there in a forked process, which would wait for them
 # for ever; one thread needs none of them.
 if hasattr(os, "register_at_fork"):
@@ -150,7 +153,7 @@ class Recognizer:
         raw: audio.RawFormat | None = None,
         word_timestamps: bool = False,
         damaged: Literal["refuse", "read"] = "refuse",
-        vad: bool = False,
+        vad: Vad = "off",
         channel: Channel = "mix",
         decoder: Decoder | None = None,
         **options: Unpack[DecodingKeywords],
@@ -163,9 +166,10 @@ class Recognizer:
         `raw` describes a headerless file. Word times and confidences cost an alignment more. Of a
         damaged file, `damaged="read"` reads what is left, and the transcript's `damage` says what
         is wrong with it. Of several channels, `channel` chooses one by its number, 1 being the
-        first; otherwise they are averaged. With `vad`, only what voice activity detection finds is
-        transcribed: hours of silence or steady noise cost little and give nothing; a lexicon or
-        grammar then holds for each stretch of speech rather than for the whole recording.
+        first; otherwise they are averaged. `vad` chooses voice activity detection: with "energy" only
+        what stands out from the background noise is transcribed, with "voice" of that only what
+        silero-vad hears a voice in; a lexicon or grammar then holds for each stretch of speech
+        rather than for the whole recording.
         Raises AudioError on a file that cannot be read or lacks the channel, on samples of another
         shape or type, and on anything else; what `prepare` raises; ConfigError on a decoder over
         other tokens.
@@ -194,7 +198,7 @@ class Recognizer:
         raw: audio.RawFormat | None = None,
         word_timestamps: bool = False,
         damaged: Literal["refuse", "read"] = "refuse",
-        vad: bool = False,
+        vad: Vad = "off",
         channel: Channel = "mix",
         decoder: Decoder | None = None,
         **options: Unpack[DecodingKeywords],
@@ -215,20 +219,20 @@ class Recognizer:
         read: Callable[..., Iterator[Tensor]],
         decoder: Decoder,
         damaged: Literal["refuse", "read"],
-        vad: bool,
+        vad: Vad,
     ) -> Source:
         def passages(damage: list[str]) -> Iterator[Passage]:
             blocks = read(damage=damage if damaged == "read" else None)
-            if vad:
-                return self.windows.speech(blocks, cut=not decoder.is_constrained)
-            return self.windows.passages(blocks)
+            if vad == "off":
+                return self.windows.passages(blocks)
+            return self.windows.speech(blocks, not decoder.is_constrained, vad == "voice")
 
         return passages
 
-    def _pipeline(self, decoder: Decoder, word_timestamps: bool, vad: bool) -> Pipeline:
+    def _pipeline(self, decoder: Decoder, word_timestamps: bool, vad: Vad) -> Pipeline:
         decode = SegmentDecoder(decoder, self.tokens, self.clock, word_timestamps)
         frame_seconds = self.extractor.config.frame_seconds
-        at_once = decoder.is_constrained and not vad
+        at_once = decoder.is_constrained and vad == "off"
         return Pipeline(self.encode, decode, frame_seconds, self.threads, at_once)
 
     def _decoder(self, decoder: Decoder | None, options: DecodingKeywords) -> Decoder:

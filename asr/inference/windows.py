@@ -21,6 +21,7 @@ from torch import Tensor
 
 from asr.signal.features import FeatureExtractor
 from asr.signal.pauses import FRAME_SECONDS, pauses_in, quiet_frames
+from asr.signal.silero import VoiceCheck
 from asr.signal.vad import speech_segments
 
 PASSAGE_SECONDS = 60.0
@@ -144,11 +145,15 @@ class WindowReader:
                 before = context
             yield Passage(windows, read_seconds)
 
-    def speech(self, blocks: Iterable[Tensor], cut: bool = True) -> Iterator[Passage]:
+    def speech(
+        self, blocks: Iterable[Tensor], cut: bool = True, voice: bool = False
+    ) -> Iterator[Passage]:
         """The stretches of speech in a waveform as passages; what lies between is left out.
 
-        With `cut` they are cut into segments at their pauses, too.
+        With `cut` they are cut into segments at their pauses, too. With `voice` those in which
+        `VoiceCheck` hears none are left out as well; raises ConfigError as that does.
         """
+        check = VoiceCheck() if voice else None
         read = 0
 
         def counted() -> Iterator[Tensor]:
@@ -160,7 +165,7 @@ class WindowReader:
         for begin, stretch in speech_segments(counted(), self._rate):
             start = -(-begin // self._unit)
             waveform = stretch[start * self._unit - begin :]
-            if len(waveform):
+            if len(waveform) and (check is None or check.has_voice(waveform, self._rate)):
                 is_whole = not cut or self._is_short(waveform)
                 quiet = None if is_whole else quiet_frames(waveform, self._rate)
                 yield Passage(self._cut(waveform, quiet, 0, None, start), read / self._rate)
