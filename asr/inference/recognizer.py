@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Unpack, get_args
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ from asr.model.device import torch_device
 from asr.signal import audio
 from asr.signal.channels import Channel
 from asr.signal.features import FeatureConfig, FeatureExtractor
+from asr.signal.silero import borrowed_check
 from asr.text.tokens import TokenTable
 from asr.version import __version__
 
@@ -166,9 +167,9 @@ class Recognizer:
         `raw` describes a headerless file. Word times and confidences cost an alignment more. Of a
         damaged file, `damaged="read"` reads what is left, and the transcript's `damage` says what
         is wrong with it. Of several channels, `channel` chooses one by its number, 1 being the
-        first; otherwise they are averaged. `vad` chooses voice activity detection: with "energy" only
-        what stands out from the background noise is transcribed, with "voice" of that only what
-        silero-vad hears a voice in; a lexicon or grammar then holds for each stretch of speech
+        first; otherwise they are averaged. `vad` chooses voice activity detection: with "energy"
+        only what stands out from the background noise is transcribed, with "voice" of that only
+        what silero-vad hears a voice in; a lexicon or grammar then holds for each stretch of speech
         rather than for the whole recording.
         Raises AudioError on a file that cannot be read or lacks the channel, on samples of another
         shape or type, and on anything else; what `prepare` raises; ConfigError on a decoder over
@@ -230,6 +231,11 @@ class Recognizer:
         return passages
 
     def _pipeline(self, decoder: Decoder, word_timestamps: bool, vad: Vad) -> Pipeline:
+        if vad not in get_args(Vad):
+            raise ConfigError(f"vad: expected one of {', '.join(get_args(Vad))}, found {vad!r}")
+        if vad == "voice":
+            with borrowed_check():  # raises before any work
+                pass
         decode = SegmentDecoder(decoder, self.tokens, self.clock, word_timestamps)
         frame_seconds = self.extractor.config.frame_seconds
         at_once = decoder.is_constrained and vad == "off"

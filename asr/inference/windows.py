@@ -21,7 +21,7 @@ from torch import Tensor
 
 from asr.signal.features import FeatureExtractor
 from asr.signal.pauses import FRAME_SECONDS, pauses_in, quiet_frames
-from asr.signal.silero import VoiceCheck
+from asr.signal.silero import borrowed_check
 from asr.signal.vad import speech_segments
 
 PASSAGE_SECONDS = 60.0
@@ -151,9 +151,8 @@ class WindowReader:
         """The stretches of speech in a waveform as passages; what lies between is left out.
 
         With `cut` they are cut into segments at their pauses, too. With `voice` those in which
-        `VoiceCheck` hears none are left out as well; raises ConfigError as that does.
+        `VoiceCheck` hears none are left out as well.
         """
-        check = VoiceCheck() if voice else None
         read = 0
 
         def counted() -> Iterator[Tensor]:
@@ -165,11 +164,15 @@ class WindowReader:
         for begin, stretch in speech_segments(counted(), self._rate):
             start = -(-begin // self._unit)
             waveform = stretch[start * self._unit - begin :]
-            if len(waveform) and (check is None or check.has_voice(waveform, self._rate)):
+            if len(waveform) and not (voice and not self._has_voice(waveform)):
                 is_whole = not cut or self._is_short(waveform)
                 quiet = None if is_whole else quiet_frames(waveform, self._rate)
                 yield Passage(self._cut(waveform, quiet, 0, None, start), read / self._rate)
         yield Passage([], read / self._rate)
+
+    def _has_voice(self, waveform: Tensor) -> bool:
+        with borrowed_check() as check:
+            return check.has_voice(waveform, self._rate)
 
     def _is_short(self, waveform: Tensor) -> bool:
         """Whether a recording is so short that it is one segment."""

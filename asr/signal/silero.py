@@ -7,6 +7,7 @@ stretches that were found, and only up to the first voice.
 
 import contextlib
 import importlib
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,22 @@ _RATE = 16_000
 _FRAME = 512
 """Samples for each of which the model gives a probability."""
 _LEAST_PROBABILITY = 0.5
+
+
+_idle: deque["VoiceCheck"] = deque()
+
+
+@contextlib.contextmanager
+def borrowed_check() -> Iterator["VoiceCheck"]:
+    """A `VoiceCheck` that nobody else uses meanwhile; loaded once for as many as are in use."""
+    try:
+        check = _idle.pop()
+    except IndexError:
+        check = VoiceCheck()
+    try:
+        yield check
+    finally:
+        _idle.append(check)
 
 
 class VoiceCheck:

@@ -1,5 +1,6 @@
 """Many recordings at once give what each gives alone."""
 
+import itertools
 import random
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import asr
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.beam import SearchConfig
 from asr.decode.decoder import Decoder, build_decoder
-from asr.errors import AsrError, AudioError
+from asr.errors import AsrError, AudioError, ConfigError
 from asr.inference import pipeline, windows
-from asr.inference.recognizer import Recognizer
+from asr.inference.recognizer import Recognizer, Vad
 from asr.inference.transcript import Transcript
 from asr.signal import audio
 from recipes.tones.prepare import SAMPLE_RATE
@@ -151,3 +152,50 @@ def test_threads_of_torch_are_as_before(recognizer: Recognizer, recordings: list
     before = torch.get_num_threads()
     recognizer.transcribe(recordings[0])
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("vad", ["energy", "voice"])
+def test_with_voice_activity_detection(
+    recognizer: Recognizer, recordings: list[Path], vad: Vad
+) -> None:
+    """What lies between the stretches of speech is not transcribed; times are the recording's."""
+    if vad == "voice":
+        pytest.importorskip("silero_vad")
+    pause = torch.zeros(5 * SAMPLE_RATE)
+    parts = [audio.read(path)[0] for path in recordings[1:4]]
+    waveform = torch.cat([pause, *(piece for part in parts for piece in (part, pause))])
+    found = recognizer.transcribe(
+        waveform, SAMPLE_RATE, decoder=Decoder(), word_timestamps=True, vad=vad
+    )
+    assert found.duration_seconds == len(waveform) / SAMPLE_RATE
+    if vad == "voice":  # tones are no voice
+        assert found.text == ""
+        return
+    alone = [recognizer.transcribe(path, decoder=Decoder()).text for path in recordings[1:4]]
+    assert found.text == " ".join(alone)
+    starts = [word.start_seconds for word in found.words]
+    assert 4.8 < starts[0] < 6.0
+    assert sum(later - earlier > 4.5 for earlier, later in itertools.pairwise(starts)) == 2
+    silence = recognizer.transcribe(pause, SAMPLE_RATE, decoder=Decoder(), vad=vad)
+    assert (silence.text, silence.duration_seconds) == ("", 5.0)
+
+
+def test_with_voice_activity_detection_a_lexicon_holds_for_each_stretch(
+    recognizer: Recognizer, recordings: list[Path], tmp_path: Path
+) -> None:
+    first, second = (
+        recognizer.transcribe(path, decoder=Decoder()).text for path in recordings[1:3]
+    )
+    (tmp_path / "words.txt").write_text("\n".join({*first.split(), *second.split()}))
+    decoder = build_decoder(
+        recognizer.tokens, SearchConfig(beam_size=8), lexicon=tmp_path / "words.txt"
+    )
+    pause = torch.zeros(3 * SAMPLE_RATE)
+    waveform = torch.cat([audio.read(recordings[1])[0], pause, audio.read(recordings[2])[0]])
+    found = recognizer.transcribe(waveform, SAMPLE_RATE, decoder=decoder, vad="energy")
+    assert found.text == f"{first} {second}"
+
+
+def test_an_unknown_kind_of_detection_is_refused(recognizer: Recognizer) -> None:
+    with pytest.raises(ConfigError, match="vad: expected one of off, energy, voice, found True"):
+        recognizer.transcribe(torch.zeros(SAMPLE_RATE), SAMPLE_RATE, vad=True)  # type: ignore[arg-type]
