@@ -140,24 +140,24 @@ class BeamSearch:
         Raises ConfigError where they are not over the tokens of `fusion`, and where memory does not
         suffice.
         """
-        config, fusion = self.config, self.fusion
-        if fusion is not None and emissions.shape[1] != len(fusion.table):
+        num_tokens = emissions.shape[1]
+        if self.fusion is not None and num_tokens != len(self.fusion.table):
             raise ConfigError(
-                f"log_probs: expected {len(fusion.table)} tokens, those of its language models, "
-                f"found {emissions.shape[1]}"
+                f"log_probs: expected {len(self.fusion.table)} tokens, those of its language "
+                f"models, found {num_tokens}"
             )
+        config = self.config
+        token_threshold, beam_threshold = config.token_log_threshold, config.beam_log_threshold
         try:
             self._state, self._log_acoustic, self._log_language = self._kernel(
                 emissions,
-                -math.inf
-                if config.token_log_threshold is None
-                else float(config.token_log_threshold),
-                min(config.tokens_per_frame or emissions.shape[1], emissions.shape[1]),
+                -math.inf if token_threshold is None else float(token_threshold),
+                min(config.tokens_per_frame or num_tokens, num_tokens),
                 config.beam_size,
-                math.inf if config.beam_log_threshold is None else float(config.beam_log_threshold),
+                math.inf if beam_threshold is None else float(beam_threshold),
                 config.recombine,
                 self._state,
-                None if fusion is None else fusion.external,
+                None if self.fusion is None else self.fusion.external,
             )
         except MemoryError as error:
             raise ConfigError(

@@ -51,11 +51,12 @@ def checked_emissions(log_probs: Tensor) -> NDArray[np.float64]:
     # Rounding each log p by eps/2 of itself moves the sum by at most eps/2 × entropy.
     rounding = torch.finfo(log_probs.dtype).eps * math.log(log_probs.shape[1])
     log_probs = log_probs.detach().to("cpu", torch.float64)
-    if log_probs.isnan().any():
-        raise ConfigError("log_probs: found NaN; check the model's weights and the features")
     log_totals = log_probs.logsumexp(dim=1)
-    unnormalised = log_totals[~(log_totals.abs() <= _TOLERANCE + rounding)]
-    if len(unnormalised):
+    is_total = log_totals.abs() <= _TOLERANCE + rounding  # false for NaN
+    if not is_total.all():
+        if log_probs.isnan().any():
+            raise ConfigError("log_probs: found NaN; check the model's weights and the features")
+        unnormalised = log_totals[~is_total]
         raise ConfigError(
             "log_probs: expected log-probabilities, but in "
             f"{len(unnormalised)} of {len(log_totals)} frames they do not sum to 1 (first: "

@@ -66,7 +66,7 @@ def reclaimed(nodes: Nodes, used: int, most: int) -> tuple[Trie, int]:
             live += 1
             if nodes[node].parent >= 0:
                 moved[nodes[node].parent] = 0
-    # At least half of the room is free then: reclaiming is rare, and the trie stays small.
+    # Most of the room is free then: reclaiming is rare, and the trie stays small all the same.
     capacity = len(nodes)
     if capacity < 8 * (live + most):
         capacity = 8 * (live + most)

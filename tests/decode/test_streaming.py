@@ -21,8 +21,8 @@ from tests.oracles_search import Sources, sources, tiny_model
 LETTERS = TokenTable(tuple(" ab"))
 UNSPACED = TokenTable(tuple("abc"))
 TEXT = [["a", "b"], ["ab", "a"], ["b", "ab", "ab"], ["a"]]
-FRAME_SECONDS = 0.25
-"""Four frames a step, and decisions after 80."""
+FRAME_SECONDS = 0.125
+"""Eight frames a step, and decisions after 80."""
 
 
 def emissions_of(seed: int, frames: int, tokens: int, peakiness: float = 4) -> Tensor:
