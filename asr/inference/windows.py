@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.signal.features import FeatureExtractor
-from asr.signal.pauses import FRAME_SECONDS, pauses_in, quiet_frames
+from asr.signal.pauses import FRAME_SECONDS, SILENCE_SECONDS, cuts_in, quiet_frames
 from asr.signal.silero import borrowed_check
 from asr.signal.vad import speech_segments
 
@@ -31,9 +31,6 @@ SEGMENT_SECONDS = 6.5
 utterances makes two to three times the errors where several follow each other."""
 WINDOW_SECONDS = 40.0
 """What is longer than this without a pause is encoded in windows, which limits the memory."""
-SILENCE_SECONDS = 0.5
-"""What is further than this from any sound does not count in the normalisation of features: in what
-models are trained on, hardly any recording is silent for longer."""
 CONTEXT_SECONDS = 5.0
 """Audio that a window overlaps its neighbours by, at each of its ends."""
 
@@ -62,6 +59,9 @@ class Passage:
     read_seconds: float
     """How long the recording is, as far as it was read for this."""
 
+
+_DIGITAL_SILENCE = 1.5 / 32768
+"""Samples of this size are the rounding of 16-bit files, if anything."""
 
 Quiet = NDArray[np.bool_]
 """Of every `FRAME_SECONDS` of a waveform, whether they are quiet."""
@@ -179,8 +179,8 @@ class WindowReader:
         return len(waveform) <= SEGMENT_SECONDS * self._rate
 
     def _cuts(self, quiet: Quiet) -> list[int]:
-        """The middles of pauses, as the nearest sample at which an output frame begins."""
-        return [round(pause * self._rate / self._unit) * self._unit for pause in pauses_in(quiet)]
+        """Where to cut, as the nearest sample at which an output frame begins."""
+        return [round(cut * self._rate / self._unit) * self._unit for cut in cuts_in(quiet)]
 
     def _cut(
         self,
@@ -200,7 +200,7 @@ class WindowReader:
         factor = self._subsampling
         longest, context = self._units(WINDOW_SECONDS), self._units(CONTEXT_SECONDS)
         with torch.inference_mode():
-            counts = None if quiet is None else self._counts(quiet, len(waveform))
+            counts = None if quiet is None else self._counts(quiet, waveform)
             features = self._extractor(waveform.to(self._extractor.window.device), counts)
         total = -(-len(features) // factor)
         first = before // self._unit
@@ -227,11 +227,17 @@ class WindowReader:
                 )
         return windows
 
-    def _counts(self, quiet: Quiet, num_samples: int) -> Tensor | None:
-        """Which frames of features are near a sound; None: all, as where nothing sounds."""
+    def _counts(self, quiet: Quiet, waveform: Tensor) -> Tensor | None:
+        """Which frames of features are near a sound; None: all, as where nothing sounds.
+
+        Digital silence, which no microphone makes, is not.
+        """
         reach = round(SILENCE_SECONDS / FRAME_SECONDS)
         near = np.convolve(~quiet, np.ones(2 * reach + 1))[reach : reach + len(quiet)] > 0
-        hops = np.arange(1 + num_samples // self._extractor.hop) * self._extractor.hop
+        hop = self._extractor.hop
+        hops = np.arange(1 + len(waveform) // hop) * hop
         numbers = (hops / (FRAME_SECONDS * self._rate)).astype(np.int64)
-        counts = near[numbers.clip(max=len(near) - 1)]
-        return torch.from_numpy(counts) if counts.any() else None
+        padded = torch.nn.functional.pad(waveform, (0, len(hops) * hop - len(waveform)))
+        audible = padded.view(-1, hop).abs().amax(dim=1) > _DIGITAL_SILENCE
+        counts = torch.from_numpy(near[numbers.clip(max=len(near) - 1)]) & audible
+        return counts if counts.any() else None

@@ -10,6 +10,8 @@ from torch import Tensor
 
 PAUSE_SECONDS = 0.3
 """Shorter ones occur within words and between letters."""
+SILENCE_SECONDS = 0.5
+"""Of a long silence so much stays beside a sound, as in the recordings that models learn from."""
 FRAME_SECONDS = 0.01
 """Of the frames that are quiet or not."""
 _SMOOTHED_FRAMES = 5
@@ -24,22 +26,22 @@ _BLOCK_SECONDS = 60.0
 """Quiet and loud are what they are nearby: speakers and microphones change."""
 
 
-def find_pauses(waveform: Tensor, sample_rate: int) -> list[float]:
-    """The middles, in seconds, of the pauses between sounds in a waveform `(S,)`.
+def cuts_in(quiet: NDArray[np.bool_]) -> list[float]:
+    """Where to cut a recording between its sounds, in seconds, from what `quiet_frames` found.
 
-    The beginning and the end of the recording are no pauses.
+    In the middle of a pause; a long silence, also at the beginning or end, is cut off at
+    `SILENCE_SECONDS` from the sounds on either side.
     """
-    return pauses_in(quiet_frames(waveform, sample_rate))
-
-
-def pauses_in(quiet: NDArray[np.bool_]) -> list[float]:
-    """The middles, in seconds, of the pauses in what `quiet_frames` found."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
-    return [
-        (first + end) / 2 * FRAME_SECONDS
-        for first, end in edges.reshape(-1, 2).tolist()
-        if first > 0 and end < len(quiet) and (end - first) * FRAME_SECONDS >= PAUSE_SECONDS
-    ]
+    total = len(quiet) * FRAME_SECONDS
+    cuts = []
+    for begin, end in (edges.reshape(-1, 2) * FRAME_SECONDS).tolist():
+        if end - begin >= 2 * SILENCE_SECONDS + PAUSE_SECONDS:
+            cuts += [begin + SILENCE_SECONDS] * (begin > 0)
+            cuts += [end - SILENCE_SECONDS] * (end < total)
+        elif end - begin >= PAUSE_SECONDS and begin > 0 and end < total:
+            cuts.append((begin + end) / 2)
+    return cuts
 
 
 def quiet_frames(waveform: Tensor, sample_rate: int) -> NDArray[np.bool_]:

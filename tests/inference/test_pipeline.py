@@ -92,7 +92,7 @@ def test_segments_of_several_windows_are_put_together(
 ) -> None:
     longest = max(recordings, key=lambda path: audio.probe(path).frames)
     expected = recognizer.transcribe(longest, decoder=Decoder())
-    monkeypatch.setattr(windows, "pauses_in", lambda *_: [])
+    monkeypatch.setattr(windows, "cuts_in", lambda *_: [])
     monkeypatch.setattr(windows, "WINDOW_SECONDS", 2.0)
     monkeypatch.setattr(windows, "PASSAGE_SECONDS", 4.0)
     monkeypatch.setattr(windows, "CONTEXT_SECONDS", 1.0)

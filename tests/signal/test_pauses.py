@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asr.signal.pauses import PAUSE_SECONDS, find_pauses
+from asr.signal.pauses import PAUSE_SECONDS, SILENCE_SECONDS, cuts_in, quiet_frames
 
 RATE = 16_000
 
@@ -20,30 +20,43 @@ def sounds(*lengths: float, rate: int = RATE, noise: float = 0.001) -> Tensor:
     return waveform + noise * torch.randn(len(waveform), generator=generator)
 
 
+def find_cuts(waveform: Tensor, rate: int) -> list[float]:
+    return cuts_in(quiet_frames(waveform, rate))
+
+
 @pytest.mark.parametrize("rate", [8000, 11025, 48000])
 @pytest.mark.parametrize("gain", [0.01, 1.0, 30.0])
 @pytest.mark.parametrize("noise", [0.0, 0.001, 0.03])
 def test_pauses_between_sounds(rate: int, gain: float, noise: float) -> None:
     waveform = gain * sounds(1.0, 0.5, 2.0, 0.1, 0.5, 0.8, 1.0, rate=rate, noise=noise)
-    assert find_pauses(waveform, rate) == pytest.approx([1.25, 4.5], abs=0.05)
+    assert find_cuts(waveform, rate) == pytest.approx([1.25, 4.5], abs=0.05)
+
+
+def test_a_long_silence_is_cut_off_on_both_sides() -> None:
+    waveform = sounds(1.0, 4.0, 1.0, 0.5, 1.0)
+    expected = [1.0 + SILENCE_SECONDS, 5.0 - SILENCE_SECONDS, 6.25]
+    assert find_cuts(waveform, RATE) == pytest.approx(expected, abs=0.05)
+    ends = torch.cat([torch.zeros(3 * RATE), waveform, torch.zeros(2 * RATE)])
+    expected = [3.0 - SILENCE_SECONDS, *(3.0 + cut for cut in expected), 10.5 + SILENCE_SECONDS]
+    assert find_cuts(ends, RATE) == pytest.approx(expected, abs=0.05)
 
 
 def test_quiet_ends_are_no_pauses() -> None:
     waveform = torch.cat([torch.zeros(RATE), sounds(1.0, 0.5, 1.0), torch.zeros(RATE)])
-    assert find_pauses(waveform, RATE) == pytest.approx([2.25], abs=0.05)
+    assert find_cuts(waveform, RATE) == pytest.approx([2.25], abs=0.05)
 
 
 def test_short_gaps_are_no_pauses() -> None:
-    assert find_pauses(sounds(1.0, PAUSE_SECONDS - 0.1, 1.0), RATE) == []
+    assert find_cuts(sounds(1.0, PAUSE_SECONDS - 0.1, 1.0), RATE) == []
 
 
 @pytest.mark.parametrize("num_samples", [0, 1, 100, 5 * RATE])
 def test_nothing_but_silence_or_noise(num_samples: int) -> None:
-    assert find_pauses(torch.zeros(num_samples), RATE) == []
+    assert find_cuts(torch.zeros(num_samples), RATE) == []
     generator = torch.Generator().manual_seed(0)
-    assert find_pauses(0.1 * torch.randn(num_samples, generator=generator), RATE) == []
+    assert find_cuts(0.1 * torch.randn(num_samples, generator=generator), RATE) == []
 
 
 def test_what_is_quiet_is_what_is_quiet_nearby() -> None:
     loud, soft = sounds(*[2.0, 0.5] * 24), 0.03 * sounds(*[2.0, 0.5] * 24)
-    assert len(find_pauses(torch.cat([loud, soft]), RATE)) >= 46
+    assert len(find_cuts(torch.cat([loud, soft]), RATE)) >= 46
