@@ -23,8 +23,13 @@ from torch import Tensor
 from asr.decode.external_scores import Nodes
 from asr.decode.fusion import Fusion
 from asr.decode.hypothesis import Hypothesis, checked_emissions
-from asr.decode.kernel import Floats, search_kernel, search_kernel_alone
-from asr.decode.trie import Index, tokens_of
+from asr.decode.kernel import (
+    BEFORE_THE_FIRST_FRAME,
+    Floats,
+    search_kernel,
+    search_kernel_alone,
+)
+from asr.decode.trie import Index, common_ancestor, path_to, tokens_of
 from asr.errors import ConfigError
 from asr.text.tokens import TokenTable
 
@@ -111,32 +116,113 @@ def search(
     where the emissions are not log-probabilities or not over the tokens of `fusion`, and where
     memory does not suffice.
     """
-    emissions = checked_emissions(log_probs)
-    if fusion is not None and emissions.shape[1] != len(fusion.table):
-        raise ConfigError(
-            f"log_probs: expected {len(fusion.table)} tokens, those of its language models, "
-            f"found {emissions.shape[1]}"
-        )
-    kernel = search_kernel_alone if fusion is None else search_kernel
-    try:
-        found = kernel(
-            emissions,
-            -math.inf if config.token_log_threshold is None else float(config.token_log_threshold),
-            min(config.tokens_per_frame or emissions.shape[1], emissions.shape[1]),
-            config.beam_size,
-            math.inf if config.beam_log_threshold is None else float(config.beam_log_threshold),
-            config.recombine,
-            None if fusion is None else fusion.external,
-        )
-    except MemoryError as error:
-        raise ConfigError(
-            f"beam_size: expected a search of {len(emissions)} frames that fits into memory, found "
-            f"a beam of {config.beam_size} prefixes; take a smaller one"
-        ) from error
-    ranked = _ranked(*found)
-    if fusion is not None:
-        ranked = _distinct(ranked, fusion.table)
-    return list(itertools.islice(ranked, config.nbest))
+    running = BeamSearch(config, fusion)
+    running.feed(checked_emissions(log_probs))
+    return running.hypotheses(config.nbest)
+
+
+class BeamSearch:
+    """A search over emissions that come in parts; in how many does not change what it finds.
+
+    Its memory grows with the beam and with the tokens that are not settled.
+    """
+
+    def __init__(self, config: SearchConfig, fusion: Fusion | None = None) -> None:
+        self.config, self.fusion = config, fusion
+        self._kernel = search_kernel_alone if fusion is None else search_kernel
+        self._state = BEFORE_THE_FIRST_FRAME
+        self._log_acoustic = self._log_language = np.zeros(0)
+        self._last_settled: tuple[int, ...] = ()
+
+    def feed(self, emissions: Floats) -> None:
+        """Search the next emissions `(T, C)`, checked ones.
+
+        Raises ConfigError where they are not over the tokens of `fusion`, and where memory does not
+        suffice.
+        """
+        config, fusion = self.config, self.fusion
+        if fusion is not None and emissions.shape[1] != len(fusion.table):
+            raise ConfigError(
+                f"log_probs: expected {len(fusion.table)} tokens, those of its language models, "
+                f"found {emissions.shape[1]}"
+            )
+        try:
+            self._state, self._log_acoustic, self._log_language = self._kernel(
+                emissions,
+                -math.inf
+                if config.token_log_threshold is None
+                else float(config.token_log_threshold),
+                min(config.tokens_per_frame or emissions.shape[1], emissions.shape[1]),
+                config.beam_size,
+                math.inf if config.beam_log_threshold is None else float(config.beam_log_threshold),
+                config.recombine,
+                self._state,
+                None if fusion is None else fusion.external,
+            )
+        except MemoryError as error:
+            raise ConfigError(
+                f"beam_size: expected a search of {len(emissions)} frames that fits into memory, "
+                f"found a beam of {config.beam_size} prefixes; take a smaller one"
+            ) from error
+
+    def hypotheses(self, nbest: int) -> list[Hypothesis]:
+        """What `search` returns if the emissions end here, without the tokens that are settled."""
+        nodes, ends = self._state.trie.nodes, self._ends()
+        scores = self._log_acoustic + self._log_language
+        ranked = _ranked(nodes, ends, scores, self._log_language)
+        if self.fusion is not None:
+            ranked = _distinct(ranked, self.fusion.table, self._last_settled)
+        return list(itertools.islice(ranked, nbest))
+
+    def prefixes(self, count: int) -> list[Hypothesis]:
+        """The best prefixes of the beam, without the tokens that are settled.
+
+        Their scores are those that the search ranks them by: nothing has ended, and the estimates
+        for an open word are included.
+        """
+        nodes, ends = self._state.trie.nodes, self._ends()
+        log_language = np.zeros(len(ends))
+        if self.fusion is not None:
+            log_language = nodes["score"][ends] + nodes["estimate"][ends]
+        scores = self._state.beam["log_total"][: len(ends)]
+        return list(itertools.islice(_ranked(nodes, ends, scores, log_language), count))
+
+    def agreed(self) -> int:
+        """How many tokens all prefixes of the beam begin with: they cannot change any more."""
+        nodes, ends = self._state.trie.nodes, self._ends()
+        if not len(ends):
+            return 0
+        return len(path_to(nodes, common_ancestor(nodes, ends.tolist())))
+
+    def tails(self, beginning: Sequence[int]) -> list[tuple[int, ...] | None]:
+        """Of each prefix in the beam what follows a beginning; None where it begins otherwise."""
+        nodes, beginning = self._state.trie.nodes, tuple(beginning)
+        tokens = (tokens_of(nodes, end) for end in self._ends().tolist())
+        size = len(beginning)
+        return [one[size:] if one[:size] == beginning else None for one in tokens]
+
+    def settle(self, count: int, kept: Sequence[bool]) -> None:
+        """The first `count` tokens of the kept prefixes, which are the same, are final.
+
+        The other prefixes are dropped.
+        """
+        state = self._state
+        nodes, ends, chosen = state.trie.nodes, self._ends(), np.flatnonzero(kept)
+        if count:
+            root = path_to(nodes, int(ends[chosen[0]]))[count - 1]
+            nodes["parent"][root] = -1
+            self._last_settled = (int(nodes["token"][root]),)
+        nodes["beam_slot"][ends] = -1
+        nodes["beam_slot"][ends[chosen]] = np.arange(len(chosen))
+        state.beam[: len(chosen)] = state.beam[chosen]
+        self._state = state._replace(width=len(chosen))
+        self._log_acoustic = self._log_acoustic[chosen]
+        self._log_language = self._log_language[chosen]
+
+    def _ends(self) -> Index:
+        """The nodes of the prefixes in the beam."""
+        ends: Index = self._state.beam["node"][: self._state.width]
+        return ends.copy()
 
 
 def search_batch(
@@ -159,10 +245,9 @@ def search_batch(
 
 
 def _ranked(
-    nodes: Nodes, ends: Index, log_acoustic: Floats, log_language: Floats
+    nodes: Nodes, ends: Index, scores: Floats, log_language: Floats
 ) -> Iterator[Hypothesis]:
     """The hypotheses that end in some nodes, best first, equals by their tokens."""
-    scores = log_acoustic + log_language
     possible = np.flatnonzero(scores > -math.inf)
     order = possible[np.argsort(-scores[possible], kind="stable")]
     for score, equals in itertools.groupby(order.tolist(), key=scores.tolist().__getitem__):
@@ -171,11 +256,13 @@ def _ranked(
             yield Hypothesis(tokens, score, log_language=float(log_language[i]))
 
 
-def _distinct(hypotheses: Iterator[Hypothesis], table: TokenTable) -> Iterator[Hypothesis]:
-    """Of hypotheses with one text the best."""
+def _distinct(
+    hypotheses: Iterator[Hypothesis], table: TokenTable, before: tuple[int, ...]
+) -> Iterator[Hypothesis]:
+    """Of hypotheses that have one text behind the tokens `before` them the best."""
     seen = set()
     for hypothesis in hypotheses:
-        text = table.decode(hypothesis.tokens)
+        text = table.decode(before + hypothesis.tokens)
         if text not in seen:
             seen.add(text)
             yield hypothesis

@@ -14,12 +14,13 @@ from typing import Any
 from torch import Tensor
 
 from asr.config import from_dict, to_dict
-from asr.decode.beam import SearchConfig, search
+from asr.decode.beam import BeamSearch, SearchConfig, search
 from asr.decode.confidence import Calibration
 from asr.decode.fusion import Fusion, FusionConfig
-from asr.decode.greedy import greedy_search
+from asr.decode.greedy import GreedySearch, greedy_search
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.kernel import search_kernel, search_kernel_alone
+from asr.decode.streaming import StreamingSearch
 from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
 from asr.language.grammar.compiler import compile_grammar, read_grammar
@@ -174,6 +175,14 @@ class Decoder:
             return [greedy_search(log_probs)]
         wanted = min(max(self.search.nbest, at_least), self.search.beam_size)
         return search(log_probs, dataclasses.replace(self.search, nbest=wanted), self.fusion)
+
+    def start(self, table: TokenTable, frame_seconds: float) -> StreamingSearch:
+        """Start to decode emissions that arrive in blocks, frames of so many seconds each.
+
+        `table` has the tokens of the emissions. Without an end in sight memory stays flat.
+        """
+        running = GreedySearch() if self.is_greedy else BeamSearch(self.search, self.fusion)
+        return StreamingSearch(running, table, frame_seconds)
 
 
 def build_decoder(

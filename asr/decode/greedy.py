@@ -4,6 +4,8 @@ Source: Graves et al., "Connectionist temporal classification", ICML 2006, secti
 Shapes: N utterances, T frames, C tokens with the blank.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -64,6 +66,65 @@ def greedy_search_batch(log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
             )
         )
     return hypotheses
+
+
+class GreedySearch:
+    """Greedy search of emissions that come in parts, with the methods of `BeamSearch`.
+
+    Its memory grows with the frames from the last settled token on; and with all frames by 8 bytes
+    each, so that the score does not depend on the parts.
+    """
+
+    def __init__(self) -> None:
+        self._best, self._scores = np.zeros(0, np.int64), np.zeros(0)
+        self._first_frame = 0  # of these two: where the last settled token peaks
+        self._has_settled = False
+        self._all_scores = [self._scores]
+        self._total = 0.0
+
+    def feed(self, emissions: NDArray[np.float64]) -> None:
+        """Search the next emissions `(T, C)`, checked ones."""
+        scores = emissions.max(axis=1)
+        self._best = np.append(self._best, emissions.argmax(axis=1))
+        self._scores = np.append(self._scores, scores)
+        self._all_scores.append(scores)
+        self._total += float(scores.sum())
+
+    def hypotheses(self, nbest: int) -> list[Hypothesis]:
+        """What `greedy_search` returns, without the tokens that are settled: one hypothesis."""
+        return self._hypotheses(nbest, float(np.concatenate(self._all_scores).sum()))
+
+    def prefixes(self, count: int) -> list[Hypothesis]:
+        """The same, its score up to rounding."""
+        return self._hypotheses(count, self._total)
+
+    def _hypotheses(self, count: int, log_score: float) -> list[Hypothesis]:
+        peaks = self._peaks()
+        tokens = tuple(self._best[peaks].tolist())
+        frames = tuple((peaks + self._first_frame).tolist())
+        return [Hypothesis(tokens, log_score, frames)][:count]
+
+    def agreed(self) -> int:
+        """All tokens: they cannot change any more."""
+        return len(self._peaks())
+
+    def tails(self, beginning: Sequence[int]) -> list[tuple[int, ...] | None]:
+        """What follows the beginning of the tokens."""
+        return [tuple(self._best[self._peaks()].tolist())[len(beginning) :]]
+
+    def settle(self, count: int, kept: Sequence[bool]) -> None:
+        """The first `count` tokens are final."""
+        assert len(kept) == 1
+        if count:
+            peak = self._peaks()[count - 1]
+            self._best, self._scores = self._best[peak:], self._scores[peak:]
+            self._first_frame += int(peak)
+            self._has_settled = True
+
+    def _peaks(self) -> NDArray[np.int64]:
+        peaks = _run_peaks(self._best, self._scores, np.zeros(1, np.int64))
+        emitted: NDArray[np.int64] = peaks[self._best[peaks] != BLANK]
+        return emitted[int(self._has_settled) :]
 
 
 def _run_peaks(

@@ -1,9 +1,9 @@
 """The compiled prefix beam search.
 
-Every prefix ever considered is a node of a trie; the beam holds some of them with two
-log-probabilities over their alignments so far: of those that end in a blank and of those that end
-in the last token. External scores are included in both: they belong to the prefix, so that they
-multiply both alike. Shapes: T frames, C tokens with the blank.
+Prefixes are nodes of a trie; the beam holds some of them with two log-probabilities over their
+alignments so far: of those that end in a blank and of those that end in the last token. External
+scores are included in both: they belong to the prefix, so that they multiply both alike. Shapes: T
+frames, C tokens with the blank.
 
 Each frame is taken in five steps:
 
@@ -15,13 +15,14 @@ Each frame is taken in five steps:
 """
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asr.compiled import compiled, helper, inlined
 from asr.decode.external_scores import (
+    NODE,
     ExternalScores,
     Nodes,
     enter_start_states,
@@ -30,7 +31,7 @@ from asr.decode.external_scores import (
     init_root,
     score_prefixes,
 )
-from asr.decode.trie import Index, Ints, Trie, add_child, new_index, new_ints, new_nodes, resized
+from asr.decode.trie import Index, Ints, Trie, add_child, new_index, new_ints, new_nodes, reclaimed
 from asr.language.hashing import EMPTY, find_slot
 from asr.text.tokens import BLANK
 
@@ -320,6 +321,35 @@ def nth_largest(values: Floats, count: int, n: int) -> float:
     return nth
 
 
+class SearchState(NamedTuple):
+    """What a search keeps from one frame to the next."""
+
+    trie: Trie
+    used: int
+    """Nodes of the trie that are taken; 0 before the first frame."""
+    beam: Prefixes
+    width: int
+    """Prefixes in the beam."""
+
+
+BEFORE_THE_FIRST_FRAME = SearchState(
+    Trie(np.empty(0, NODE), np.empty(0, np.int64), np.empty(0, np.int32)),
+    used=0,
+    beam=np.empty(0, PREFIX),
+    width=0,
+)
+
+
+@helper
+def renumber(beam: Prefixes, nodes: Nodes, used: int) -> None:
+    """Tell the prefixes in the beam the new numbers of their nodes."""
+    # In the kernel itself this loop, which seldom runs, would make each frame a fifth slower.
+    for node in range(used):
+        slot = nodes[node].beam_slot
+        if slot >= 0:
+            beam[slot].node, beam[slot].parent = node, nodes[node].parent
+
+
 @compiled
 def search_kernel(
     log_probs: Emissions,
@@ -328,29 +358,34 @@ def search_kernel(
     beam_size: int,
     beam_log_threshold: float,
     recombining: bool,
+    state: SearchState,
     external: ExternalScores | None,
-) -> tuple[Nodes, Index, Floats, Floats]:
-    """Search emissions `(T, C)`. (Without external scores: `search_kernel_alone`.)
+) -> tuple[SearchState, Floats, Floats]:
+    """Search the next emissions `(T, C)`. (Without external scores: `search_kernel_alone`.)
 
-    Returns the trie's nodes and, of the prefixes in the last beam, their nodes, their acoustic
-    scores and their language scores as finished hypotheses (-inf: it cannot be one).
+    Returns the state behind them, in arrays that may be those of the given one, and of the prefixes
+    in the beam the acoustic scores and the language scores as finished hypotheses (-inf: it cannot
+    be one). In how many parts emissions are searched does not matter.
     """
     frames, num_all = log_probs.shape
-    # All arrays grow with what the utterance needs: most searches stay far below the beam's size.
-    trie, capacity, used = Trie(new_nodes(1), new_ints(1), new_index(1)), 1, 1
-    init_root(trie.nodes)
+    trie, used, beam, width = state.trie, state.used, state.beam, state.width
     guided, space, largest_bonus, largest_boost = False, -1, 0.0, 0.0
     if external is not None:
         guided, space, largest_boost = True, external.space, external.hotwords.largest_gain
         if external.word_bonus > 0.0:
             largest_bonus = external.word_bonus
-        enter_start_states(trie.nodes, external)
-    beam, candidates, scratch = new_prefixes(1), new_prefixes(1), new_floats(num_all)
+    # All arrays grow with what the utterance needs: most searches stay far below the beam's size.
+    if used == 0:
+        trie, used = Trie(new_nodes(1), new_ints(1), new_index(1)), 1
+        init_root(trie.nodes)
+        if external is not None:
+            enter_start_states(trie.nodes, external)
+        beam, width = new_prefixes(1), 1
+        root = beam[0]
+        root.node, root.last, root.parent = 0, BLANK, -1
+        root.log_blank, root.log_token, root.log_total = 0.0, -np.inf, 0.0
+    candidates, scratch = new_prefixes(1), new_floats(num_all)
     keys, holder = new_ints(1), new_index(1)  # of `recombine`
-    root = beam[0]
-    root.node, root.last, root.parent = 0, BLANK, -1
-    root.log_blank, root.log_token, root.log_total = 0.0, -np.inf, 0.0
-    width = 1
     frame, tokens, count = new_floats(num_all), new_ints(num_all), 0
     for token in range(num_all):
         frame[token] = -np.inf
@@ -367,9 +402,9 @@ def search_kernel(
                 prefix.log_blank, prefix.log_token = prefix.log_total, -np.inf
             continue
         most = width * (count + 1)
-        if used + most > capacity:
-            capacity = 2 * (used + most)
-            trie = resized(trie.nodes, used, capacity)
+        if used + most > len(trie.nodes):
+            trie, used = reclaimed(trie.nodes, used, most)
+            renumber(beam, trie.nodes, used)
         if len(candidates) < most:
             candidates, scratch = new_prefixes(2 * most), new_floats(2 * most + num_all)
             keys, holder = new_ints(8 * most), new_index(8 * most)
@@ -407,14 +442,14 @@ def search_kernel(
             beam = new_prefixes(2 * found if 2 * found < beam_size else beam_size)
         width, used = prune_beam(candidates, found, beam_size, lowest, scratch, trie, used, beam)
 
-    ends, acoustic, language = new_index(width), new_floats(width), new_floats(width)
+    acoustic, language = new_floats(width), new_floats(width)
     for slot in range(width):
-        ends[slot], acoustic[slot], language[slot] = beam[slot].node, beam[slot].log_total, 0.0
+        acoustic[slot], language[slot] = beam[slot].log_total, 0.0
         if external is not None:
-            node = trie.nodes[ends[slot]]
+            node = trie.nodes[beam[slot].node]
             acoustic[slot] -= node.score + node.estimate
-            language[slot] = final_score(trie.nodes, ends[slot], external)
-    return trie.nodes, ends, acoustic, language
+            language[slot] = final_score(trie.nodes, beam[slot].node, external)
+    return SearchState(trie, used, beam, width), acoustic, language
 
 
 search_kernel_alone = search_kernel.without("external", "search_kernel_alone")

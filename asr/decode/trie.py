@@ -1,10 +1,13 @@
-"""The trie of all prefixes that a search has considered, as growing arrays.
+"""The trie of the prefixes that a search has considered, as growing arrays.
 
 A child is found by a hash of its parent's number and its token. A prefix that left the beam keeps
-its node: when it comes back it is the same prefix to its continuations, and its external score need
-not be computed again.
+its node while the beam holds one that begins with it: when it comes back it is the same prefix to
+its continuations. The nodes of others are reclaimed when the arrays are full, so that their size
+depends on the beam and not on how much was searched.
 """
 
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +22,7 @@ Index = NDArray[np.int32]
 
 
 class Trie(NamedTuple):
-    """All prefixes ever considered, each a child of the prefix without its last token."""
+    """Prefixes, each a child of the prefix without its last token."""
 
     nodes: Nodes
     keys: Ints
@@ -47,24 +50,48 @@ def new_index(count: int) -> Index:
 
 
 @helper
-def resized(nodes: Nodes, used: int, capacity: int) -> Trie:
-    """A trie of the first `used` nodes with room for `capacity`."""
+def reclaimed(nodes: Nodes, used: int, most: int) -> tuple[Trie, int]:
+    """A trie of those of the first `used` nodes that the beam needs, with room for `most` more.
+
+    They are the prefixes in the beam and what these begin with; their order stays. No other can be
+    met again: a prefix that left the beam is looked for only as the child of one that is in it or
+    above one. Returns how many nodes are left, too.
+    """
+    moved = new_index(used)
+    for node in range(used):
+        moved[node] = nodes[node].beam_slot
+    live = 0
+    for node in range(used - 1, -1, -1):  # a parent stands before its children
+        if moved[node] >= 0:
+            live += 1
+            if nodes[node].parent >= 0:
+                moved[nodes[node].parent] = 0
+    # At least half of the room is free then: reclaiming is rare, and the trie stays small.
+    capacity = len(nodes)
+    if capacity < 8 * (live + most):
+        capacity = 8 * (live + most)
     # Loops, not slices and np.full: numba would compile much more for them, error messages about
     # shapes included.
-    larger = new_nodes(capacity)
-    for node in range(used):
-        larger[node] = nodes[node]
+    kept = new_nodes(capacity)
     slots = 2
     while slots < 2 * capacity:  # at most half full, so that probes stay short
         slots *= 2
     keys, child = new_ints(slots), new_index(slots)
     for slot in range(slots):
         keys[slot] = EMPTY
-    for node in range(1, used):  # the root is nobody's child
-        slot = find_slot(keys, larger[node].parent, larger[node].token)
-        keys[slot] = pair_key(larger[node].parent, larger[node].token)
-        child[slot] = node
-    return Trie(larger, keys, child)
+    live = 0
+    for node in range(used):
+        if moved[node] < 0:
+            continue
+        moved[node] = live
+        kept[live] = nodes[node]
+        if nodes[node].parent >= 0:  # the root is nobody's child
+            parent, token = moved[nodes[node].parent], nodes[node].token
+            kept[live].parent = parent
+            slot = find_slot(keys, parent, token)
+            keys[slot], child[slot] = pair_key(parent, token), live
+        live += 1
+    return Trie(kept, keys, child), live
 
 
 @helper
@@ -78,7 +105,7 @@ def add_child(trie: Trie, used: int, parent: int, token: int) -> None:
 
 
 def tokens_of(nodes: Nodes, node: int) -> tuple[int, ...]:
-    """The tokens of a node's prefix."""
+    """The tokens of a node's prefix, from the root."""
     # Plain Python: a hypothesis is short, and compiling takes longer than all of them.
     parents, node_tokens = nodes["parent"], nodes["token"]
     tokens = []
@@ -86,3 +113,26 @@ def tokens_of(nodes: Nodes, node: int) -> tuple[int, ...]:
         tokens.append(node_tokens.item(node))
         node = parent
     return tuple(reversed(tokens))
+
+
+def path_to(nodes: Nodes, node: int) -> list[int]:
+    """The nodes from the root, which is left out, to a node: one for each token."""
+    parents = nodes["parent"]
+    path = []
+    while (parent := parents.item(node)) >= 0:
+        path.append(node)
+        node = parent
+    return path[::-1]
+
+
+def common_ancestor(nodes: Nodes, ends: Iterable[int]) -> int:
+    """The last node that all paths from the root to some nodes go through."""
+    parents = nodes["parent"]
+    # A parent stands before its children: the last one of several nodes is above none of them.
+    waiting = [-node for node in set(ends)]
+    heapify(waiting)
+    while len(waiting) > 1:
+        last = -heappop(waiting)
+        if -waiting[0] != last:
+            heappush(waiting, -parents.item(last))
+    return -waiting[0]

@@ -36,7 +36,8 @@ class FrameSnr:
     The noise in a band is the least power that the band had in 0.1 s of the last 3 s (minimum
     statistics, Martin 2001). Digital silence has no part in this. The ratio of a frame is the root
     mean square over the bands of their ratios in dB, each between 0 and 8: in stationary noise of
-    any level and colour about 1, and above 2 for less than a frame in 10,000.
+    any level and colour about 1, and above 2 for less than a frame in 10,000. A frame without any
+    sound has -inf.
 
     Frame `i` is centred at sample `(i + 0.5) * hop`. Results come at most 0.15 s after the sound,
     those of the first second after a second. Memory use is bounded by the largest block.
@@ -141,6 +142,8 @@ class FrameSnr:
         decibels = 10 * np.log10(np.maximum(smoothed / noise, np.float32(1)))
         np.minimum(decibels, np.float32(_LARGEST_DB), out=decibels)
         ratios = np.sqrt(np.square(decibels).mean(axis=0))
+        centres = frames[:, _SMOOTHED_FRAMES // 2 :][:, :count]
+        ratios[(centres <= self._silence).all(axis=0)] = -np.inf
         early = min(self._early, count)
         self._early -= early
         self._scored += count - early

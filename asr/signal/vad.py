@@ -3,6 +3,7 @@
 Shapes: S samples.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -31,7 +32,8 @@ class VadConfig:
     """What counts as a stretch of speech; all in seconds."""
 
     padding_seconds: float = 0.3
-    """Kept before and after the speech that was detected, which is where it is loud enough."""
+    """Kept before and after the speech that was detected, which is where it is loud enough; but no
+    digital silence, beside which a model that was trained on recordings finds letters."""
     pause_seconds: float = 0.8
     """A longer pause ends a stretch."""
     shortest_seconds: float = 0.1
@@ -101,6 +103,10 @@ class VoiceActivityDetector:
         """Of the segment that has begun."""
         self._speech_end = 0
         """Of the speech in the segment that has begun."""
+        self._sound_start = 0
+        """The first frame since which there has been no digital silence."""
+        self._silence: int | None = None
+        """The first frame of digital silence since the speech."""
         self._last_end = 0
         """Of the segment before."""
         self._ratios: list[float] = []
@@ -126,7 +132,7 @@ class VoiceActivityDetector:
         """The last segments, when the waveform has ended."""
         segments = self._segments(self._snr.finish())
         if self._start is not None:
-            segments.append(self._ended(self._speech_end + self._padding))
+            segments.append(self._ended(self._padded_end()))
         return segments
 
     def _segments(self, ratios: NDArray[np.float32]) -> list[SpeechSegment]:
@@ -136,23 +142,31 @@ class VoiceActivityDetector:
             if ratio <= _GOES_ON_DB:
                 self._rise = self._frames
             self._strong = self._strong + 1 if ratio > _BEGINS_DB else 0
+            if ratio == -math.inf:
+                # The windows of its neighbours are mostly silent, too.
+                self._sound_start = self._frames + 1
+                self._silence = self._silence or self._frames - 1
             if self._start is None:
                 if self._strong < self._shortest:
                     continue
                 self._start, self._ratios = self._next_start(), []
             self._ratios.append(ratio)
             if ratio > _GOES_ON_DB:
-                self._speech_end = self._frames
+                self._speech_end, self._silence = self._frames, None
                 while self._frames + self._padding - self._start > self._longest:
                     segments.append(self._cut())
             elif self._frames - self._speech_end > self._pause:
-                segments.append(self._ended(self._speech_end + self._padding))
+                segments.append(self._ended(self._padded_end()))
         return segments
 
     def _next_start(self) -> int:
         """Where a segment starts that is found to have begun with the next frame."""
         rise = max(self._rise, self._frames - self._onset)
-        return max(self._last_end, rise - self._padding)
+        return max(self._last_end, rise - self._padding, self._sound_start)
+
+    def _padded_end(self) -> int:
+        end = self._speech_end + self._padding
+        return end if self._silence is None else min(end, self._silence - 1)
 
     def _ended(self, end: int) -> SpeechSegment:
         assert self._start is not None

@@ -45,6 +45,14 @@ def test_bursts_are_found_with_their_padding(rate: int, background: float) -> No
     assert seconds(found(waveform, rate), rate) == pytest.approx(expected, abs=0.06)
 
 
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100])
+def test_digital_silence_is_no_padding(rate: int) -> None:
+    """Of the noise around speech 0.1 s is there before it and 0.15 s after it."""
+    burst = sounds(0.1, 2, 0.15, rate=rate)
+    waveform = torch.cat([sounds(2, rate=rate), torch.zeros(rate), burst, torch.zeros(3 * rate)])
+    assert seconds(found(waveform, rate), rate) == pytest.approx([3, 5.25], abs=0.02)
+
+
 def test_speech_at_the_ends_is_kept_within_the_recording() -> None:
     waveform = torch.cat([torch.zeros(RATE), sounds(0.2, 1, 1, 1)])
     first, last = found(waveform)
