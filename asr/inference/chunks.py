@@ -143,7 +143,8 @@ class ChunkTranscriber:
         start = self._context_start()
         last = min((self._done + count) * self._unit + self._right, end)
         waveform = self._held[start * self._unit - self._first : last - self._first]
-        windows = self._windows.of_chunk(waveform, self._done - start, count, self._done)
+        is_whole = start == self._phrase.begin
+        windows = self._windows.of_chunk(waveform, self._done - start, count, self._done, is_whole)
         parts = [part.clone() for part in self._encode(windows)]
         for window, part in zip(windows, parts, strict=True):
             self._phrase.is_spoken |= bool((part.argmax(1) != BLANK).any())

@@ -175,13 +175,17 @@ class WindowReader:
         quiet = None if is_whole else quiet_frames(waveform, self.sample_rate)
         return self._cut(waveform, quiet, 0, None, start)
 
-    def of_chunk(self, waveform: Tensor, context: int, count: int, start: int) -> list[Window]:
+    def of_chunk(
+        self, waveform: Tensor, context: int, count: int, start: int, is_whole: bool
+    ) -> list[Window]:
         """The windows of `count` output frames in a waveform `(S,)`, of which `start` is the first.
 
-        `context` frames are before them in the waveform; what is behind them is context, too.
+        `context` frames are before them in the waveform; what is behind them is context, too, but
+        for what a pause parts from them. `is_whole`: it begins where speech began.
         """
         before = context * self.unit
-        quiet = None if self._is_short(waveform) else quiet_frames(waveform, self.sample_rate)
+        is_short = is_whole and self._is_short(waveform)
+        quiet = None if is_short else quiet_frames(waveform, self.sample_rate)
         return self._cut(waveform, quiet, before, before + count * self.unit, start)
 
     def _is_short(self, waveform: Tensor) -> bool:
