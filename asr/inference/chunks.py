@@ -12,9 +12,9 @@ from asr.decode.streaming import StreamingSearch, Stretch
 from asr.inference.decoding import SegmentDecoder, make_space
 from asr.inference.events import Final, Partial
 from asr.inference.pipeline import Encode
-from asr.inference.windows import CONTEXT_SECONDS, WindowReader
+from asr.inference.windows import CONTEXT_SECONDS, Window, WindowReader
 from asr.signal.vad import SpeechSegment, VoiceActivityDetector
-from asr.text.tokens import BLANK
+from asr.text.tokens import BLANK, TokenTable
 
 _BLOCK_SECONDS = 0.1
 """Audio is looked at in such blocks, so that it does not matter in which ones it came."""
@@ -29,10 +29,23 @@ class _Phrase:
         self.search = search
         self.emissions: list[Tensor] = []
         """All of them, where it is decoded at its end."""
-        self.is_spoken = False
-        """Whether a token was found since the last pause."""
         self.tokens: list[int] = []
         """Those that the search has let go of, where it is decoded at its end."""
+        self._last_token: int | None = None
+        """The output frame of the last token since the last pause."""
+
+    def write_space(self, window: Window, log_probs: Tensor, tokens: TokenTable) -> None:
+        """Write a space into the first of the next emissions `(T, C)` if they come after a pause.
+
+        The encoder, which does not see what was before the pause, writes none.
+        """
+        spoken = (log_probs.argmax(1) != BLANK).nonzero()
+        last, pause = self._last_token, window.pause
+        if tokens.space >= 0 and last is not None and pause is not None and last < pause:
+            make_space(log_probs[0], tokens)
+            self._last_token = None
+        if len(spoken):
+            self._last_token = window.start + int(spoken[-1])
 
 
 class ChunkTranscriber:
@@ -147,10 +160,7 @@ class ChunkTranscriber:
         windows = self._windows.of_chunk(waveform, self._done - start, count, self._done, is_whole)
         parts = [part.clone() for part in self._encode(windows)]
         for window, part in zip(windows, parts, strict=True):
-            self._phrase.is_spoken |= bool((part.argmax(1) != BLANK).any())
-            if window.ends_segment and self._phrase.is_spoken and self._decode.tokens.space >= 0:
-                make_space(part[-1], self._decode.tokens)
-                self._phrase.is_spoken = False
+            self._phrase.write_space(window, part, self._decode.tokens)
         log_probs = torch.cat(parts)
         self._done += count
         stretches = self._phrase.search.feed(log_probs)

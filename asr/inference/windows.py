@@ -51,6 +51,8 @@ class Window:
     """The output frame of the recording that `begin` is."""
     starts_segment: bool
     ends_segment: bool
+    pause: int | None
+    """The output frame of the recording where the last pause before `start` is, if one is known."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,7 @@ class WindowReader:
                         start + begin - first,
                         starts_segment=begin == a and not (a == first and before),
                         ends_segment=stop == b and (b in cuts or b == total),
+                        pause=start + low - first if low in cuts else None,
                     )
                 )
         return windows
