@@ -1,6 +1,7 @@
 """Sound from a microphone, by miniaudio."""
 
 import importlib
+import logging
 import queue
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor
 
 from asr.errors import AsrError, AudioError
+from asr.signal.audio_file import log_once
 
 _BLOCK_MILLISECONDS = 100
 _SILENT_SECONDS = 5.0
 """A device that gives nothing for so long has gone."""
+_MANY_BLOCKS = 5000 // _BLOCK_MILLISECONDS
 _MOST_BLOCKS = 6000
 """Ten minutes that wait to be transcribed."""
 
@@ -79,4 +82,10 @@ def _block(recorded: "queue.Queue[bytes]") -> Tensor:
         ) from error
     while not recorded.empty():
         blocks.append(recorded.get_nowait())
+    if len(blocks) > _MANY_BLOCKS:
+        log_once(
+            "results are more than 5 s late: the machine is too slow for this model; choose faster "
+            "options (--beam_size 1, no --right_context_seconds)",
+            logging.WARNING,
+        )
     return torch.from_numpy(np.frombuffer(b"".join(blocks), np.float32).copy())

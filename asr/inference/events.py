@@ -24,7 +24,8 @@ class Partial:
 class Final:
     """What was said from one time to another, which does not change any more.
 
-    It takes the place of the `Partial` before.
+    It takes the place of the `Partial` before. Where a phrase becomes final in parts, neighbours
+    share the pause between them.
     """
 
     transcript: Transcript

@@ -227,17 +227,17 @@ class Recognizer:
         A phrase is what voice activity detection takes for speech, up to the next pause of 0.8 s,
         or 30 s at most. It is encoded from its beginning every `step_seconds`, or less often where
         that takes more than half of the time, for a `Partial`, which may change altogether. At its
-        end all of it is decoded for a `Final`, about 1 s after the last sound, computing time
-        included: the results are those of `transcribe` with `vad`. The first phrase is noticed
-        after a second, further ones within 0.3 s.
+        end all of it is decoded for a `Final`, 1.0 to 1.5 s after the last word and the time that
+        decoding takes: the results are those of `transcribe` with `vad`. The first phrase is
+        noticed after a second of sound, further ones within 0.3 s.
 
         With `right_context_seconds`, usually 0.3 to 2, frames are encoded in chunks of
         `step_seconds`, once so much audio after them is there, and never again. Words are shown
         so much after they were said, and up to a step more; those that all hypotheses agree on
-        become final within about another second, in the middle of a phrase. An encoder that was
-        trained on whole utterances makes more errors so, the more the shorter the context. With an
-        encoder that does not read backwards the context may be 0. A lexicon or grammar still
-        decides at the end of a phrase.
+        become final in the middle of a phrase, with a context of 1 s usually after 1.5 s, at most
+        3 s. An encoder that was trained on whole utterances makes more errors with a short
+        context. With one that does not read backwards the context may be 0. A lexicon or grammar
+        still decides at the end of a phrase.
 
         The other parameters are those of `transcribe`. Raises ConfigError on values out of range,
         and what `prepare` raises.

@@ -1,6 +1,7 @@
 """`asr listen` from standard input, from files, and without a microphone."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,28 @@ def test_raw_samples_from_standard_input(tones: Tones, recording: Path) -> None:
     expected = asr.load(tones.checkpoint).transcribe(recording, vad=True).text
     assert " ".join(lines) == expected
     assert len(lines) > 1
+
+
+def test_a_signal_ends_the_phrase_and_the_command(tones: Tones, recording: Path) -> None:
+    samples = (audio.read(recording)[0] * 32767).to(torch.int16).numpy().tobytes()
+    process = subprocess.Popen(
+        [*(sys.executable, "-m", "asr", "listen", tones.checkpoint), "--raw", str(SAMPLE_RATE)],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin and process.stdout  # noqa: PT018
+    process.stdin.write(samples[: len(samples) * 3 // 4])
+    process.stdin.flush()
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    rest, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.decode().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in stderr.decode()
+    assert first.strip()
+    assert all(line.strip() for line in rest.splitlines())
 
 
 @pytest.mark.parametrize("options", [[], ["--right-context-seconds", "0.5"]])
