@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,7 +179,7 @@ def test_partial_results_become_the_final_one_or_are_taken_back(
 def test_noise_that_never_pauses_is_cut(
     recognizer: Recognizer, speech: Tensor, right_context_seconds: float | None
 ) -> None:
-    """Bursts of sound at every moment, for longer than a stretch may be."""
+    """The loud samples of an utterance, for longer than a phrase may be."""
     loud = speech[round(SAMPLE_RATE) :][: 4 * SAMPLE_RATE].repeat(20)
     loud = torch.cat([speech[:SAMPLE_RATE], loud[loud.abs() > 1e-3]])
     assert len(loud) > 35 * SAMPLE_RATE
@@ -188,6 +189,19 @@ def test_noise_that_never_pauses_is_cut(
         assert event.end_seconds - event.start_seconds <= 30 or isinstance(event, Partial)
     assert finals(events)
     stream.finish()
+
+
+def test_an_encoder_that_reads_forwards_may_do_without_right_context(
+    recognizer: Recognizer, speech: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError):
+        recognizer.stream(right_context_seconds=0)
+    monkeypatch.setattr(
+        recognizer.model, "config", replace(recognizer.model.config, bidirectional=False)
+    )
+    stream = recognizer.stream(right_context_seconds=0, decoder=Decoder())
+    events = fed(stream, speech, lambda: 800) + stream.finish()
+    assert finals(events)
 
 
 def test_partial_results_are_rarer_where_they_take_long(
