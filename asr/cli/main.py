@@ -19,6 +19,7 @@ from asr.cli.console import echo, prepare_streams, stdout_error
 from asr.cli.describe import describe
 from asr.cli.evaluate import evaluate
 from asr.cli.import_ import app as import_
+from asr.cli.listen import listen
 from asr.cli.lm import app as lm
 from asr.cli.runs import runs
 from asr.cli.score import score
@@ -60,7 +61,10 @@ def common(
     """Train a CTC speech recogniser, transcribe with it, and measure it."""
 
 
-for verb in (transcribe, evaluate, align, score, train, runs, tune, average, shard, describe):
+for verb in (
+    *(transcribe, listen, evaluate, align, score),
+    *(train, runs, tune, average, shard, describe),
+):
     app.command(verb.__name__)(verb)
 app.add_typer(lm, name="lm")
 app.add_typer(import_, name="import")

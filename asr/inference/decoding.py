@@ -35,6 +35,11 @@ class SegmentDecoder:
     clock: FrameClock
     word_timestamps: bool
 
+    def later(self, seconds: float) -> "SegmentDecoder":
+        """The same for a recording that begins so much later."""
+        clock = FrameClock(self.clock.frame_seconds, self.clock.offset_seconds + seconds)
+        return dataclasses.replace(self, clock=clock)
+
     def __call__(self, log_probs: Tensor, start: int, known_seconds: float) -> Transcript:
         """The transcript of emissions `(T, C)` whose first frame has the number `start`.
 
@@ -46,11 +51,25 @@ class SegmentDecoder:
 
     def decode(self, log_probs: Tensor, clock: FrameClock, end_seconds: float) -> Transcript:
         """The transcript of emissions `(T, C)` at the times of a clock."""
+        hypotheses = self.decoder(log_probs, at_least=self.needed)
+        return self.transcript(log_probs, hypotheses, clock, end_seconds)
+
+    @property
+    def needed(self) -> int:
+        """How many hypotheses a transcript is made of."""
+        if self.decoder.search.nbest > 1:  # several may have one text
+            return self.decoder.search.beam_size
+        return VOTERS if self.word_timestamps else 1
+
+    def transcript(
+        self,
+        log_probs: Tensor,
+        hypotheses: Sequence[Hypothesis],
+        clock: FrameClock,
+        end_seconds: float,
+    ) -> Transcript:
+        """The transcript of emissions `(T, C)` in which a search found these hypotheses."""
         decoder = self.decoder
-        needed = VOTERS if self.word_timestamps else 1
-        if decoder.search.nbest > 1:  # several may have one text
-            needed = decoder.search.beam_size
-        hypotheses = decoder(log_probs, at_least=needed)
         if not hypotheses:
             return Transcript("", end_seconds, -math.inf, 0.0, rejected=True)
         best = hypotheses[0]
@@ -98,11 +117,15 @@ def join_segments(segments: Sequence[Tensor], tokens: TokenTable) -> Tensor:
     segments = [segment.clone() for segment in segments]
     spoken = [i for i, segment in enumerate(segments) if bool((segment.argmax(1) != BLANK).any())]
     for i in spoken[:-1]:
-        frame = segments[i][-1]
-        frame[:] = math.log(_ELSE)
-        frame[BLANK] = math.log(_NO_SPACE)
-        frame[tokens.space] = math.log1p(-_NO_SPACE - _ELSE * (len(frame) - 2))
+        make_space(segments[i][-1], tokens)
     return torch.cat(segments)
+
+
+def make_space(frame: Tensor, tokens: TokenTable) -> None:
+    """Write the log-probabilities `(C,)` of a likely space over those of a frame."""
+    frame[:] = math.log(_ELSE)
+    frame[BLANK] = math.log(_NO_SPACE)
+    frame[tokens.space] = math.log1p(-_NO_SPACE - _ELSE * (len(frame) - 2))
 
 
 def with_confidences(

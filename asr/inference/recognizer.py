@@ -22,10 +22,13 @@ from asr.config import from_dict
 from asr.decode.decoder import Decoder
 from asr.decode.timing import frame_clock
 from asr.errors import AsrError, CheckpointError, ConfigError
+from asr.inference.chunks import ChunkTranscriber
 from asr.inference.decoding import SegmentDecoder, join_segments
 from asr.inference.options import Decoding, DecodingKeywords, DecodingOptions, prepare_decoding
+from asr.inference.phrases import PhraseTranscriber
 from asr.inference.pipeline import Pipeline, Source
 from asr.inference.recording import Recording, recording_blocks
+from asr.inference.stream import Stream, StreamTranscriber, check_stream_options
 from asr.inference.transcript import Transcript
 from asr.inference.windows import Passage, Window, WindowReader
 from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
@@ -214,6 +217,48 @@ class Recognizer:
         pipeline = self._pipeline(ready, word_timestamps, vad)
         read = partial(recording_blocks, to_rate=self.sample_rate, raw=raw, channel=channel)
         return pipeline(self._source(partial(read, one), ready, damaged, vad) for one in recordings)
+
+    def stream(
+        self,
+        *,
+        word_timestamps: bool = False,
+        step_seconds: float = 0.4,
+        right_context_seconds: float | None = None,
+        decoder: Decoder | None = None,
+        **options: Unpack[DecodingKeywords],
+    ) -> Stream:
+        """Transcribe audio while it arrives: feed the stream with samples, get events.
+
+        A phrase is what voice activity detection takes for speech, up to the next pause of 0.8 s,
+        or 30 s at most. It is encoded from its beginning every `step_seconds`, or less often where
+        that takes more than half of the time, for a `Partial`, which may change altogether. At its
+        end all of it is decoded for a `Final`, 1.0 to 1.5 s after the last word and the time that
+        decoding takes: the results are those of `transcribe` with `vad`. The first phrase is
+        noticed after a second of sound, further ones within 0.3 s.
+
+        With `right_context_seconds`, usually 0.3 to 2, frames are encoded in chunks of
+        `step_seconds`, once so much audio after them is there, and never again. Words are shown
+        so much after they were said, and up to a step more; those that all hypotheses agree on
+        become final in the middle of a phrase, with a context of 1 s usually after 1.5 s, at most
+        3 s. An encoder that was trained on whole utterances makes more errors with a short
+        context. With one that does not read backwards the context may be 0. A lexicon or grammar
+        still decides at the end of a phrase.
+
+        The other parameters are those of `transcribe`. Raises ConfigError on values out of range,
+        and what `prepare` raises.
+        """
+        is_bidirectional = self.model.config.bidirectional
+        check_stream_options(step_seconds, right_context_seconds, is_bidirectional)
+        ready = self._decoder(decoder, options)
+        decode = SegmentDecoder(ready, self.tokens, self.clock, word_timestamps)
+
+        def begin(offset_seconds: float) -> StreamTranscriber:
+            parts = (self.encode, self.windows, decode, offset_seconds, step_seconds)
+            if right_context_seconds is None:
+                return PhraseTranscriber(*parts)
+            return ChunkTranscriber(*parts, right_context_seconds)
+
+        return Stream(begin, self.sample_rate)
 
     def _source(
         self,

@@ -68,7 +68,7 @@ def recording_blocks(
     if isinstance(recording, FileChannel):
         channel, recording = recording.channel, recording.path
     if isinstance(recording, (np.ndarray, Tensor)):
-        waveform = _checked_samples(recording)
+        waveform = checked_samples(recording)
         if channel not in (1, "mix"):
             raise AudioError(f"samples: expected a channel of the one there is, found {channel}")
         if sample_rate is None or wrong_rate(sample_rate):
@@ -112,7 +112,13 @@ def _file(recording: object) -> tuple[str, bytes | None]:
     return name, content
 
 
-def _checked_samples(samples: np.ndarray[Any, Any] | Tensor) -> Tensor:
+def checked_samples(samples: np.ndarray[Any, Any] | Tensor) -> Tensor:
+    """Samples `(S,)` as a float32 tensor on the CPU. Raises AudioError on anything else."""
+    if not isinstance(samples, (np.ndarray, Tensor)):
+        raise AudioError(
+            f"samples: expected an array, found {type(samples).__name__}; make them one: "
+            "numpy.array(samples, numpy.float32)"
+        )
     if len(samples.shape) != 1 or len(samples) == 0:
         raise AudioError(
             f"samples: expected one channel (S,), found the shape {tuple(samples.shape)}; "

@@ -49,6 +49,8 @@ class Window:
     """The output frame of the recording that `begin` is."""
     starts_segment: bool
     ends_segment: bool
+    pause: int | None
+    """The output frame of the recording where the last pause before `start` is, if one is known."""
 
 
 @dataclass(frozen=True)
@@ -106,32 +108,32 @@ class WindowReader:
     def __init__(self, extractor: FeatureExtractor, subsampling: int) -> None:
         self._extractor = extractor
         self._subsampling = subsampling
-        self._rate = extractor.config.sample_rate
+        self.sample_rate = extractor.config.sample_rate
         frame_samples = extractor.hop * extractor.config.stack
-        self._unit = frame_samples * subsampling
+        self.unit = frame_samples * subsampling
         """Samples of an output frame: all cuts are multiples of it."""
 
-    def _units(self, seconds: float) -> int:
-        """A time as output frames."""
-        return max(1, int(seconds * self._rate / self._unit))
+    def frames_in(self, seconds: float) -> int:
+        """How many whole output frames are in a time; 1 at least."""
+        return max(1, int(seconds * self.sample_rate / self.unit))
 
     def passages(self, blocks: Iterable[Tensor]) -> Iterator[Passage]:
         """The passages of one waveform, of which consecutive blocks `(S,)` are given."""
-        longest = self._units(PASSAGE_SECONDS) * self._unit
-        context = self._units(CONTEXT_SECONDS) * self._unit
+        longest = self.frames_in(PASSAGE_SECONDS) * self.unit
+        context = self.frames_in(CONTEXT_SECONDS) * self.unit
         waiting = _Waiting(blocks)
         before = 0  # samples of context that were transcribed already
         while True:
             most = before + longest + context
             known = waiting.first(most)
-            read_seconds = (waiting.taken + len(known)) / self._rate
-            start = (waiting.taken + before) // self._unit
+            read_seconds = (waiting.taken + len(known)) / self.sample_rate
+            start = (waiting.taken + before) // self.unit
             if waiting.total <= most:  # the end
                 is_short = waiting.taken == 0 and self._is_short(known)
-                quiet = None if is_short else quiet_frames(known, self._rate)
+                quiet = None if is_short else quiet_frames(known, self.sample_rate)
                 yield Passage(self._cut(known, quiet, before, None, start), read_seconds)
                 return
-            quiet = quiet_frames(known, self._rate)
+            quiet = quiet_frames(known, self.sample_rate)
             late = [cut for cut in self._cuts(quiet) if longest // 2 <= cut - before <= longest]
             if late:
                 end = late[-1]
@@ -140,7 +142,7 @@ class WindowReader:
                 before = 0
             else:
                 end = before + longest
-                windows = self._cut(known, quiet, before, end, start, paused=False)
+                windows = self._cut(known, quiet, before, end, start)
                 waiting.drop(end - context)
                 before = context
             yield Passage(windows, read_seconds)
@@ -161,26 +163,50 @@ class WindowReader:
                 read += len(block)
                 yield block
 
-        for begin, stretch in speech_segments(counted(), self._rate):
-            start = -(-begin // self._unit)
-            waveform = stretch[start * self._unit - begin :]
-            if len(waveform) and not (voice and not self._has_voice(waveform)):
-                is_whole = not cut or self._is_short(waveform)
-                quiet = None if is_whole else quiet_frames(waveform, self._rate)
-                yield Passage(self._cut(waveform, quiet, 0, None, start), read / self._rate)
-        yield Passage([], read / self._rate)
+        for begin, stretch in speech_segments(counted(), self.sample_rate):
+            if voice and not self._has_voice(stretch):
+                continue
+            if windows := self.of_stretch(begin, stretch, cut):
+                yield Passage(windows, read / self.sample_rate)
+        yield Passage([], read / self.sample_rate)
+
+    def of_stretch(self, begin: int, stretch: Tensor, cut: bool = True) -> list[Window]:
+        """The windows of a stretch of speech `(S,)` whose first sample has the number `begin`.
+
+        With `cut` it is cut into segments at its pauses. None if it is shorter than a frame.
+        """
+        start = -(-begin // self.unit)
+        waveform = stretch[start * self.unit - begin :]
+        if not len(waveform):
+            return []
+        is_whole = not cut or self._is_short(waveform)
+        quiet = None if is_whole else quiet_frames(waveform, self.sample_rate)
+        return self._cut(waveform, quiet, 0, None, start)
+
+    def of_chunk(
+        self, waveform: Tensor, context: int, count: int, start: int, is_whole: bool
+    ) -> list[Window]:
+        """The windows of `count` output frames in a waveform `(S,)`, of which `start` is the first.
+
+        `context` frames are before them in the waveform; what is behind them is context, too, but
+        for what a pause parts from them. `is_whole`: it begins where speech began.
+        """
+        before = context * self.unit
+        is_short = is_whole and self._is_short(waveform)
+        quiet = None if is_short else quiet_frames(waveform, self.sample_rate)
+        return self._cut(waveform, quiet, before, before + count * self.unit, start)
 
     def _has_voice(self, waveform: Tensor) -> bool:
         with borrowed_check() as check:
-            return check.has_voice(waveform, self._rate)
+            return check.has_voice(waveform, self.sample_rate)
 
     def _is_short(self, waveform: Tensor) -> bool:
         """Whether a recording is so short that it is one segment."""
-        return len(waveform) <= SEGMENT_SECONDS * self._rate
+        return len(waveform) <= SEGMENT_SECONDS * self.sample_rate
 
     def _cuts(self, quiet: Quiet) -> list[int]:
         """Where to cut, as the nearest sample at which an output frame begins."""
-        return [round(cut * self._rate / self._unit) * self._unit for cut in cuts_in(quiet)]
+        return [round(cut * self.sample_rate / self.unit) * self.unit for cut in cuts_in(quiet)]
 
     def _cut(
         self,
@@ -189,29 +215,28 @@ class WindowReader:
         before: int,
         end: int | None,
         start: int,
-        paused: bool = True,
     ) -> list[Window]:
         """The windows of the samples from `before` to `end`, cut at pauses.
 
-        What lies before and behind is context. `start` is the output frame at `before`, `paused`
-        whether a pause is at `end`; None is the end of the recording. Without `quiet` nothing is
+        What lies before and behind is context. `start` is the output frame at `before`; None as
+        `end` is the end of the recording. Without `quiet` nothing is
         cut, and all frames count in the normalisation.
         """
         factor = self._subsampling
-        longest, context = self._units(WINDOW_SECONDS), self._units(CONTEXT_SECONDS)
+        longest, context = self.frames_in(WINDOW_SECONDS), self.frames_in(CONTEXT_SECONDS)
         with torch.inference_mode():
             counts = None if quiet is None else self._counts(quiet, waveform)
             features = self._extractor(waveform.to(self._extractor.window.device), counts)
         total = -(-len(features) // factor)
-        first = before // self._unit
-        last = total if end is None else end // self._unit
-        cuts = [cut // self._unit for cut in self._cuts(quiet)] if quiet is not None else []
+        first = before // self.unit
+        last = total if end is None else end // self.unit
+        cuts = [cut // self.unit for cut in self._cuts(quiet)] if quiet is not None else []
         edges = [first, *(cut for cut in cuts if first < cut < last), last]
         windows = []
         for a, b in itertools.pairwise(edges):
             # Context goes no further than the nearest pause.
-            low = 0 if a == first else a
-            high = total if b == last and not paused else b
+            low = max((cut for cut in cuts if cut <= a), default=0)
+            high = min((cut for cut in cuts if cut >= b), default=total)
             for begin in range(a, b, longest):
                 stop = min(begin + longest, b)
                 left, right = max(low, begin - context), min(high, stop + context)
@@ -222,7 +247,8 @@ class WindowReader:
                         stop - left,
                         start + begin - first,
                         starts_segment=begin == a and not (a == first and before),
-                        ends_segment=stop == b and (paused or b < last),
+                        ends_segment=stop == b and (b in cuts or b == total),
+                        pause=start + low - first if low in cuts else None,
                     )
                 )
         return windows
@@ -236,7 +262,7 @@ class WindowReader:
         near = np.convolve(~quiet, np.ones(2 * reach + 1))[reach : reach + len(quiet)] > 0
         hop = self._extractor.hop
         hops = np.arange(1 + len(waveform) // hop) * hop
-        numbers = (hops / (FRAME_SECONDS * self._rate)).astype(np.int64)
+        numbers = (hops / (FRAME_SECONDS * self.sample_rate)).astype(np.int64)
         padded = torch.nn.functional.pad(waveform, (0, len(hops) * hop - len(waveform)))
         audible = padded.view(-1, hop).abs().amax(dim=1) > _DIGITAL_SILENCE
         counts = torch.from_numpy(near[numbers.clip(max=len(near) - 1)]) & audible

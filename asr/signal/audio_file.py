@@ -98,6 +98,11 @@ class RawFormat:
         if wrong := wrong_rate(self.sample_rate):
             raise ConfigError(f"raw audio: {wrong}")
 
+    @property
+    def frame_bytes(self) -> int:
+        """Of a sample of every channel."""
+        return _RAW_SAMPLE_BYTES[self.subtype] * self.channels
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -309,7 +314,7 @@ def open_audio(
 
 
 def _check_raw_size(path: Path, raw: RawFormat, size: int) -> None:
-    frame_bytes = _RAW_SAMPLE_BYTES[raw.subtype] * raw.channels
+    frame_bytes = raw.frame_bytes
     if size % frame_bytes:
         raise audio_error(
             path,

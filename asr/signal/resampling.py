@@ -20,33 +20,60 @@ _MAX_FILTER_BANK = 1 << 20
 _CHUNK_VALUES = 1 << 20
 
 
-def resample_stream(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> Iterator[Tensor]:
-    """Resample consecutive `(S,)` pieces of one waveform to pieces of the resampled waveform.
+class Resampler:
+    """Resamples one waveform that comes in `(S,)` pieces of any sizes.
 
-    Joined, they are the result of resampling the joined input: `ceil(S · to_rate / from_rate)`
-    samples. Memory use is bounded by the largest piece plus a second of audio.
+    What it returns, joined, is the result of resampling the joined input:
+    `ceil(S · to_rate / from_rate)` samples. Memory use is bounded by the largest piece plus a
+    second of audio.
     """
-    if from_rate == to_rate:
-        yield from pieces
-        return
-    divisor = math.gcd(from_rate, to_rate)
-    step, hop = from_rate // divisor, to_rate // divisor  # `step` samples become `hop` samples
-    reach = 2 * _reach(from_rate, to_rate)
-    margin = -(-reach // step) * step
-    # `held` is a window of the input; its first `done` samples are resampled already and serve as
-    # left context. Both stay multiples of `step`, where input and output samples coincide, so that
-    # positions in the output are exact integers.
-    held, done = torch.empty(0), 0
+
+    def __init__(self, from_rate: int, to_rate: int) -> None:
+        self._from_rate, self._to_rate = from_rate, to_rate
+        divisor = math.gcd(from_rate, to_rate)
+        # `_step` samples become `_hop` samples
+        self._step, self._hop = from_rate // divisor, to_rate // divisor
+        reach = 2 * _reach(from_rate, to_rate)
+        self._margin = -(-reach // self._step) * self._step
+        # `_held` is a window of the input; its first `_done` samples are resampled already and
+        # serve as left context. Both stay multiples of `_step`, where input and output samples
+        # coincide, so that positions in the output are exact integers.
+        self._held, self._done = torch.empty(0), 0
+
+    def feed(self, piece: Tensor) -> Tensor:
+        """The samples `(S',)` that the next piece completes."""
+        if self._from_rate == self._to_rate:
+            return piece
+        self._held = torch.cat((self._held, piece))
+        ready = (len(self._held) - self._margin) // self._step * self._step
+        if ready <= self._done:
+            return torch.empty(0)
+        resampled = self._resampled(self._held[: ready + self._margin], ready)
+        drop = max(0, ready - self._margin)
+        self._held, self._done = self._held[drop:], ready - drop
+        return resampled
+
+    def finish(self) -> Tensor:
+        """The last samples `(S',)`, when the waveform has ended."""
+        if len(self._held) <= self._done:
+            return torch.empty(0)
+        return self._resampled(self._held, None)
+
+    def _resampled(self, waveform: Tensor, end: int | None) -> Tensor:
+        """From the first sample that is not done to before `end`, resampled."""
+        resampled = _resample(waveform, self._from_rate, self._to_rate)
+        last = None if end is None else end // self._step * self._hop
+        return resampled[self._done // self._step * self._hop : last]
+
+
+def resample_stream(pieces: Iterable[Tensor], from_rate: int, to_rate: int) -> Iterator[Tensor]:
+    """Resample consecutive `(S,)` pieces of one waveform to pieces of the resampled waveform."""
+    resampler = Resampler(from_rate, to_rate)
     for piece in pieces:
-        held = torch.cat((held, piece))
-        ready = (len(held) - margin) // step * step
-        if ready > done:
-            resampled = _resample(held[: ready + margin], from_rate, to_rate)
-            yield resampled[done // step * hop : ready // step * hop]
-            drop = max(0, ready - margin)
-            held, done = held[drop:], ready - drop
-    if len(held) > done:
-        yield _resample(held, from_rate, to_rate)[done // step * hop :]
+        if len(resampled := resampler.feed(piece)):
+            yield resampled
+    if len(resampled := resampler.finish()):
+        yield resampled
 
 
 def _reach(from_rate: int, to_rate: int) -> int:

@@ -112,10 +112,11 @@ class VoiceActivityDetector:
         self._ratios: list[float] = []
         """Of the frames up to now, since it was known that the segment has begun, or it was cut."""
 
-    @property
-    def started(self) -> int | None:
-        """The first sample of a segment that has begun and not ended; None if there is none."""
-        return None if self._start is None else self._start * self._hop
+    def unfinished(self) -> SpeechSegment | None:
+        """The segment that has begun, as it would be if it ended now; None if there is none."""
+        if self._start is None:
+            return None
+        return SpeechSegment(self._start * self._hop, self._end_sample(self._padded_end()))
 
     @property
     def settled(self) -> int:
@@ -168,9 +169,12 @@ class VoiceActivityDetector:
         end = self._speech_end + self._padding
         return end if self._silence is None else min(end, self._silence - 1)
 
+    def _end_sample(self, end: int) -> int:
+        return min(end * self._hop, self._samples)
+
     def _ended(self, end: int) -> SpeechSegment:
         assert self._start is not None
-        segment = SpeechSegment(self._start * self._hop, min(end * self._hop, self._samples))
+        segment = SpeechSegment(self._start * self._hop, self._end_sample(end))
         self._start, self._last_end = None, end
         return segment
 
@@ -188,28 +192,57 @@ class VoiceActivityDetector:
         return segment
 
 
+class SpeechCutter:
+    """Cuts the stretches of speech out of a waveform that comes in blocks of any sizes.
+
+    A stretch is its first sample and its samples `(S,)`. Memory use is bounded by the largest block
+    and `longest_seconds`. Raises ConfigError as `VoiceActivityDetector` does.
+    """
+
+    def __init__(self, sample_rate: int, config: VadConfig = DEFAULT_VAD) -> None:
+        self._detector = VoiceActivityDetector(sample_rate, config)
+        self._held: list[Tensor] = []
+        self._first = 0
+        """The first sample that is held."""
+
+    def feed(self, block: Tensor) -> list[tuple[int, Tensor]]:
+        """The stretches that end with the next samples `(S,)`, floats in [-1, 1]."""
+        self._held.append(block)
+        stretches = [self._cut(segment) for segment in self._detector.feed(block)]
+        if dropped := self._detector.settled - self._first:
+            # A copy: otherwise all that was held would be kept for its end.
+            self._held = [self._joined()[dropped:].clone()]
+            self._first += dropped
+        return stretches
+
+    def finish(self) -> list[tuple[int, Tensor]]:
+        """The last stretches, when the waveform has ended."""
+        return [self._cut(segment) for segment in self._detector.finish()]
+
+    def unfinished(self) -> tuple[int, Tensor] | None:
+        """The stretch that has begun, as it would be if it ended now; None if there is none."""
+        segment = self._detector.unfinished()
+        return None if segment is None else self._cut(segment)
+
+    def _cut(self, segment: SpeechSegment) -> tuple[int, Tensor]:
+        first = self._first
+        waveform = self._joined()[segment.start - first : segment.end - first]
+        return segment.start, waveform.clone()
+
+    def _joined(self) -> Tensor:
+        if len(self._held) > 1:
+            self._held = [torch.cat(self._held)]
+        return self._held[0] if self._held else torch.empty(0)
+
+
 def speech_segments(
     pieces: Iterable[Tensor], sample_rate: int, config: VadConfig = DEFAULT_VAD
 ) -> Iterator[tuple[int, Tensor]]:
     """The stretches of speech in consecutive `(S,)` pieces of a waveform, one after the other.
 
-    Yields the first sample of each and its samples `(S,)`. Memory use is bounded by the largest
-    piece and `longest_seconds`.
+    Yields the first sample of each and its samples `(S,)`, as `SpeechCutter` finds them.
     """
-    detector = VoiceActivityDetector(sample_rate, config)
-    held, first = torch.empty(0), 0
+    cutter = SpeechCutter(sample_rate, config)
     for piece in pieces:
-        segments = detector.feed(piece)
-        held = torch.cat((held, piece))
-        yield from _cut_out(held, first, segments)
-        dropped = detector.settled - first
-        held, first = held[dropped:].clone(), first + dropped
-    yield from _cut_out(held, first, detector.finish())
-
-
-def _cut_out(
-    waveform: Tensor, first: int, segments: Iterable[SpeechSegment]
-) -> Iterator[tuple[int, Tensor]]:
-    """The samples of some segments, from a waveform whose first sample is `first`."""
-    for segment in segments:
-        yield segment.start, waveform[segment.start - first : segment.end - first].clone()
+        yield from cutter.feed(piece)
+    yield from cutter.finish()

@@ -22,7 +22,7 @@ SMALL = (
 """A network that learns nothing in an epoch of seconds."""
 
 
-LONG = ("how-it-works", "train", "finetune", "long", "decode", "evaluate", "scale")
+LONG = ("how-it-works", "train", "finetune", "long", "decode", "evaluate", "scale", "stream")
 """Guides whose commands take more than five seconds together."""
 
 

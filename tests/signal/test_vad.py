@@ -118,15 +118,16 @@ def test_a_live_stream_knows_soon_that_speech_has_begun_and_that_it_has_ended() 
     for number, block in enumerate(torch.split(waveform, 800), 1):
         now = number * 800 / RATE
         ended += [(now, segment) for segment in detector.feed(block)]
-        if detector.started is not None:
-            began.append((now, detector.started / RATE))
+        if segment := detector.unfinished():
+            began.append((now, segment.start / RATE))
+            assert segment.end / RATE <= now
     assert began[0][0] <= 3 + 0.3
     assert began[0][1] == pytest.approx(3 - PADDING, abs=0.06)
     assert all(start == began[0][1] for _, start in began)
     ((now, segment),) = ended
     assert now <= 5 + VadConfig().pause_seconds + 0.3
     assert segment.start / RATE == began[0][1]
-    assert detector.started is None
+    assert detector.unfinished() is None
 
 
 def test_segments_are_cut_out_of_pieces_of_any_size() -> None:
