@@ -51,8 +51,15 @@ KINDS = {
 CELLS = {"last": ("elman", "lstm", "gru", "ligru"), "ctc": ("lstm", "gru"), "last_both": ("gru",)}
 """Those of each kind."""
 PARAMETERS, LAYERS, DROPOUT = 100_000, 2, 0.3
-BATCH, STAGES = 64, ((700, 3e-3), (200, 3e-4))
-"""Utterances of an update; updates and Adam's rate in them."""
+BATCH = 64
+"""Utterances of an update."""
+STAGES = {
+    "last": ((700, 3e-3), (200, 3e-4)),
+    "ctc": ((2100, 3e-3), (600, 3e-4)),
+    "last_both": ((700, 3e-3), (200, 3e-4)),
+}
+"""Updates and Adam's rate in them. CTC has more, as it also has to find out where to answer; with
+as few as the others the LSTM was right in 48 % of the cases, with these in 51 %."""
 TARGET = 85.0
 """Per cent of the digits of unknown speakers."""
 
@@ -161,7 +168,7 @@ def learn_without(speaker: str, kind: str, cell: str, seed: int) -> dict[str, fl
         return model.loss(*padded(drawn(spoken, numbers)), labels)
 
     start = core_minutes()
-    losses = [value for steps, rate in STAGES for value in fit(model, loss, steps, rate)]
+    losses = [value for steps, rate in STAGES[kind] for value in fit(model, loss, steps, rate)]
     minutes = core_minutes() - start
     model.eval()
     numbers = spoken.of([speaker])

@@ -163,8 +163,10 @@ def test_pieces_and_the_plane() -> None:
 def test_parts_run_what_is_asked_for_and_report_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stages = ((2, 1e-3), (1, 1e-4))
+    monkeypatch.setattr(autoencoder, "STAGES", stages)
+    monkeypatch.setattr(many_to_one, "STAGES", dict.fromkeys(many_to_one.KINDS, stages))
     for part in (many_to_one, autoencoder):
-        monkeypatch.setattr(part, "STAGES", ((2, 1e-3), (1, 1e-4)))
         results = Results(tmp_path / "results")
         assert part.report(results, tmp_path) == ""
         part.run(Plan(results, ["gru"], seeds=1))
