@@ -232,7 +232,7 @@ class Recognizer:
         A phrase is what voice activity detection takes for speech, up to the next pause of 0.8 s,
         or 30 s at most. It is encoded from its beginning every `step_seconds`, or less often where
         that takes more than half of the time, for a `Partial`, which may change altogether. At its
-        end all of it is decoded for a `Final`, 1.0 to 1.5 s after the last word and the time that
+        end all of it is decoded for a `Final`, 1.2 to 1.7 s after the last word and the time that
         decoding takes: the results are those of `transcribe` with `vad`. The first phrase is
         noticed after a second of sound, further ones within 0.3 s.
 
