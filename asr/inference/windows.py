@@ -219,8 +219,8 @@ class WindowReader:
         """The windows of the samples from `before` to `end`, cut at pauses.
 
         What lies before and behind is context. `start` is the output frame at `before`; None as
-        `end` is the end of the recording. Without `quiet` nothing is
-        cut, and all frames count in the normalisation.
+        `end` is the end of the recording. Without `quiet` nothing is cut, and all frames count in
+        the normalisation.
         """
         factor = self._subsampling
         longest, context = self.frames_in(WINDOW_SECONDS), self.frames_in(CONTEXT_SECONDS)

@@ -60,6 +60,8 @@ class VoiceCheck:
     @torch.inference_mode()
     def has_voice(self, waveform: Tensor, sample_rate: int) -> bool:
         """Whether a voice is heard anywhere in samples `(S,)`, floats in [-1, 1]."""
+        if not len(waveform):
+            return False
         self._model.reset_states()
         samples = torch.cat(list(resample_stream([waveform], sample_rate, _RATE)))
         whole = torch.nn.functional.pad(samples, (0, -len(samples) % _FRAME))
