@@ -28,6 +28,9 @@ _AHEAD_SECONDS = 4 * BATCH_SECONDS
 """So much, for each thread, may have been read and not been encoded. Windows are sorted by length,
 so that little of a batch is padding."""
 
+_JOINED = 64
+"""Segments whose transcripts become one while the recording is still read."""
+
 Source = Callable[[list[str]], Iterator[Passage]]
 """Reads a recording; what is wrong with a damaged one is added to the list."""
 Encode = Callable[[Sequence[Window]], list[Tensor]]
@@ -84,6 +87,14 @@ class _Job:
     @property
     def is_done(self) -> bool:
         return self.is_read and not self.pending
+
+    def join_first(self, nbest: int) -> None:
+        """Make one of the first segments, if so many are decoded: hours have many thousands."""
+        first = self.segments[:_JOINED]
+        parts = [segment.transcript for segment in first if segment.transcript is not None]
+        if len(self.segments) > _JOINED and len(parts) == _JOINED:
+            whole = _Segment(first[0].start, transcript=join_transcripts(parts, nbest))
+            self.segments[:_JOINED] = [whole]
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,7 @@ class _Run:
             done, _ = wait(futures, return_when=FIRST_COMPLETED)
             for future in done:
                 for job in self._take(future):
+                    job.join_first(self._pipeline.decode.decoder.search.nbest)
                     if job.is_done:
                         yield job.number, self._outcome(job)
 
