@@ -2,8 +2,7 @@
 
 import logging
 import time
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -37,14 +36,9 @@ class AudioProgress:
         self._redirected.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *ended: Any) -> None:
         self._bar.close()
-        self._redirected.__exit__(kind, error, traceback)
+        self._redirected.__exit__(*ended)
 
     def advance(self, num_bytes: int, audio_seconds: float) -> None:
         """A file of so many bytes is done, of which so much audio was transcribed."""

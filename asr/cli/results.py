@@ -5,8 +5,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asr.cli.console import echo
 from asr.cli.options import hint, log_damage
@@ -72,13 +71,8 @@ class Summary:
         self._progress.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.__exit__(kind, error, traceback)
+    def __exit__(self, *ended: Any) -> None:
+        self._progress.__exit__(*ended)
         total = len(self._inputs)
         if self._counts_wanted and total > 1:
             counts = ", ".join(f"{count} {name}" for name, count in self._counts.items())

@@ -116,7 +116,7 @@ def transcribe(
     code is 1.
     """
     from asr.inference.inputs import find_inputs, of_channels
-    from asr.inference.output_folder import OutputFolder, settings_digest
+    from asr.inference.output_folder import OutputFolder, deciding_settings
     from asr.inference.transcribe_files import FileTranscriber
     from asr.inference.transcript import NOTHING
 
@@ -138,14 +138,16 @@ def transcribe(
     prepared = recognizer.prepare(**decoding)
     folder = None
     if output_dir:
-        settings = settings_digest(recognizer, prepared)
+        settings = deciding_settings(recognizer, prepared)
         settings |= {
             "word_timestamps": timed,
             "raw": raw,
             "damaged": damaged.value,
             "vad": vad.value,
+            "text": text.value,
+            "numbers": readable.numbers,
+            "channel": channel,
         }
-        settings |= {"text": text.value, "numbers": readable.numbers, "channel": channel}
         folder = OutputFolder(output_dir, [kind.suffix for kind in kinds], settings)
     transcribe_files = FileTranscriber(
         recognizer,

@@ -195,4 +195,4 @@ def _fitting(name: str) -> str:
     if len(content) <= _LONGEST_NAME_BYTES:
         return name
     digest = hashlib.sha256(content).hexdigest()[:16]
-    return f"{os.fsencode(name)[: _LONGEST_NAME_BYTES // 2].decode('utf-8', 'ignore')}-{digest}"
+    return f"{content[: _LONGEST_NAME_BYTES // 2].decode('utf-8', 'ignore')}-{digest}"

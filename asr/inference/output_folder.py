@@ -37,7 +37,7 @@ def audio_digest(one: Input) -> str:
     return hashlib.sha256(f"{content} {part}".encode()).hexdigest()
 
 
-def settings_digest(recognizer: "Recognizer", decoding: "Decoding") -> dict[str, Any]:
+def deciding_settings(recognizer: "Recognizer", decoding: "Decoding") -> dict[str, Any]:
     """What decides, besides the audio, what is transcribed: files by their content."""
     options = decoding.options
     files = {"lm": decoding.lm, "lexicon": options.lexicon, "grammar": options.grammar}

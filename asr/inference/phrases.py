@@ -99,7 +99,7 @@ class PhraseTranscriber:
             ]
             if any(part.text for part in parts):
                 nbest = self._decode.decoder.search.nbest
-                transcript = parts[0] if len(parts) == 1 else join_transcripts(parts, nbest)
+                transcript = join_transcripts(parts, nbest)
                 start, end = self._span(begin, phrase)
                 transcript = dataclasses.replace(transcript, duration_seconds=end - start)
                 finals.append(Final(transcript, start, end))

@@ -312,7 +312,7 @@ class _Run:
         if job.transcript is None:
             parts = [one.transcript for one in job.segments if one.transcript is not None]
             nbest = self._pipeline.decode.decoder.search.nbest
-            job.transcript = parts[0] if len(parts) == 1 else join_transcripts(parts, nbest)
+            job.transcript = join_transcripts(parts, nbest)
         return dataclasses.replace(
             job.transcript,
             duration_seconds=job.seconds,

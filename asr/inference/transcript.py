@@ -69,8 +69,10 @@ def make_readable(transcript: Transcript, form: Readable) -> Transcript:
 def join_transcripts(parts: Sequence[Transcript], nbest: int) -> Transcript:
     """The transcript of a recording whose parts were decoded one after the other.
 
-    Its alternatives are the likeliest combinations of those of the parts.
+    Its alternatives are the likeliest combinations of those of the parts. A single part is all.
     """
+    if len(parts) == 1:
+        return parts[0]
     if nbest == 1:  # an hour has a thousand parts, and copying all texts for each takes long
         best = [part.nbest[0] for part in parts if part.nbest]
         combined = [Alternative(*_together(best))]

@@ -114,7 +114,7 @@ def train(
             folder, config, seed=seed, threads=torch.get_num_threads()
         )
     except AsrError as error:
-        return found | {"error": str(error)}
+        return found | {"error": str(error).replace(f"{folder.parent}/", "")}
     minutes, recognizer = core_minutes() - start, asr.load(checkpoint)
     score = evaluate(recognizer, read_manifest(Path(test)), decoder=Decoder()).score
     return found | {
