@@ -80,13 +80,17 @@ def test_hidden_sizes_come_close_to_the_budget(cell: str) -> None:
     assert 0.85 < size(hidden) / 10_000 < 1.15
 
 
-def test_the_encoders_of_all_cells_have_the_size_of_the_lstm() -> None:
+@pytest.mark.parametrize("training", ctc.TRAININGS)
+def test_the_encoders_of_all_cells_have_the_size_of_the_lstm(training: str) -> None:
+    _, config, _ = ctc.TRAININGS[training]
+    features = config.features.num_features
+
     def size(cell: str) -> int:
-        model = weightless_model(ctc.encoder_of(cell, 40), 40, ctc.TOKENS)
+        model = weightless_model(ctc.encoder_of(config, cell), features, ctc.TOKENS)
         return sum(weight.numel() for weight in model.parameters())
 
     sizes = {cell: size(cell) for cell in CELL_ORDER}
-    assert ctc.encoder_of("lstm", 40).hidden == ctc.SMALL.hidden
+    assert ctc.encoder_of(config, "lstm").hidden == config.encoder.hidden
     assert all(0.97 < own / sizes["lstm"] < 1.03 for own in sizes.values()), sizes
 
 
