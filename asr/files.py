@@ -236,6 +236,14 @@ def file_stem(key: str) -> str:
     return f"{stem[:40]}%-{digest}"  # "%-" cannot come from escaping
 
 
+def is_folder(path: Path | str) -> bool:
+    """Whether there is a folder; False also where that cannot be known.
+
+    Unlike `Path.is_dir`, which raises where a name is too long or the folder around it is closed.
+    """
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def make_folder(path: Path | str) -> None:
     """Create a folder and its parents if missing. Raises AsrError, naming it and what to do."""
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr.errors import AsrError, ConfigError, DamagedAudioError
+from asr.files import is_folder
 
 _log = logging.getLogger("asr.audio")
 
@@ -91,7 +92,7 @@ def log_damage(damage: Sequence[str]) -> None:
 
 def check_folder(output: Path) -> None:
     """Raise AsrError, before any work is done, if the folder of an output file does not exist."""
-    if not output.absolute().parent.is_dir():
+    if not is_folder(output.absolute().parent):
         raise AsrError(f"{output}: its folder does not exist; create it first")
 
 

@@ -63,9 +63,9 @@ class Summary:
         if errors:
             _write(errors, "", "w")
         self._progress = AudioProgress(len(inputs), sum(one.num_bytes for one in inputs))
-        self._missing = {number: one.path for number, one in enumerate(inputs)}
+        self._missing = {number: one.label for number, one in enumerate(inputs)}
         self._counts: Counter[str] = Counter()
-        self.failures: list[Path] = []
+        self.failures: list[str] = []
 
     def __enter__(self) -> Self:
         self._progress.__enter__()
@@ -91,7 +91,7 @@ class Summary:
         transcript, error = result.transcript, result.error
         if error is not None:
             self._counts["failed"] += 1
-            self.failures.append(result.input.path)
+            self.failures.append(result.input.label)
             _log.error("error: %s%s", error, hint(error))
             if self._errors:
                 record = {"audio_filepath": str(result.input.path), "error": str(error)}
@@ -117,10 +117,10 @@ def _remarks(transcript: "Transcript") -> list[str]:
     return []
 
 
-def _list(what: str, paths: Sequence[Path]) -> None:
-    names = [str(path) for path in paths[:_MOST_LISTED]]
-    if len(paths) > _MOST_LISTED:
-        names.append(f"and {len(paths) - _MOST_LISTED} more")
+def _list(what: str, recordings: Sequence[str]) -> None:
+    names = [*recordings[:_MOST_LISTED]]
+    if len(recordings) > _MOST_LISTED:
+        names.append(f"and {len(recordings) - _MOST_LISTED} more")
     _log.error("%s:\n  %s", what, "\n  ".join(names))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AsrError, AudioError, ConfigError
-from asr.files import file_stem
+from asr.files import file_stem, is_folder
 from asr.inference.recording import ANY_LENGTH, FileChannel
 from asr.signal.audio import RawFormat, find_audio, probe
 
@@ -42,11 +42,10 @@ class Input:
 
     @property
     def label(self) -> str:
-        """The path, and the channel if one was chosen."""
+        """The path, on one line whatever is in it, and the channel if one was chosen."""
+        shown = str(self.path).replace("\n", "\\n").replace("\t", "\\t")
         one = self.recording
-        return (
-            f"{one.path}, channel {one.channel}" if isinstance(one, FileChannel) else str(self.path)
-        )
+        return f"{shown}, channel {one.channel}" if isinstance(one, FileChannel) else shown
 
     @property
     def num_bytes(self) -> int:
@@ -143,11 +142,11 @@ def _names_in(listed: str) -> Iterator[str]:
 
 def _find(argument: str, literal: bool = False) -> Iterator[_Found]:
     path = Path(argument)
-    if path.suffix.lower() == MANIFEST_SUFFIX and not path.is_dir():
+    if path.suffix.lower() == MANIFEST_SUFFIX and not is_folder(path):
         for utterance in read_manifest(path):
             yield _Found(utterance, path)
         return
-    if path.is_dir():
+    if is_folder(path):
         root = path
     elif literal or os.path.lexists(argument) or not glob.has_magic(argument):
         yield _Found(path, path.parent)

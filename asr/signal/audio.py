@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from asr.errors import AudioError
-from asr.files import atomic_write
+from asr.files import atomic_write, is_folder
 from asr.signal.audio_file import DEFAULT_LIMITS, AudioInfo, Limits, RawFormat, Segment, open_audio
 from asr.signal.channels import Channel
 from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error
@@ -161,7 +161,7 @@ def find_audio(arguments: Sequence[Path | str]) -> list[Path]:
             if not paths:
                 raise AudioError(f"{argument}: no file matches this pattern; check its spelling")
         for path in map(Path, paths):
-            for file in _audio_below(path) if path.is_dir() else [path]:
+            for file in _audio_below(path) if is_folder(path) else [path]:
                 # Not resolve(): some corpora link one recording under two names, and both count.
                 found.setdefault(os.path.abspath(file), file)  # noqa: PTH100
     return list(found.values())

@@ -15,7 +15,7 @@ from asr.checkpoint.integrity import parse_object
 from asr.checkpoint.run_folder import HISTORY, MAX_BYTES, PLANNED, STARTS, is_run, read_lines
 from asr.config import to_dict
 from asr.errors import AsrError
-from asr.files import read_committed
+from asr.files import is_folder, read_committed
 from asr.printing import shown
 from asr.training.config import Config
 
@@ -170,18 +170,18 @@ def find_runs(folder: Path, depth: int = 2) -> Iterator[Path]:
 
     Raises AsrError if the folder cannot be listed.
     """
-    if is_run(folder):
+    try:
+        found = is_run(folder)
+        inner = sorted(filter(is_folder, folder.iterdir())) if depth and not found else []
+    except OSError as error:
+        raise AsrError(
+            f"{folder}: cannot list ({error.strerror or error}); expected a run's folder or a "
+            "folder of such folders"
+        ) from error
+    if found:
         yield folder
-    elif depth:
-        try:
-            inner = sorted(path for path in folder.iterdir() if path.is_dir())
-        except OSError as error:
-            raise AsrError(
-                f"{folder}: cannot list ({error.strerror or error}); expected a run's folder or a "
-                "folder of such folders"
-            ) from error
-        for path in inner:
-            yield from find_runs(path, depth - 1)
+    for path in inner:
+        yield from find_runs(path, depth - 1)
 
 
 def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.errors import AsrError, AudioError
-from asr.inference.inputs import find_inputs
+from asr.errors import AsrError, AudioError, ManifestError
+from asr.inference.inputs import Input, find_inputs
+from asr.inference.recording import FileChannel
 
 
 @pytest.fixture
@@ -90,6 +91,17 @@ def test_names_of_any_bytes(tree: Path) -> None:
     assert all(len(os.fsencode(name)) <= 200 for name in found.values())
     (tree / "list").write_bytes(b"\0".join(b"b/" + name for name in odd))
     assert names(listed="list").items() <= found.items()
+
+
+def test_names_that_no_file_can_have_stop_nothing_else(tree: Path) -> None:
+    (tree / "list").write_text(f"{'x' * 300}\n{'x' * 300}.jsonl.wav\n3.ogg\n")
+    assert list(names("b", "y" * 300, listed="list").values())[-1] == "3"
+    with pytest.raises(ManifestError, match="cannot read the manifest"):
+        names("z" * 300 + ".jsonl")
+
+
+def test_a_label_is_one_line() -> None:
+    assert Input(FileChannel(Path("a\nb\tc.wav"), 2), "x").label == r"a\nb\tc.wav, channel 2"
 
 
 def test_utterances_of_a_manifest_are_named_by_their_ids(tree: Path) -> None:

@@ -110,6 +110,8 @@ def test_runs_are_found_two_levels_down_and_not_inside_runs(tmp_path: Path) -> N
     assert list(find_runs(tmp_path / "b")) == [tmp_path / "b"]
     with pytest.raises(AsrError, match="cannot list"):
         list(find_runs(tmp_path / "b" / "config.json"))
+    with pytest.raises(AsrError, match=r"cannot list \(File name too long"):
+        list(find_runs(tmp_path / ("x" * 300)))
 
 
 def test_only_differing_settings_are_listed() -> None:
