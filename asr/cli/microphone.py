@@ -51,7 +51,7 @@ def listen_to_microphone(sample_rate: int) -> Iterator[Tensor]:
             while True:
                 yield _block(recorded)
     except miniaudio.MiniaudioError as error:
-        raise AudioError(_NO_MICROPHONE.format(error)) from error
+        raise AudioError(_NO_MICROPHONE.format(error.args[0])) from error
 
 
 _NO_MICROPHONE = (

@@ -64,7 +64,7 @@ def test_no_device(device: type[Device], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(device, "backend", "Null")
     with pytest.raises(AudioError, match="found none; connect one"):
         next(microphone.listen_to_microphone(RATE))
-    monkeypatch.setattr(device, "error", MiniaudioError("failed to init device"))
+    monkeypatch.setattr(device, "error", MiniaudioError("failed to init device", -401))
     with pytest.raises(AudioError, match="found failed to init device; connect one"):
         next(microphone.listen_to_microphone(RATE))
 
