@@ -4,13 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Unpack
 
 import torch
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.recordings import read_utterance
 from asr.decode.decoder import Decoder
 from asr.errors import AudioError
 from asr.inference.options import DecodingKeywords
@@ -43,7 +42,7 @@ class Evaluation:
     """Those that were rejected, with the texts that they would have got otherwise."""
     transcripts: dict[str, Transcript]
     real_time_factor: float
-    """Seconds of work (reading, features, model, search) for each second of audio."""
+    """Seconds that all of it took (reading, features, model, search) for each second of audio."""
     failures: dict[str, str]
     """Id and reason of each utterance whose audio could not be read; scored as all deleted."""
     speakers: Mapping[str, str] | None
@@ -112,7 +111,7 @@ def evaluate(
     decoder: Decoder | None = None,
     **options: Unpack[DecodingKeywords],
 ) -> Evaluation:
-    """Transcribe and score every utterance, one at a time; `advance` is called after each.
+    """Transcribe and score every utterance, in batches; `advance` is called after each.
 
     A second of silence goes first, so that what is done once only, such as compiling the search,
     is not part of the real-time factor.
@@ -124,28 +123,30 @@ def evaluate(
     speakers = {u.id: u.speaker or u.id for u in utterances} if by_speaker else None
     if speakers:
         check_speakers([u.id for u in utterances if u.text], speakers)
-    transcripts: dict[str, Transcript] = {}
+    heard: dict[str, Transcript] = {}
     failures: dict[str, str] = {}
-    processing_seconds = audio_seconds = 0.0
-    transcribe = partial(
-        recognizer.transcribe,
-        decoder=decoder or recognizer.prepare(**options).decoder,
-        word_timestamps=word_timestamps,
+    decoder = decoder or recognizer.prepare(**options).decoder
+    silence = torch.zeros(recognizer.sample_rate)
+    recognizer.transcribe(
+        silence, recognizer.sample_rate, word_timestamps=word_timestamps, decoder=decoder
     )
-    transcribe(torch.zeros(recognizer.sample_rate), recognizer.sample_rate)
-    for utterance in utterances:
-        started = time.perf_counter()
-        try:
-            waveform, sample_rate = read_utterance(utterance, recognizer.sample_rate)
-            transcript = transcribe(waveform, sample_rate)
-        except AudioError as error:
-            _log.error("%s: %s", utterance.id, error)
-            failures[utterance.id] = str(error)
+    started = time.perf_counter()
+    outcomes = recognizer.transcribe_all(
+        utterances, word_timestamps=word_timestamps, decoder=decoder
+    )
+    for number, outcome in outcomes:
+        key = utterances[number].id
+        if isinstance(outcome, Transcript):
+            heard[key] = outcome
+        elif isinstance(outcome, AudioError):
+            _log.error("%s: %s", key, outcome)
+            failures[key] = str(outcome)
         else:
-            transcripts[utterance.id] = transcript
-            processing_seconds += time.perf_counter() - started
-            audio_seconds += transcript.duration_seconds
+            raise outcome
         advance()
+    processing_seconds = time.perf_counter() - started
+    transcripts = {u.id: heard[u.id] for u in utterances if u.id in heard}
+    audio_seconds = sum(transcript.duration_seconds for transcript in transcripts.values())
     hypotheses = {key: _text_if_accepted(transcript) for key, transcript in transcripts.items()}
     aligned = align({u.id: u.text for u in utterances}, hypotheses, missing_as_empty=True)
     rejected = {key for key, transcript in transcripts.items() if transcript.rejected}

@@ -172,7 +172,10 @@ def test_evaluation_judges_confidences_and_alternatives(
     result = evaluate(recognizer, utterances, decoder=decoder, word_timestamps=True)
     assert caplog.text.count("1 of 7 references has characters") == 1
     assert "convert the transcripts to upper case" in caplog.text
-    assert set(result.transcripts) == set(result.hypotheses) == {u.id for u in utterances[:-1]}
+    assert list(result.transcripts) == list(result.hypotheses) == [u.id for u in utterances[:-1]]
+    one_by_one = [recognizer.transcribe(u, decoder=decoder) for u in utterances[:-1]]
+    assert list(result.hypotheses.values()) == [transcript.text for transcript in one_by_one]
+    assert set(result.failures) == {"lost"}
     confidences, correct = result.word_confidences()
     heard = sum(len(text.split()) for text in result.hypotheses.values())
     assert len(confidences) == len(correct) == heard
