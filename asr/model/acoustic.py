@@ -157,6 +157,12 @@ class AcousticModel(nn.Module):
         """Output frames T' of each number of feature frames T, `(N,)` to `(N,)`."""
         return lengths if self.subsampling is None else self.subsampling.output_lengths(lengths)
 
+    @property
+    def lookahead(self) -> int:
+        """Feature frames after the last of its own on which an output frame of the front end, and
+        of an encoder without a backward direction, depends."""
+        return 0 if self.subsampling is None else self.subsampling.lookahead
+
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features `(N, T, F)`, lengths `(N,)` to log_probs `(N, T', C)` in nats, lengths `(N,)`.
 
