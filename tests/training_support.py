@@ -48,7 +48,9 @@ def micro_config(corpus: Path) -> Config:
         name="micro",
         data=DataConfig(train=(str(corpus / "train.jsonl"),), dev=str(corpus / "dev.jsonl")),
         features=FeatureConfig(sample_rate=8000, num_mels=16, high_hz=3800.0),
-        augment=AugmentConfig(speeds=(0.95, 1.0, 1.05), gain_db=6.0, noise_chance=0.5),
+        augment=AugmentConfig(
+            speeds=(0.95, 1.0, 1.05), gain_db=6.0, noise_chance=0.5, right_context_seconds=0.3
+        ),
         encoder=EncoderConfig(
             layers=1, hidden=8, projection=8, convolution_channels=2, dropout=0.2
         ),

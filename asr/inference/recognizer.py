@@ -252,13 +252,24 @@ class Recognizer:
         ready = self._decoder(decoder, options)
         decode = SegmentDecoder(ready, self.tokens, self.clock, word_timestamps)
 
+        least_seconds = self._front_end_samples() / self.sample_rate
+
         def begin(offset_seconds: float) -> StreamTranscriber:
             parts = (self.encode, self.windows, decode, offset_seconds, step_seconds)
             if right_context_seconds is None:
                 return PhraseTranscriber(*parts)
-            return ChunkTranscriber(*parts, right_context_seconds)
+            return ChunkTranscriber(*parts, max(right_context_seconds, least_seconds))
 
         return Stream(begin, self.sample_rate)
+
+    def _front_end_samples(self) -> int:
+        """Samples after an output frame that its features and the convolutions need.
+
+        The frames of features on which they depend lie a hop apart, with half a window on each
+        side.
+        """
+        hops = self.model.lookahead * self.extractor.config.stack - 1
+        return hops * self.extractor.hop + -(-self.extractor.window_length // 2)
 
     def _source(
         self,

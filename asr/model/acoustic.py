@@ -157,6 +157,12 @@ class AcousticModel(nn.Module):
         """Output frames T' of each number of feature frames T, `(N,)` to `(N,)`."""
         return lengths if self.subsampling is None else self.subsampling.output_lengths(lengths)
 
+    @property
+    def lookahead(self) -> int:
+        """Feature frames after the last of its own on which an output frame of the front end, and
+        of an encoder without a backward direction, depends."""
+        return 0 if self.subsampling is None else self.subsampling.lookahead
+
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features `(N, T, F)`, lengths `(N,)` to log_probs `(N, T', C)` in nats, lengths `(N,)`.
 
@@ -228,6 +234,31 @@ class IntermediateOutputs(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
-        """`AcousticModel.predictions`."""
-        return self.model.predictions(features, lengths)
+    def forward(
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        beginnings: tuple[Tensor, Tensor, Tensor] | None = None,
+    ) -> tuple[list[Tensor], Tensor]:
+        """`AcousticModel.predictions`.
+
+        `beginnings` are the features `(N, T, F)` of the utterances up to some frame, their lengths
+        `(N,)`, and how many of their output frames `(N,)` take the place of those of the whole.
+        """
+        wholes, whole_lengths = self.model.predictions(features, lengths)
+        if beginnings is None:
+            return wholes, whole_lengths
+        beginning, lengths, counted = beginnings
+        starts, _ = self.model.predictions(beginning, lengths)
+        joined = [
+            _with_start(whole, start, counted) for whole, start in zip(wholes, starts, strict=True)
+        ]
+        return joined, whole_lengths
+
+
+def _with_start(whole: Tensor, start: Tensor, counted: Tensor) -> Tensor:
+    """`whole` `(N, T', C)`, its first `counted` `(N,)` frames replaced by those of `start`."""
+    frames = start.shape[1]
+    assert frames <= whole.shape[1], (start.shape, whole.shape)
+    first = torch.where(length_mask(counted, frames)[:, :, None], start, whole[:, :frames])
+    return torch.cat([first, whole[:, frames:]], dim=1)

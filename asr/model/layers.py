@@ -136,6 +136,12 @@ class ConvSubsampling(nn.Module):
             lengths = (lengths + stride - 1) // stride
         return lengths
 
+    @property
+    def lookahead(self) -> int:
+        """Frames after the last of its own that an output frame depends on."""
+        first, second = self.strides
+        return first + 2 - first * second
+
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """`(N, T, F)` to `(N, T', channels * F / 4)`, the channels of a frame side by side."""
         first, second = self.convolutions

@@ -69,6 +69,10 @@ class AugmentConfig:
     """Width of the widest time mask as a share of the utterance."""
     frequency_masks: int = 2
     frequency_mask_mels: int = 15
+    right_context_seconds: float = 0.0
+    """For live streams, of an encoder that also reads backwards: emissions before a random frame of
+    each utterance are computed without what comes later than a random time after it, which is at
+    most this. A step takes up to twice the time and memory."""
 
     def __post_init__(self) -> None:
         if any(not 0.5 <= speed <= 2.0 for speed in self.speeds):
@@ -112,6 +116,7 @@ _UPPER_BOUNDS = {
     "codec_chance": 1.0,
     "frequency_warp": 0.5,
     "time_warp": 0.9,
+    "right_context_seconds": 10.0,
 }
 """Settings whose values lie between 0 and this bound."""
 

@@ -5,6 +5,7 @@ the peak memory of a process never goes down. It reads a `Request` from stdin an
 `Measurement` to stdout.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 from asr.config import from_dict, to_dict
-from asr.corpus.dataset import Batch
+from asr.corpus.dataset import Batch, Beginnings
 from asr.corpus.loader import PREFETCH_FACTOR
 from asr.corpus.manifest import Corpus
 from asr.model.acoustic import AcousticModel, IntermediateOutputs
@@ -159,9 +160,17 @@ def measure(request: Request, device: torch.device) -> Measurement:
     model = AcousticModel(config.encoder, num_features, request.num_tokens).to(device)
     model.set_truncation(config.optim.truncate_frames)
     optimizer, scaler = make_optimizer(config, model), make_scaler(config, device)
-    views = config.optim.views
-    fullest = random_batch(request.fullest, num_features, request.num_tokens, views)
-    typical = random_batch(request.typical, num_features, request.num_tokens, views)
+
+    def training_batch(shape: Shape) -> Batch:
+        batch = random_batch(shape, num_features, request.num_tokens, config.optim.views)
+        if not config.augment.right_context_seconds:
+            return batch
+        # At most, beginnings are as long as the utterances.
+        lengths = batch.feature_lengths
+        beginnings = Beginnings(batch.features, lengths, model.output_lengths(lengths) // 2)
+        return dataclasses.replace(batch, beginnings=beginnings)
+
+    fullest, typical = training_batch(request.fullest), training_batch(request.typical)
 
     def time_step(batch: Batch) -> float:
         return timed_step(config, model, optimizer, scaler, batch, device)
@@ -179,9 +188,10 @@ def measure(request: Request, device: torch.device) -> Measurement:
     # A worker holds at most what any process holds that has imported torch, and its batches.
     workers = config.optim.workers if device.type == "cpu" else 0
     weights = sum(parameter.nbytes for parameter in model.parameters())
+    parts = 2 if fullest.beginnings else 1
     return Measurement(
         peak_bytes=peak_bytes(device)
-        + workers * (started + PREFETCH_FACTOR * fullest.features.nbytes),
+        + workers * (started + PREFETCH_FACTOR * parts * fullest.features.nbytes),
         fixed_bytes=(1 + workers) * started + 4 * weights,  # with gradients and two moments of each
         available_bytes=available,
         step_seconds=min(times),

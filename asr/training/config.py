@@ -137,6 +137,12 @@ class Config:
                 "encoder.bidirectional=false, because the state that is carried on comes from the "
                 "frames before, and a backward direction has none until it has read the end"
             )
+        if self.augment.right_context_seconds and not self.encoder.bidirectional:
+            raise ConfigError(
+                f"augment.right_context_seconds={self.augment.right_context_seconds:g}: expected "
+                "encoder.bidirectional=true, because an encoder that only reads forwards does not "
+                "depend on what comes later; set augment.right_context_seconds=0"
+            )
 
     def subsampling_in(self, epoch: int) -> int:
         """Feature frames per output frame in an epoch, counted from 0.
@@ -152,8 +158,3 @@ class Config:
                 f"encoder.subsampling={encoder.subsampling}"
             )
         return encoder.subsampling * (2 if epoch < coarse else 1)
-
-    def shortest_frame_seconds(self, epoch: int) -> float:
-        """Seconds of the recording that an output frame covers in an epoch at the fastest speed."""
-        frame_seconds = self.features.frame_seconds * self.subsampling_in(epoch)
-        return frame_seconds * self.augment.fastest_speed

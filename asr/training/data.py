@@ -126,7 +126,7 @@ def train_loader(
         config.augment,
         config.seed,
         config.optim.views,
-        config.shortest_frame_seconds,
+        config.subsampling_in,
     )
     return batches, make_loader(dataset, batches, config.optim.workers, device.type == "cuda")
 

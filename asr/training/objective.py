@@ -32,7 +32,7 @@ def compute_loss(config: Config, network: nn.Module, batch: Batch) -> StepOutput
     device = batch.features.device
     dtype = autocast_dtype(config, device)
     with torch.autocast(device.type, dtype, enabled=dtype is not None):
-        predictions, lengths = network(batch.features, batch.feature_lengths)
+        predictions, lengths = network(batch.features, batch.feature_lengths, batch.beginnings)
     pairs = [_prediction_loss(config, log_probs, lengths, batch) for log_probs in predictions]
     (*early, (loss, ctc_losses)), weight = pairs, config.optim.early_weight
     if early:

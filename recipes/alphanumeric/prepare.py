@@ -120,7 +120,8 @@ def fits(utterance: Utterance) -> bool:
     Some of FSDD's recordings of THREE are too short.
     """
     frames = minimum_frames([ord(c) for c in utterance.text])
-    return utterance.duration >= frames * CONFIG.shortest_frame_seconds(epoch=0)
+    frame_seconds = CONFIG.features.frame_seconds * CONFIG.subsampling_in(epoch=0)
+    return utterance.duration >= frames * frame_seconds * CONFIG.augment.fastest_speed
 
 
 def dev_parts(corpora: Corpora, noises: Parts, left_out: bool, folder: Path) -> Parts:

@@ -2,6 +2,8 @@
 
     python -m tests.benchmarks.streams CHECKPOINT MANIFEST [--most 60] [--contexts 0.3 0.5 1 2]
 
+By default the contexts are these, and 0 for an encoder that only reads forwards.
+
 The utterances of the manifest follow each other with 2 s of silence between them. They are fed in
 blocks of 0.1 s and decoded greedily on one thread, phrase by phrase and in chunks with each right
 context. How late a final result is counts from the end of the last word of a phrase, or of each
@@ -63,7 +65,7 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--most", type=int, help="utterances; default: all")
-    parser.add_argument("--contexts", type=float, nargs="*", default=[0.3, 0.5, 1.0, 2.0])
+    parser.add_argument("--contexts", type=float, nargs="*")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     recognizer = asr.load(arguments.checkpoint)
@@ -82,7 +84,10 @@ def main() -> None:
         for one, own in zip(utterances, waveforms, strict=True)
     )
     row("each utterance alone", alone, words, [], seconds / (time.process_time() - started))
-    for context in [None, *arguments.contexts]:
+    contexts = arguments.contexts
+    if contexts is None:
+        contexts = [0.3, 0.5, 1.0, 2.0] if recognizer.model.config.bidirectional else [0.0]
+    for context in [None, *contexts]:
         started = time.process_time()
         text, late = listen(recognizer, waveform, context)
         errors = word_errors(reference, text).errors

@@ -152,7 +152,7 @@ def test_a_recording_that_is_shorter_than_its_manifest_says_is_named(
 def test_time_is_bent_alike_in_all_views(manifest: Path) -> None:
     bent = dataclasses.replace(OFF, time_warp=0.4)
 
-    _, (first, second), _ = dataset(manifest, bent, views=2)[UtteranceKey(0, 2)]
+    _, (first, second), _, _ = dataset(manifest, bent, views=2)[UtteranceKey(0, 2)]
 
     plain = dataset(manifest, None)[UtteranceKey(0, 2)][1][0]
     assert torch.equal(first, second)

@@ -18,6 +18,7 @@ from asr.model.acoustic import (
     MOST_LAYERS,
     AcousticModel,
     EncoderConfig,
+    IntermediateOutputs,
     check_weights,
 )
 from asr.model.cells import CELLS
@@ -185,6 +186,28 @@ def test_what_is_predicted_early_is_told_to_the_layer_above() -> None:
         assert torch.equal(unheard[0], predictions[0])
         assert not torch.allclose(unheard[1], predictions[1])
         assert torch.equal(unheard[2], without(features, lengths)[0])
+
+
+@pytest.mark.parametrize("config", CONFIGS[:2] + CONFIGS[-1:], ids=name_of)
+def test_the_first_frames_are_those_of_the_beginnings(config: EncoderConfig) -> None:
+    model = MODELS[config]
+    network = IntermediateOutputs(model)
+    features, lengths = noise(3, 24, FEATURES), torch.tensor([24, 9, 1])
+    beginning, heard = noise(3, 14, FEATURES, seed=1), torch.tensor([14, 9, 1])
+    counted = torch.minimum(torch.tensor([3, 1, 0]), model.output_lengths(heard))
+
+    wholes, whole_lengths = network(features, lengths)
+    starts, _ = model.predictions(beginning, heard)
+    found, found_lengths = network(features, lengths, (beginning, heard, counted))
+    same, _ = network(features, lengths, (features, lengths, counted))
+
+    assert found_lengths.tolist() == whole_lengths.tolist()
+    for whole, start, mine, again in zip(wholes, starts, found, same, strict=True):
+        assert torch.equal(again, whole)
+        for i, count in enumerate(counted.tolist()):
+            assert torch.equal(mine[i, :count], start[i, :count])
+            assert torch.equal(mine[i, count:], whole[i, count:])
+        assert not torch.equal(mine, whole)
 
 
 def test_dropout_acts_in_training_only() -> None:

@@ -154,6 +154,18 @@ def test_subsampling_is_two_convolutions(factor: int, features: int) -> None:
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_an_output_frame_depends_on_no_frame_behind_its_lookahead(factor: int) -> None:
+    layer = ConvSubsampling(8, 2, factor)
+    for parameter in layer.parameters():
+        parameter.data.abs_()  # so that no unit is off
+    frames, lengths = noise(1, 24, 8).abs().requires_grad_(), torch.tensor([24])
+    for number, output in enumerate(layer(frames, lengths)[0][:4]):
+        (gradient,) = torch.autograd.grad(output.sum(), frames, retain_graph=True)
+        last = int(gradient[0].abs().sum(dim=1).nonzero().max())
+        assert last == (number + 1) * factor - 1 + layer.lookahead
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
 def test_the_factor_can_be_changed(factor: int) -> None:
     layer, expected = ConvSubsampling(8, 2, 2), ConvSubsampling(8, 2, factor)
     expected.load_state_dict(layer.state_dict())

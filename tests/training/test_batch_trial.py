@@ -7,11 +7,13 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from asr.config import from_dict, to_dict
+from asr.corpus.dataset import Batch
 from asr.corpus.manifest import Corpus
 from asr.model.acoustic import EncoderConfig
 from asr.signal.augment import AugmentConfig
@@ -103,6 +105,26 @@ def test_trial_measures(config: Config) -> None:
         requested(dataclasses.replace(config, optim=no_workers)), dev=Shape((), ())
     )
     assert batch_trial.measure(plain, CPU).peak_bytes <= memory.peak_bytes(CPU)
+
+
+def test_a_trial_has_the_longest_beginnings(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Batch] = []
+
+    def watched(*given: Any) -> float:
+        seen.append(given[4])
+        return 9.0
+
+    monkeypatch.setattr(batch_trial, "timed_step", watched)
+    for seconds in (0.0, 0.5):
+        augment = dataclasses.replace(config.augment, right_context_seconds=seconds)
+        batch_trial.measure(requested(dataclasses.replace(config, augment=augment)), CPU)
+    half = len(seen) // 2
+    assert all(batch.beginnings is None for batch in seen[:half])
+    for batch in seen[half:]:
+        assert batch.beginnings is not None
+        assert batch.beginnings.lengths.tolist() == batch.feature_lengths.tolist()
 
 
 def test_slow_steps_are_timed_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

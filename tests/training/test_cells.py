@@ -34,7 +34,10 @@ QUICK = [("elman", False), ("lstm_peephole", True), ("scrn", False), ("ligru", T
 
 def with_cell(config: Config, cell: Any, **changes: Any) -> Config:
     encoder = dataclasses.replace(config.encoder, cell=cell, scrn_context=3, **changes)
-    return dataclasses.replace(config, encoder=encoder)
+    augment = config.augment
+    if not encoder.bidirectional:
+        augment = dataclasses.replace(augment, right_context_seconds=0.0)
+    return dataclasses.replace(config, encoder=encoder, augment=augment)
 
 
 def test_every_cell_can_be_set() -> None:
