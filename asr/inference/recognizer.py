@@ -32,7 +32,7 @@ from asr.inference.stream import Stream, StreamTranscriber, check_stream_options
 from asr.inference.transcript import Transcript
 from asr.inference.windows import Passage, Window, WindowReader
 from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
-from asr.model.device import torch_device
+from asr.model.device import limit_kernel_cache, torch_device
 from asr.signal import audio
 from asr.signal.channels import Channel
 from asr.signal.features import FeatureConfig, FeatureExtractor
@@ -66,6 +66,7 @@ class Recognizer:
         device: torch.device,
         checkpoint: Checkpoint,
     ) -> None:
+        limit_kernel_cache()
         self.extractor = extractor.to(device).eval()
         self.model = model.to(device).eval()
         self.tokens = tokens

@@ -1,5 +1,6 @@
-"""Devices by name, and threads."""
+"""Devices by name, threads, and what the library keeps."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,15 @@ def torch_device(name: str) -> torch.device:
             "or cuda where torch sees a GPU"
         ) from error
     return device
+
+
+def limit_kernel_cache() -> None:
+    """Let oneDNN keep 64 kernels instead of 1024, unless the environment says how many.
+
+    It makes one for every operation and shape of a batch, and shapes hardly ever recur. Must be
+    called before the first network runs.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 @contextmanager

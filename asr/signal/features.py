@@ -14,8 +14,8 @@ from asr.errors import ConfigError
 from asr.printing import shown
 from asr.signal import dsp
 
-_FRAMES_PER_BLOCK = 10_000
-"""Frames whose complex spectrum is in memory at a time: 100 s of audio with the defaults."""
+_FRAMES_PER_BLOCK = 1000
+"""Frames whose complex spectrum is in memory at a time: 10 s of audio with the defaults."""
 
 
 _LIMITS = {

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from asr.model.device import limit_kernel_cache
+
 _LIMITS = ("memory.max", "memory.high", "memory.limit_in_bytes")
 _USAGES = ("memory.current", "memory.usage_in_bytes")
 _RECLAIMABLE = ("inactive_file", "total_inactive_file")
@@ -34,10 +36,10 @@ def tune_allocators() -> None:
     """Let glibc keep the memory that every training step needs, and oneDNN fewer kernels.
 
     By default glibc returns tens of MB to the system after every step and gets them back page by
-    page, which takes a tenth of the step's time; and oneDNN caches 1024 kernels, a MB each, for
-    batch shapes that hardly ever occur again. Must be called before the first step.
+    page, which takes a tenth of the step's time; oneDNN's kernels take a MB each. Must be called
+    before the first step.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    limit_kernel_cache()
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)

@@ -287,3 +287,13 @@ def test_a_spawned_process_recognises(shipped: Recognizer) -> None:
     expected = shipped.transcribe(SAMPLE, beam_size=1).text
     shipped.prepare(beam_size=4)  # what is compiled goes along
     assert _answer_of_process("spawn", shipped) == expected
+
+
+def test_hours_of_batches_do_not_fill_the_kernel_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(name, "to be restored")
+    monkeypatch.delenv(name)
+
+    asr.load(REPOSITORY / "checkpoints/an4-blstm")
+
+    assert 0 < int(os.environ[name]) < 1024
