@@ -128,6 +128,13 @@ def make_space(frame: Tensor, tokens: TokenTable) -> None:
     frame[tokens.space] = math.log1p(-_NO_SPACE - _ELSE * (len(frame) - 2))
 
 
+def silence(count: int, tokens: TokenTable) -> Tensor:
+    """The log-probabilities `(T, C)` of so many frames in which nothing is said."""
+    log_probs = torch.full((count, len(tokens)), math.log(_ELSE))
+    log_probs[:, BLANK] = math.log1p(-_ELSE * (len(tokens) - 1))
+    return log_probs
+
+
 def with_confidences(
     words: Sequence[TimedWord], confidences: NDArray[np.float64]
 ) -> list[TimedWord]:

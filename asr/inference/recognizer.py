@@ -23,7 +23,7 @@ from asr.decode.decoder import Decoder
 from asr.decode.timing import frame_clock
 from asr.errors import AsrError, CheckpointError, ConfigError
 from asr.inference.chunks import ChunkTranscriber
-from asr.inference.decoding import SegmentDecoder, join_segments
+from asr.inference.decoding import SegmentDecoder, join_segments, silence
 from asr.inference.options import Decoding, DecodingKeywords, DecodingOptions, prepare_decoding
 from asr.inference.phrases import PhraseTranscriber
 from asr.inference.pipeline import Pipeline, Source
@@ -332,6 +332,15 @@ class Recognizer:
     @torch.inference_mode()
     def encode(self, windows: Sequence[Window]) -> list[Tensor]:
         """Emissions `(T', C)` of the frames that count in each window, on the CPU."""
+        encoded = iter(self._encode([window for window in windows if not window.is_silent]))
+        return [
+            silence(window.end - window.begin, self.tokens) if window.is_silent else next(encoded)
+            for window in windows
+        ]
+
+    def _encode(self, windows: Sequence[Window]) -> list[Tensor]:
+        if not windows:
+            return []
         lengths = torch.tensor([len(window.features) for window in windows], device=self.device)
         features = [window.features.to(self.device) for window in windows]
         batch = pad_sequence(features, batch_first=True)

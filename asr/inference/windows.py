@@ -11,7 +11,7 @@ Shapes: S samples, T feature frames, F features.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.signal.features import FeatureExtractor
-from asr.signal.pauses import FRAME_SECONDS, SILENCE_SECONDS, cuts_in, quiet_frames
+from asr.signal.pauses import FRAME_SECONDS, cuts_in, quiet_frames
 from asr.signal.silero import borrowed_check
 from asr.signal.vad import speech_segments
 
@@ -31,6 +31,9 @@ SEGMENT_SECONDS = 6.5
 utterances makes two to three times the errors where several follow each other."""
 WINDOW_SECONDS = 40.0
 """What is longer than this without a pause is encoded in windows, which limits the memory."""
+NEAR_SECONDS = 0.2
+"""Frames so near to a sound count in the normalisation, as the ends of an utterance do in what
+models are trained on. What is further away may have any level."""
 CONTEXT_SECONDS = 5.0
 """Audio that a window overlaps its neighbours by, at each of its ends."""
 
@@ -51,6 +54,9 @@ class Window:
     ends_segment: bool
     pause: int | None
     """The output frame of the recording where the last pause before `start` is, if one is known."""
+    is_silent: bool = False
+    """Whether nothing sounds in its segment: a model that was trained on utterances may find
+    letters in a long silence."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +137,20 @@ class WindowReader:
             if waiting.total <= most:  # the end
                 is_short = waiting.taken == 0 and self._is_short(known)
                 quiet = None if is_short else quiet_frames(known, self.sample_rate)
-                yield Passage(self._cut(known, quiet, before, None, start), read_seconds)
+                cuts = [] if quiet is None else self._cuts(quiet)
+                yield Passage(self._cut(known, quiet, cuts, before, None, start), read_seconds)
                 return
             quiet = quiet_frames(known, self.sample_rate)
-            late = [cut for cut in self._cuts(quiet) if longest // 2 <= cut - before <= longest]
+            cuts = self._cuts(quiet)
+            late = [cut for cut in cuts if longest // 2 <= cut - before <= longest]
             if late:
                 end = late[-1]
-                windows = self._cut(known[:end], quiet, before, end, start)
+                windows = self._cut(known[:end], quiet, cuts, before, end, start)
                 waiting.drop(end)
                 before = 0
             else:
                 end = before + longest
-                windows = self._cut(known, quiet, before, end, start)
+                windows = self._cut(known, quiet, cuts, before, end, start)
                 waiting.drop(end - context)
                 before = context
             yield Passage(windows, read_seconds)
@@ -179,9 +187,9 @@ class WindowReader:
         waveform = stretch[start * self.unit - begin :]
         if not len(waveform):
             return []
-        is_whole = not cut or self._is_short(waveform)
-        quiet = None if is_whole else quiet_frames(waveform, self.sample_rate)
-        return self._cut(waveform, quiet, 0, None, start)
+        quiet = quiet_frames(waveform, self.sample_rate)
+        cuts = self._cuts(quiet) if cut and not self._is_short(waveform) else []
+        return self._cut(waveform, quiet, cuts, 0, None, start)
 
     def of_chunk(
         self, waveform: Tensor, context: int, count: int, start: int, is_whole: bool
@@ -194,7 +202,8 @@ class WindowReader:
         before = context * self.unit
         is_short = is_whole and self._is_short(waveform)
         quiet = None if is_short else quiet_frames(waveform, self.sample_rate)
-        return self._cut(waveform, quiet, before, before + count * self.unit, start)
+        cuts = [] if quiet is None else self._cuts(quiet)
+        return self._cut(waveform, quiet, cuts, before, before + count * self.unit, start)
 
     def _has_voice(self, waveform: Tensor) -> bool:
         with borrowed_check() as check:
@@ -212,15 +221,15 @@ class WindowReader:
         self,
         waveform: Tensor,
         quiet: Quiet | None,
+        cuts: Sequence[int],
         before: int,
         end: int | None,
         start: int,
     ) -> list[Window]:
-        """The windows of the samples from `before` to `end`, cut at pauses.
+        """The windows of the samples from `before` to `end`, cut where `cuts` are between them.
 
         What lies before and behind is context. `start` is the output frame at `before`; None as
-        `end` is the end of the recording. Without `quiet` nothing is cut, and all frames count in
-        the normalisation.
+        `end` is the end of the recording. Without `quiet` all frames count in the normalisation.
         """
         factor = self._subsampling
         longest, context = self.frames_in(WINDOW_SECONDS), self.frames_in(CONTEXT_SECONDS)
@@ -230,13 +239,14 @@ class WindowReader:
         total = -(-len(features) // factor)
         first = before // self.unit
         last = total if end is None else end // self.unit
-        cuts = [cut // self.unit for cut in self._cuts(quiet)] if quiet is not None else []
+        cuts = [cut // self.unit for cut in cuts]
         edges = [first, *(cut for cut in cuts if first < cut < last), last]
         windows = []
         for a, b in itertools.pairwise(edges):
             # Context goes no further than the nearest pause.
             low = max((cut for cut in cuts if cut <= a), default=0)
             high = min((cut for cut in cuts if cut >= b), default=total)
+            is_silent = quiet is not None and self._is_silent(quiet, waveform, a, b)
             for begin in range(a, b, longest):
                 stop = min(begin + longest, b)
                 left, right = max(low, begin - context), min(high, stop + context)
@@ -249,16 +259,26 @@ class WindowReader:
                         starts_segment=begin == a and not (a == first and before),
                         ends_segment=stop == b and (b in cuts or b == total),
                         pause=start + low - first if low in cuts else None,
+                        is_silent=is_silent,
                     )
                 )
         return windows
+
+    def _is_silent(self, quiet: Quiet, waveform: Tensor, first: int, end: int) -> bool:
+        """Whether the output frames from `first` to `end` are quiet, and nothing stands out."""
+        samples = waveform[first * self.unit : end * self.unit]
+        start = round(first * self.unit / self.sample_rate / FRAME_SECONDS)
+        stop = start + int(len(samples) / self.sample_rate / FRAME_SECONDS)
+        if not (start < stop and quiet[start:stop].all()):
+            return False
+        return next(speech_segments([samples], self.sample_rate), None) is None
 
     def _counts(self, quiet: Quiet, waveform: Tensor) -> Tensor | None:
         """Which frames of features are near a sound; None: all, as where nothing sounds.
 
         Digital silence, which no microphone makes, is not.
         """
-        reach = round(SILENCE_SECONDS / FRAME_SECONDS)
+        reach = round(NEAR_SECONDS / FRAME_SECONDS)
         near = np.convolve(~quiet, np.ones(2 * reach + 1))[reach : reach + len(quiet)] > 0
         hop = self._extractor.hop
         hops = np.arange(1 + len(waveform) // hop) * hop

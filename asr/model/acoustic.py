@@ -62,8 +62,9 @@ class EncoderConfig:
     fed back into the input of the next layer (self-conditioned CTC, Nozaki & Komatsu 2021)."""
 
     def __post_init__(self) -> None:
-        if min(self.layers, self.hidden, self.projection) < 1:
-            raise ConfigError("encoder: layers, hidden and projection must be at least 1")
+        for name in ("layers", "hidden", "projection"):
+            if (value := getattr(self, name)) < 1:
+                raise ConfigError(f"encoder.{name}: expected 1 or more, found {value}")
         largest = max(self.hidden, self.projection, self.convolution_channels)
         if self.layers > MOST_LAYERS or largest > LARGEST_SIZE:
             raise ConfigError(

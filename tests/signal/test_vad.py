@@ -131,14 +131,37 @@ def test_a_live_stream_knows_soon_that_speech_has_begun_and_that_it_has_ended() 
 
 
 def test_segments_are_cut_out_of_pieces_of_any_size() -> None:
-    waveform = sounds(1.1, 1, 2, 4, 1, 0.5, 0.5)
+    waveform = sounds(1.1, 1, 2, 2.5, 1, 0.5, 0.5)
     expected = found(waveform)
+    assert len(expected) == 3
     for size in (100, 5000, len(waveform)):
         parts = list(speech_segments(torch.split(waveform, size), RATE))
         assert [(start, start + len(part)) for start, part in parts] == [
             (segment.start, segment.end) for segment in expected
         ]
         assert all(torch.equal(part, waveform[start:][: len(part)]) for start, part in parts)
+
+
+@pytest.mark.parametrize("size", [1600, 50_000, 10**9])
+def test_a_background_that_becomes_louder_is_no_speech(size: int) -> None:
+    """Heard forwards alone, it would be for 3 s."""
+    background = sounds(7, 9)
+    waveform = background.clone()
+    for start in (3 * RATE, 13 * RATE):  # the second in the noise that is louder
+        waveform[start : start + RATE] *= 10
+    assert seconds(found(waveform))[-4] == pytest.approx(7 - PADDING, abs=0.06)
+    parts = list(speech_segments(torch.split(waveform, size), RATE))
+    edges = [edge / RATE for start, part in parts for edge in (start, start + len(part))]
+    expected = [3 - PADDING, 4 + PADDING, 13 - PADDING, 14 + PADDING]
+    assert edges == pytest.approx(expected, abs=0.06)
+
+
+def test_speech_amid_a_background_that_has_just_become_louder_is_cut_out_of_it() -> None:
+    waveform = sounds(4, 6)
+    waveform[5 * RATE : 6 * RATE] *= 10
+    ((start, part),) = speech_segments([waveform], RATE)
+    edges = [start / RATE, (start + len(part)) / RATE]
+    assert edges == pytest.approx([5 - PADDING, 6 + PADDING], abs=0.06)
 
 
 def test_what_is_settled_is_in_no_later_segment() -> None:
