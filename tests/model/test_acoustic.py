@@ -255,9 +255,9 @@ def test_size_follows_from_the_configuration() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"layers": 0}, r"encoder\.layers: expected 1 or more, found 0"),
-        ({"hidden": 0}, r"encoder\.hidden: expected 1 or more, found 0"),
-        ({"projection": -1}, r"encoder\.projection: expected 1 or more, found -1"),
+        ({"layers": 0}, r"\.layers: expected 1 or more, found 0"),
+        ({"hidden": 0}, r"\.hidden: expected 1 or more, found 0"),
+        ({"projection": -1}, r"\.projection: expected 1 or more, found -1"),
         ({"dropout": 1.0}, r"dropout: expected 0 to below 1, found 1\.0"),
         ({"dropout": -0.1}, "dropout"),
         ({"early_predictions": (3,)}, r"early_predictions: expected layers from 1 to 2.*\[3\]"),
