@@ -34,6 +34,9 @@ WINDOW_SECONDS = 40.0
 NEAR_SECONDS = 0.2
 """Frames so near to a sound count in the normalisation, as the ends of an utterance do in what
 models are trained on. What is further away may have any level."""
+AROUND_SECONDS, LEAST_SECONDS = 2.0, 1.5
+"""A segment is normalised by what counts in it and so much before and behind it; or further away,
+until so much counts: in a single short word the mean is part of the word."""
 CONTEXT_SECONDS = 5.0
 """Audio that a window overlaps its neighbours by, at each of its ends."""
 
@@ -235,8 +238,8 @@ class WindowReader:
         longest, context = self.frames_in(WINDOW_SECONDS), self.frames_in(CONTEXT_SECONDS)
         with torch.inference_mode():
             counts = None if quiet is None else self._counts(quiet, waveform)
-            features = self._extractor(waveform.to(self._extractor.window.device), counts)
-        total = -(-len(features) // factor)
+            spectrum = self._extractor.spectrum(waveform.to(self._extractor.window.device))
+        total = -(-len(spectrum) * self._extractor.hop // self.unit)
         first = before // self.unit
         last = total if end is None else end // self.unit
         cuts = [cut // self.unit for cut in cuts]
@@ -246,13 +249,14 @@ class WindowReader:
             # Context goes no further than the nearest pause.
             low = max((cut for cut in cuts if cut <= a), default=0)
             high = min((cut for cut in cuts if cut >= b), default=total)
+            features = self._normalised(spectrum, counts, low, high)
             is_silent = quiet is not None and self._is_silent(quiet, waveform, a, b)
             for begin in range(a, b, longest):
                 stop = min(begin + longest, b)
                 left, right = max(low, begin - context), min(high, stop + context)
                 windows.append(
                     Window(
-                        features[left * factor : right * factor],
+                        features[(left - low) * factor : (right - low) * factor],
                         begin - left,
                         stop - left,
                         start + begin - first,
@@ -263,6 +267,24 @@ class WindowReader:
                     )
                 )
         return windows
+
+    def _normalised(self, spectrum: Tensor, counts: Tensor | None, first: int, end: int) -> Tensor:
+        """Features of the output frames from `first` to `end`, of a spectrum `(T, F)`."""
+        hops, hop_seconds = self.unit // self._extractor.hop, self._extractor.config.hop_seconds
+        around = AROUND_SECONDS
+        while True:
+            reach = self.frames_in(around)
+            low, high = max(0, first - reach), min(len(spectrum), (end + reach) * hops)
+            part = slice(low * hops, high)
+            is_all = low == 0 and high == len(spectrum)
+            if counts is None or is_all or counts[part].sum() * hop_seconds >= LEAST_SECONDS:
+                break
+            around *= 2
+        with torch.inference_mode():
+            frames = self._extractor.normalise(
+                spectrum[part], None if counts is None else counts[part]
+            )
+            return self._extractor.stacked(frames[(first - low) * hops : (end - low) * hops])
 
     def _is_silent(self, quiet: Quiet, waveform: Tensor, first: int, end: int) -> bool:
         """Whether the output frames from `first` to `end` are quiet, and nothing stands out."""
