@@ -49,6 +49,9 @@ class EncoderConfig:
     often."""
     scrn_context: int = 40
     """Of the cell `scrn`: how many of H are context, which changes slowly."""
+    irnn_identity: float = 1.0
+    """Of the cell `irnn`: the multiple of the identity as which its recurrent weights begin. With 1
+    the outputs for recordings of some seconds are soon beyond all bounds; 0.01 suits speech."""
     projection: int = 320
     """Width of the linear layer between the front end and the first recurrent layer."""
     convolution_channels: int = 32
@@ -87,6 +90,10 @@ class EncoderConfig:
                 "encoder.scrn_context: expected 1 or more, and less than encoder.hidden, "
                 f"{self.hidden}, of which it is a part, found {self.scrn_context}"
             )
+        if not 0 <= self.irnn_identity <= 1:
+            raise ConfigError(
+                f"encoder.irnn_identity: expected 0 to 1, found {self.irnn_identity:g}"
+            )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"encoder.dropout: expected 0 to below 1, found {self.dropout}")
         early = self.early_predictions
@@ -106,9 +113,10 @@ class EncoderConfig:
 
     def layer(self, input_size: int) -> Unidirectional | Bidirectional:
         """A recurrent layer of this kind: `(N, T, input_size)` to `(N, T, output_size)`."""
-        own = {
+        own: dict[str, dict[str, float]] = {
             "clockwork": {"modules": self.clockwork_modules},
             "scrn": {"context": self.scrn_context},
+            "irnn": {"identity": self.irnn_identity},
         }
         cell = partial(CELLS[self.cell], hidden=self.hidden, **own.get(self.cell, {}))
         return (Bidirectional if self.bidirectional else Unidirectional)(cell, input_size)

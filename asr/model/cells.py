@@ -125,15 +125,19 @@ class Elman(FusedCell):
 
 
 class Irnn(FusedCell):
-    """ReLU, with the identity as recurrent weights at the start (Le, Jaitly & Hinton 2015)."""
+    """ReLU, its recurrent weights at the start a multiple of the identity.
+
+    Le, Jaitly & Hinton (2015) begin with the identity itself, and with less of it where less is to
+    be remembered.
+    """
 
     @staticmethod
     def kernel(input_size: int, hidden: int) -> nn.RNNBase:
         return nn.RNN(input_size, hidden, nonlinearity="relu")
 
-    def __init__(self, input_size: int, hidden: int) -> None:
+    def __init__(self, input_size: int, hidden: int, identity: float = 1.0) -> None:
         super().__init__(input_size, hidden)
-        nn.init.eye_(self.weights["weight_hh"])
+        nn.init.eye_(self.weights["weight_hh"]).data.mul_(identity)
 
 
 class UnrolledCell(Cell):

@@ -268,6 +268,7 @@ def test_size_follows_from_the_configuration() -> None:
             {"cell": "clockwork", "hidden": 10, "clockwork_modules": 4},
             r"clockwork_modules: expected a divisor of encoder\.hidden, 10, found 4",
         ),
+        ({"irnn_identity": 1.5}, r"irnn_identity: expected 0 to 1, found 1\.5"),
         ({"cell": "clockwork", "clockwork_modules": 0}, "clockwork_modules.*found 0"),
         (
             {"cell": "scrn", "hidden": 32, "scrn_context": 40},

@@ -184,6 +184,8 @@ def test_weights_of_kernels_start_orthogonal_and_biases_at_0(name: str) -> None:
     assert torch.equal(bias, forget)
     if name == "irnn":
         assert torch.equal(cell.weights["weight_hh"], torch.eye(HIDDEN))
+        part = Irnn(INPUTS, HIDDEN, identity=0.01).weights["weight_hh"]
+        assert torch.equal(part, 0.01 * torch.eye(HIDDEN))
 
 
 @pytest.mark.parametrize("name", UNROLLED)
