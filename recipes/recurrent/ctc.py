@@ -93,6 +93,7 @@ TRAININGS = CORPORA | {
         "data/an4/test.jsonl",
     )
 }
+WER_TICKS = (1, 2, 5, 10, 20, 50, 100)
 RECIPE_CELLS = ("lstm", "ligru")
 """The recipe takes too long for every cell and seed."""
 
@@ -262,7 +263,7 @@ def conclusions(kinds: dict[str, list[Result]]) -> str:
 
 def draw(kinds: dict[str, list[Result]], path: Path) -> None:
     """WER over minutes, a mark for each run."""
-    figure = new_figure(9.0, 4.0)
+    figure = new_figure(10.0, 4.0)
     for axes, (corpus, (title, _, _)) in zip(
         figure.subplots(1, len(CORPORA)), CORPORA.items(), strict=True
     ):
@@ -275,6 +276,8 @@ def draw(kinds: dict[str, list[Result]], path: Path) -> None:
                 )
         axes.set(title=title, xlabel="minutes of training", ylabel="WER, greedy (%)")
         axes.set_yscale("log")
-        axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize="small")
+        axes.set_yticks(WER_TICKS, [str(tick) for tick in WER_TICKS])
+        axes.set_yticks([], minor=True)
+        axes.grid(alpha=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize="small")
     save(figure, path)

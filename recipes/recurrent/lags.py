@@ -5,6 +5,7 @@ after the last pair is the sum of the two marked numbers. Always answering 1 has
 error of 1/6; the further back the numbers are, the harder it is to do better.
 """
 
+import math
 import statistics
 from functools import partial
 from pathlib import Path
@@ -91,12 +92,21 @@ def add(cell: str, length: int, seed: int) -> Result:
     every = STEPS // 40
     curve = [statistics.fmean(losses[i : i + every]) for i in range(0, len(losses), every)]
     return {
-        "error": error,
+        "error": _finite(error),
         "steps": len(losses),
-        "curve": curve,
+        "curve": [_finite(value) for value in curve],
         "curve_every": every,
         "hidden": model.layer.output_size,
     }
+
+
+def _finite(value: float) -> float | None:
+    """None in place of what JSON cannot hold: training has left all bounds."""
+    return value if math.isfinite(value) else None
+
+
+def _is_solved(one: Result) -> bool:
+    return one["error"] is not None and one["error"] < SOLVED
 
 
 def run(plan: Plan) -> None:
@@ -132,9 +142,7 @@ def _conclusion(kinds: dict[str, list[Result]]) -> str:
     """Which cells solve `ALL_CELLS`, and which only seemed to while they were trained."""
     groups = {cell: kinds.get(f"{cell}-{ALL_CELLS}", []) for cell in CELL_ORDER}
     solved = {
-        cell: sum(one["error"] < SOLVED for one in group) / len(group)
-        for cell, group in groups.items()
-        if group
+        cell: sum(map(_is_solved, group)) / len(group) for cell, group in groups.items() if group
     }
     named = {
         "with every seed": [cell for cell, share in solved.items() if share == 1],
@@ -157,8 +165,9 @@ def _conclusion(kinds: dict[str, list[Result]]) -> str:
 def _outcome(group: list[Result]) -> str:
     if not group:
         return ""
-    errors = spread([one["error"] for one in group], 3)
-    steps = [one["steps"] for one in group if one["error"] < SOLVED]
+    finite = [one["error"] for one in group if one["error"] is not None]
+    errors = spread(finite, 3) if finite else "not finite"
+    steps = [one["steps"] for one in group if _is_solved(one)]
     took = f", {statistics.fmean(steps):.0f} steps" if steps else ""
     return f"{errors}; {len(steps)} of {len(group)}{took}"
 
