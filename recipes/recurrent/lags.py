@@ -166,7 +166,9 @@ def _outcome(group: list[Result]) -> str:
     if not group:
         return ""
     finite = [one["error"] for one in group if one["error"] is not None]
-    errors = spread(finite, 3) if finite else "not finite"
+    errors = spread(finite, 3) if finite else ""
+    if len(finite) < len(group):
+        errors = f"{errors}, {len(group) - len(finite)} not finite".removeprefix(", ")
     steps = [one["steps"] for one in group if _is_solved(one)]
     took = f", {statistics.fmean(steps):.0f} steps" if steps else ""
     return f"{errors}; {len(steps)} of {len(group)}{took}"

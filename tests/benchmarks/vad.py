@@ -340,21 +340,26 @@ def report_joined(recognizer: Recognizer, spoken: Sequence[Spoken], orders: int)
     row("between the utterances", "decoding", "alone", *ways)
     row(*["---"] * (3 + len(ways)))
     decoders = {lm: recognizer.prepare(lm=lm).decoder for lm in ("none", "auto")}
+    alone = {
+        lm: sum(
+            word_errors(text, recognizer.transcribe(samples, RATE, decoder=decoder).text).errors
+            for samples, text in spoken
+        )
+        for lm, decoder in decoders.items()
+    }
     for kind, level_db in BETWEEN.items():
-        errors = {lm: dict.fromkeys(("alone", *ways), 0) for lm in decoders}
+        errors = {lm: dict.fromkeys(ways, 0) for lm in decoders}
         for order in range(orders):
             shuffled = random.Random(order).sample(spoken, len(spoken))
             reference = " ".join(text for _, text in shuffled)
             whole = with_noise_between(shuffled, order, level_db)
             for lm, decoder in decoders.items():
-                for samples, text in shuffled:
-                    found = recognizer.transcribe(samples, RATE, decoder=decoder).text
-                    errors[lm]["alone"] += word_errors(text, found).errors
                 for way, vad in ways.items():
                     found = recognizer.transcribe(whole, RATE, decoder=decoder, vad=vad).text
                     errors[lm][way] += word_errors(reference, found).errors
         for lm, counts in errors.items():
-            rates = [f"{percent(each, words)} ({each / orders:.1f})" for each in counts.values()]
+            totals = [orders * alone[lm], *counts.values()]
+            rates = [f"{percent(each, words)} ({each / orders:.1f})" for each in totals]
             row(kind, {"none": "greedy", "auto": "language model"}[lm], *rates)
 
 
