@@ -1,9 +1,10 @@
 """A recording of any length as windows: what the encoder sees at once.
 
-A recording is read in passages of up to a minute, which end where the speaker pauses. Features are
-normalised over a passage, so that a level that drifts over hours is followed. A passage is cut into
-segments at all its pauses, as models are trained on single utterances; a segment without a pause
-for long is encoded in windows that overlap. Memory does not depend on a recording's length.
+A recording is read in passages of up to a minute, which end where the speaker pauses. A passage is
+cut into segments at all its pauses, as models are trained on single utterances; a segment without a
+pause for long is encoded in windows that overlap. Features are normalised by what sounds in a
+segment and close to it, so that a level that changes is followed. Memory does not depend on a
+recording's length.
 
 With voice activity detection a stretch of speech takes the place of a passage.
 
