@@ -24,7 +24,7 @@ from asr.model.device import one_core_threads
 
 BATCH_SECONDS = 60.0
 """Audio that is encoded at once, padding included."""
-_AHEAD_SECONDS = 4 * BATCH_SECONDS
+_AHEAD_SECONDS = 8 * BATCH_SECONDS
 """So much, for each thread, may have been read and not been encoded. Windows are sorted by length,
 so that little of a batch is padding."""
 
