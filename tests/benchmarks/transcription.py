@@ -20,6 +20,7 @@ times and called again; every transcript has to be there once, and as in an undi
 import argparse
 import os
 import random
+import re
 import resource
 import shutil
 import statistics
@@ -267,9 +268,18 @@ def _whisper() -> Callable[[Path], str]:
 
     def transcribe(path: Path) -> str:
         segments, _ = model.transcribe(str(path), language="en")
-        return " ".join(segment.text for segment in segments).upper()
+        return as_spoken(" ".join(segment.text for segment in segments))
 
     return transcribe
+
+
+DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
+
+
+def as_spoken(text: str) -> str:
+    """A written text as AN4's references are: digit by digit, without punctuation."""
+    text = re.sub(r"\d", lambda digit: f" {DIGITS[int(digit[0])]} ", text.upper())
+    return " ".join(re.findall(r"[A-Z']+", text))
 
 
 def _pocketsphinx() -> Callable[[Path], str]:
