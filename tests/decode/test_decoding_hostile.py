@@ -9,6 +9,7 @@ import json
 import math
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -450,9 +451,18 @@ def test_what_is_compiled_is_not_part_of_the_real_time_factor(
     sound = audio.read(SAMPLE.audio_filepath, recognizer.sample_rate)
     monkeypatch.setattr("asr.decode.decoder.search", heard)
     monkeypatch.setattr("asr.inference.recording.audio.read", read)
+
+    def clock() -> float:
+        events.append("clock")
+        return 3.0 * events.count("clock")
+
+    monkeypatch.setattr("asr.inference.evaluation.time", SimpleNamespace(perf_counter=clock))
     utterances = [Utterance(key, SAMPLE.audio_filepath, 1.0, "YES") for key in ("a", "b")]
     result = evaluate(recognizer, utterances, decoder=Decoder(SearchConfig(beam_size=4)))
-    assert events[0] == "search"  # of silence, before anything is read or timed
-    assert sorted(events[1:]) == ["read", "read", "search", "search"]
+    # Silence is searched before anything is timed, and all that is read and searched then is timed.
+    assert events[:2] == ["search", "clock"]
+    assert sorted(events[2:-1]) == ["read", "read", "search", "search"]
+    assert events[-1] == "clock"
     assert result.hypotheses == {"a": "YES", "b": "YES"}
-    assert result.real_time_factor > 0
+    duration = sum(t.duration_seconds for t in result.transcripts.values())
+    assert result.real_time_factor == 3.0 / duration
