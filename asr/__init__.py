@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asr.errors import AsrError
     from asr.inference.recognizer import Recognizer
     from asr.inference.transcript import Transcript
+    from asr.model.device import Precision
 
 # Spinning OpenMP threads slow a step thirtyfold beside another busy process; torch reads this
 # when it is imported.
@@ -23,14 +24,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 __all__ = ["AsrError", "Recognizer", "Transcript", "__version__", "load"]
 
 
-def load(checkpoint: str | Path, device: str = "cpu") -> "Recognizer":
+def load(
+    checkpoint: str | Path, device: str = "cpu", precision: "Precision" = "float32"
+) -> "Recognizer":
     """The recogniser of a checkpoint: the path of its folder, or the name of a shipped one.
 
-    Raises CheckpointError where there is none or it is damaged, ConfigError on an unknown device.
+    `precision` is as for `Recognizer.load`. Raises CheckpointError where there is none or it is
+    damaged, ConfigError on an unknown device or precision.
     """
     from asr.inference.recognizer import Recognizer  # torch is imported only when it is needed
 
-    return Recognizer.load(checkpoint, device)
+    return Recognizer.load(checkpoint, device, precision)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,8 @@ from asr.cli.decoding_options import takes_decoding_options
 from asr.cli.options import (
     Checkpoint,
     Device,
+    PrecisionChoice,
+    PrecisionOption,
     Threads,
     WordTimestamps,
     check_folder,
@@ -46,6 +48,7 @@ def evaluate(
     ] = 5,
     word_timestamps: WordTimestamps = False,
     device: Device = "cpu",
+    precision: PrecisionOption = PrecisionChoice.FLOAT32,
     threads: Threads = 0,
     *,
     decoding: "DecodingKeywords",
@@ -65,7 +68,7 @@ def evaluate(
         if output:
             check_folder(output)
     utterances = read_manifest(manifest, require_audio=False)
-    recognizer = load_recognizer(checkpoint, device, threads)
+    recognizer = load_recognizer(checkpoint, device, threads, precision)
     prepared = recognizer.prepare(**decoding)
     decoder = prepared.decoder
     with tqdm(total=len(utterances), unit="utterance", disable=None, leave=False) as progress:
@@ -88,7 +91,9 @@ def evaluate(
     figures |= _more_figures(result, score, decoder, word_timestamps)
     settings = prepared.settings()
     if json_file:
-        write_json_atomic(json_file, {**figures, "decoding": settings})
+        write_json_atomic(
+            json_file, {**figures, "decoding": settings, "precision": recognizer.precision}
+        )
     echo(
         render_report(result.aligned, score, result.real_time_factor, worst, rejections=rejections)
     )

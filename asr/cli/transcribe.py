@@ -12,6 +12,8 @@ from asr.cli.options import (
     Damaged,
     DamagedOption,
     Device,
+    PrecisionChoice,
+    PrecisionOption,
     Raw,
     Threads,
     WordTimestamps,
@@ -106,6 +108,7 @@ def transcribe(
         ),
     ] = VadChoice.OFF,
     device: Device = "cpu",
+    precision: PrecisionOption = PrecisionChoice.FLOAT32,
     threads: Threads = 0,
     *,
     decoding: "DecodingKeywords",
@@ -133,7 +136,7 @@ def transcribe(
     if len(kinds) == 1:
         for one in inputs:  # raises, before any work, on a name that the format cannot hold
             render(one.path, NOTHING, output_format)
-    recognizer = load_recognizer(checkpoint, device, threads)
+    recognizer = load_recognizer(checkpoint, device, threads, precision)
     readable = readable.in_language(recognizer.language)
     prepared = recognizer.prepare(**decoding)
     folder = None

@@ -44,6 +44,7 @@ def deciding_settings(recognizer: "Recognizer", decoding: "Decoding") -> dict[st
     return {
         "checkpoint": recognizer.checkpoint.config["sha256"],
         "decoding": decoding.settings(),
+        "precision": recognizer.precision,
         "files": {name: sha256_of(path) for name, path in files.items() if path},
     }
 

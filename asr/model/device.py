@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Literal, get_args
 
 import torch
 
 from asr.errors import ConfigError
+from asr.printing import shown
 
 
 def torch_device(name: str) -> torch.device:
@@ -21,6 +23,30 @@ def torch_device(name: str) -> torch.device:
             "or cuda where torch sees a GPU"
         ) from error
     return device
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 natively."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Older versions of torch cannot be asked.
+    get_capabilities = getattr(torch.cpu, "get_capabilities", dict)
+    capabilities: dict[str, object] = get_capabilities()
+    return bool(capabilities.get("avx512_bf16"))
+
+
+Precision = Literal["float32", "bfloat16", "auto"]
+"""Of matrix products; `auto` is bfloat16 where the hardware multiplies it natively."""
+
+
+def precision_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type of matrix products. Raises ConfigError on an unknown precision."""
+    if precision not in get_args(Precision):
+        expected = ", ".join(get_args(Precision))
+        raise ConfigError(f"precision: expected one of {expected}, found {shown(precision)}")
+    if precision == "bfloat16" or (precision == "auto" and has_native_bfloat16(device)):
+        return torch.bfloat16
+    return torch.float32
 
 
 def limit_kernel_cache() -> None:

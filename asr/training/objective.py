@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.corpus.dataset import Batch
+from asr.model.device import precision_dtype
 from asr.model.loss import consistency_loss, ctc_loss
 from asr.training.config import Config
 
@@ -54,20 +55,5 @@ def _prediction_loss(
 def autocast_dtype(config: Config, device: torch.device) -> torch.dtype | None:
     """The type of matrix products; None for float32, which weights, norms and loss always are."""
     precision = config.optim.precision
-    if precision == "float32":
-        return None
-    if precision == "float16":
-        return torch.float16
-    if precision == "bfloat16" or has_native_bfloat16(device):
-        return torch.bfloat16
-    return None
-
-
-def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 natively."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Older versions of torch cannot be asked.
-    get_capabilities = getattr(torch.cpu, "get_capabilities", dict)
-    capabilities: dict[str, object] = get_capabilities()
-    return bool(capabilities.get("avx512_bf16"))
+    dtype = torch.float16 if precision == "float16" else precision_dtype(precision, device)
+    return None if dtype is torch.float32 else dtype

@@ -17,9 +17,11 @@ from asr.corpus.manifest import read_manifest
 from asr.decode.beam import SearchConfig
 from asr.decode.confidence import Calibration
 from asr.decode.decoder import Decoder, build_decoder
+from asr.errors import ConfigError
 from asr.inference.evaluation import evaluate
 from asr.inference.recognizer import Recognizer
 from asr.inference.transcript import Alternative, Transcript, join_transcripts
+from asr.model.device import has_native_bfloat16, precision_dtype
 from asr.signal import audio
 from recipes.tones.prepare import SAMPLE_RATE, TONES
 from tests.support import REPOSITORY, Tones
@@ -302,6 +304,24 @@ def test_a_spawned_process_recognises(shipped: Recognizer) -> None:
     expected = shipped.transcribe(SAMPLE, beam_size=1).text
     shipped.prepare(beam_size=4)  # what is compiled goes along
     assert _answer_of_process("spawn", shipped) == expected
+
+
+def test_precision(shipped: Recognizer) -> None:
+    waveform, _ = audio.read(SAMPLE, shipped.sample_rate)
+    coarse = asr.load(REPOSITORY / "checkpoints" / "an4-blstm", precision="bfloat16")
+    (exact,), (near,) = shipped.segments(waveform), coarse.segments(waveform)
+    assert coarse.precision == "bfloat16"
+    assert near.dtype == exact.dtype
+    differences = (near.exp() - exact.exp()).abs()
+    assert 0 < differences.max() < 0.1
+    assert shipped.precision == "float32"
+    automatic = precision_dtype("auto", torch.device("cpu"))
+    assert (automatic is torch.bfloat16) == has_native_bfloat16(torch.device("cpu"))
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"precision: expected one of float32, bfloat16, auto"):
+        asr.load(REPOSITORY / "checkpoints" / "an4-blstm", precision="int8")  # type: ignore[arg-type]
 
 
 def test_hours_of_batches_do_not_fill_the_kernel_cache(monkeypatch: pytest.MonkeyPatch) -> None:
