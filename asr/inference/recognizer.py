@@ -31,7 +31,7 @@ from asr.inference.recording import Recording, recording_blocks
 from asr.inference.stream import Stream, StreamTranscriber, check_stream_options
 from asr.inference.transcript import Transcript
 from asr.inference.windows import Passage, Window, WindowReader
-from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
+from asr.model.acoustic import AcousticModel, EncoderConfig, model_with_weights
 from asr.model.device import Precision, limit_kernel_cache, precision_dtype, torch_device
 from asr.signal import audio
 from asr.signal.channels import Channel
@@ -109,9 +109,9 @@ class Recognizer:
             features = from_dict(FeatureConfig, checkpoint.config["features"], f"{where}: features")
             encoder = from_dict(EncoderConfig, checkpoint.config["encoder"], f"{where}: encoder")
             tokens = checkpoint.tokens
-            check_weights(encoder, features.num_features, len(tokens), checkpoint.weights)
-            model = AcousticModel(encoder, features.num_features, len(tokens))
-            model.load_state_dict(checkpoint.weights)
+            model = model_with_weights(
+                encoder, features.num_features, len(tokens), checkpoint.weights
+            )
         except (ConfigError, RuntimeError) as error:
             raise CheckpointError(
                 f"{where}: config.json and model.safetensors do not describe one model: {error}"
@@ -251,10 +251,10 @@ class Recognizer:
     ) -> Stream:
         """Transcribe audio while it arrives: feed the stream with samples, get events.
 
-        A phrase is what voice activity detection takes for speech, up to the next pause of 0.8 s,
+        A phrase is what voice activity detection takes for speech, up to the next pause of 0.65 s,
         or 30 s at most. It is encoded from its beginning every `step_seconds`, or less often where
         that takes more than half of the time, for a `Partial`, which may change altogether. At its
-        end all of it is decoded for a `Final`, 1.2 to 1.7 s after the last word and the time that
+        end all of it is decoded for a `Final`, 1 to 1.5 s after the last word and the time that
         decoding takes: the results are those of `transcribe` with `vad`. The first phrase is
         noticed after a second of sound, further ones within 0.3 s.
 

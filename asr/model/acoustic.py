@@ -207,12 +207,13 @@ def weightless_model(config: EncoderConfig, num_features: int, num_tokens: int) 
         return AcousticModel(config, num_features, num_tokens)
 
 
-def check_weights(
+def model_with_weights(
     config: EncoderConfig, num_features: int, num_tokens: int, weights: Mapping[str, Tensor]
-) -> None:
-    """Raise ConfigError unless these are the weights of such a model.
+) -> AcousticModel:
+    """A model with these weights, which are not copied.
 
-    To be called before a model is made of settings that come from elsewhere: it allocates nothing.
+    Raises ConfigError if they do not belong to such a model, before anything is allocated: the
+    settings may come from elsewhere.
     """
     layers = {name.split(".")[1] for name in weights if name.startswith("layers.")}
     if len(layers) != config.layers:
@@ -226,6 +227,8 @@ def check_weights(
                 f"encoder: expected {name} as {expected.get(name, 'no weight at all')}, found "
                 f"{found.get(name, 'none')}"
             )
+    model.load_state_dict(weights, assign=True)
+    return model
 
 
 def _kind(tensor: Tensor) -> str:

@@ -259,7 +259,8 @@ class Clockwork(UnrolledCell):
         super().__init__(input_size, hidden)
         self.modules_count = modules
         self.recurrent = recurrent_weight(hidden)
-        number = torch.arange(hidden) // (hidden // modules)
+        # Has values in a model without weights, too: they are not among the weights.
+        number = torch.arange(hidden, device="cpu") // (hidden // modules)
         self.slower: Tensor
         self.register_buffer("slower", number[None, :] >= number[:, None], persistent=False)
 

@@ -34,7 +34,7 @@ class VadConfig:
     padding_seconds: float = 0.3
     """Kept before and after the speech that was detected, which is where it is loud enough; but no
     digital silence, beside which a model that was trained on recordings finds letters."""
-    pause_seconds: float = 0.8
+    pause_seconds: float = 0.65
     """A longer pause ends a stretch."""
     shortest_seconds: float = 0.1
     """Sounds shorter than this, such as clicks, do not begin a stretch."""

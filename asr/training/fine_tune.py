@@ -9,7 +9,7 @@ import torch
 from asr.checkpoint.checkpoint import Checkpoint
 from asr.config import differences, from_dict, to_dict
 from asr.errors import CheckpointError, ConfigError
-from asr.model.acoustic import AcousticModel, EncoderConfig, check_weights
+from asr.model.acoustic import AcousticModel, EncoderConfig, model_with_weights
 from asr.signal.features import FeatureConfig
 from asr.text.tokens import BLANK, TokenTable, Units
 from asr.text.unwritable import case_advice
@@ -34,7 +34,7 @@ def match_checkpoint(config: Config, checkpoint: Checkpoint, path: str) -> Confi
     encoder = from_dict(EncoderConfig, checkpoint.config["encoder"], f"{path}: encoder")
     try:
         tokens = checkpoint.tokens
-        check_weights(encoder, features.num_features, len(tokens), checkpoint.weights)
+        model_with_weights(encoder, features.num_features, len(tokens), checkpoint.weights)
     except ConfigError as error:
         raise CheckpointError(
             f"init_from={path}: config.json and model.safetensors do not describe the same model: "

@@ -19,7 +19,7 @@ from asr.model.acoustic import (
     AcousticModel,
     EncoderConfig,
     IntermediateOutputs,
-    check_weights,
+    model_with_weights,
 )
 from asr.model.cells import CELLS
 from asr.model.loss import ctc_loss
@@ -286,21 +286,23 @@ def test_impossible_settings_are_refused(values: dict[str, Any], message: str) -
 
 def test_weights_of_another_model_are_told_before_one_is_made() -> None:
     config = CONFIGS[0]
-    weights = model_of(config).state_dict()
-    check_weights(config, FEATURES, TOKENS, weights)
+    model = model_of(config)
+    weights = model.state_dict()
+    same = model_with_weights(config, FEATURES, TOKENS, weights).state_dict()
+    assert all(torch.equal(same[name], weights[name]) for name in weights)
     wide = dataclasses.replace(config, hidden=LARGEST_SIZE)  # 100 GB
     with pytest.raises(ConfigError, match=r"encoder: expected layers\.0\..*262144"):
-        check_weights(wide, FEATURES, TOKENS, weights)
+        model_with_weights(wide, FEATURES, TOKENS, weights)
     deep = dataclasses.replace(wide, layers=MOST_LAYERS)
     with pytest.raises(ConfigError, match=r"encoder\.layers: expected 2, found 256"):
-        check_weights(deep, FEATURES, TOKENS, weights)
+        model_with_weights(deep, FEATURES, TOKENS, weights)
     with pytest.raises(ConfigError, match=r"output\.weight as .*\[6, 12\], found .*\[5, 12\]"):
-        check_weights(config, FEATURES, TOKENS + 1, weights)
+        model_with_weights(config, FEATURES, TOKENS + 1, weights)
     with pytest.raises(ConfigError, match=r"expected more as no weight at all, found float32"):
-        check_weights(config, FEATURES, TOKENS, weights | {"more": torch.zeros(1)})
+        model_with_weights(config, FEATURES, TOKENS, weights | {"more": torch.zeros(1)})
     whole = {name: tensor.long() for name, tensor in weights.items()}
     with pytest.raises(ConfigError, match=r"as float32 .*, found int64"):
-        check_weights(config, FEATURES, TOKENS, whole)
+        model_with_weights(config, FEATURES, TOKENS, whole)
 
 
 @pytest.mark.parametrize("size", ["layers", "hidden", "projection", "convolution_channels"])
