@@ -97,7 +97,9 @@ def load_recognizer(
     import torch  # slow to import, and `asr score` does without it
 
     import asr
+    from asr.model.device import return_large_blocks
 
+    return_large_blocks()
     if threads:
         torch.set_num_threads(threads)
     return asr.load(checkpoint, device, precision.value)

@@ -115,6 +115,12 @@ def hour(options: argparse.Namespace, utterances: list[Utterance], folder: Path)
                 taken = timed(process.wait)
                 label = f"{name}, {'greedy' if lm == 'none' else 'language model'}"
                 found.setdefault(label, []).append(seconds / taken)
+        output = folder / "bfloat16-none"
+        shutil.rmtree(output, ignore_errors=True)
+        arguments = ("transcribe", options.checkpoint, folder / "hour", "-o", output)
+        process = command(*arguments, "--lm", "none", "--precision", "auto")
+        rate = seconds / timed(process.wait)
+        found.setdefault("this, greedy, --precision auto", []).append(rate)
     for name, rates in found.items():
         print(f"{name}: {statistics.median(rates):.0f} × real time {spread(rates)}")
     for output in sorted(folder.glob("*-*")):
