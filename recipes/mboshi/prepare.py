@@ -1,0 +1,172 @@
+"""Prepare Mboshi: 5130 utterances of three speakers (Godard et al. 2018), their checks and splits.
+
+`python -m recipes.mboshi.prepare --source DIR` reads the corpus as published, or a copy as tables:
+
+    full_corpus_newsplit/{train,dev}/ID.{wav,mb.cleaned}
+    {train,dev}.tsv with the columns id, speaker and text, and audio/ID.*
+
+and writes under the output folder:
+
+    {train,dev,test}.jsonl         test is the corpus's own dev; dev is cut from its train
+    train-{15,30,60,120}.jsonl     so many minutes of train, each of them part of the next
+    open/{train,dev,test}.jsonl    speaker-open: test is martial's part of the test, train and dev
+                                   are without him
+"""
+
+import argparse
+import csv
+import hashlib
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from asr.corpus.manifest import Utterance, write_manifest
+from asr.errors import AsrError, ManifestError
+from asr.signal.audio import SUFFIXES, probe
+
+COUNTS = {"train": 4616, "dev": 514}
+"""Utterances of the corpus's own split."""
+DEV_UTTERANCES = 250
+MINUTES = (15, 30, 60, 120)
+OPEN_SPEAKER = "martial"
+SPEAKERS = ("abiayi", "kouarata", OPEN_SPEAKER)
+LETTERS = "abdefghiklmnoprstuvwyzáéíóúεέωώ"
+"""The acute accent is the high tone."""
+
+_TEXT = re.compile(f"[{LETTERS}]+(?: [{LETTERS}]+)*")
+_PUBLISHED = Path("full_corpus_newsplit")
+
+
+def read_split(source: Path, split: str, count: int) -> list[Utterance]:
+    """The utterances of the corpus's own `train` or `dev`, in the order of their ids.
+
+    A recording whose header states a wrong length, as some of the published ones do, is marked as
+    damaged: what is there is all of it.
+
+    Raises ManifestError unless there are `count` of them, each with a text of `LETTERS` and single
+    spaces and a known speaker; AudioError on a recording that cannot be read.
+    """
+    if (source / _PUBLISHED / split).is_dir():
+        texts, audio = _read_texts(source / _PUBLISHED / split), source / _PUBLISHED / split
+    elif (source / f"{split}.tsv").is_file():
+        texts, audio = _read_table(source / f"{split}.tsv"), source / "audio"
+    else:
+        raise ManifestError(
+            f"{source}: no Mboshi corpus here; expected the folder {_PUBLISHED / split}, or "
+            f"{split}.tsv and audio"
+        )
+    if len(texts) != count:
+        raise ManifestError(
+            f"{source}: expected the {count} utterances of {split}, found {len(texts)}; the copy "
+            "is incomplete or another version"
+        )
+    paths = {path.stem: path for path in audio.iterdir() if path.suffix.lower() in SUFFIXES}
+    return [_read(key, text, paths, audio) for key, text in sorted(texts.items())]
+
+
+def _read_texts(folder: Path) -> dict[str, str]:
+    """Of the published files, by id."""
+    suffix = ".mb.cleaned"
+    try:
+        return {
+            path.name.removesuffix(suffix): path.read_text(encoding="utf-8").strip()
+            for path in folder.glob(f"*{suffix}")
+        }
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{folder}: cannot read the texts ({error})") from error
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+        return {row["id"]: row["text"] for row in rows}
+    except (OSError, UnicodeDecodeError, KeyError) as error:
+        raise ManifestError(
+            f"{path}: expected a table with the columns id and text ({error!r})"
+        ) from error
+
+
+def _read(key: str, text: str, paths: Mapping[str, Path], folder: Path) -> Utterance:
+    where = f"{folder}: {key}"
+    if _TEXT.fullmatch(text) is None:
+        raise ManifestError(
+            f"{where}: expected words of {LETTERS} with single spaces, found {text[:80]!r}"
+        )
+    if (speaker := key.split("_")[0]) not in SPEAKERS:
+        raise ManifestError(f"{where}: expected an id that begins with {', '.join(SPEAKERS)}")
+    if key not in paths:
+        raise ManifestError(f"{where}: expected a recording of this name, found none")
+    damage: list[str] = []
+    seconds = probe(paths[key], damage=damage).duration_seconds
+    return Utterance(key, paths[key], seconds, text, speaker, damaged=bool(damage))
+
+
+def shuffled(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """In the order of the hashes of their ids: random, and the same everywhere."""
+    return sorted(utterances, key=lambda one: hashlib.sha256(one.id.encode()).digest())
+
+
+def cut_dev(train: Sequence[Utterance], count: int) -> tuple[list[Utterance], list[Utterance]]:
+    """Train and dev: `count` utterances whose sentences do not occur in the rest."""
+    times = Counter(utterance.text for utterance in train)
+    single = [utterance for utterance in shuffled(train) if times[utterance.text] == 1]
+    dev = {utterance.id for utterance in single[:count]}
+    return (
+        [utterance for utterance in train if utterance.id not in dev],
+        [utterance for utterance in train if utterance.id in dev],
+    )
+
+
+def first_minutes(utterances: Sequence[Utterance], minutes: float) -> list[Utterance]:
+    """As many utterances as fit into some minutes, in the order of `shuffled`."""
+    chosen, seconds = [], 0.0
+    for utterance in shuffled(utterances):
+        seconds += utterance.duration
+        if seconds > 60 * minutes:
+            break
+        chosen.append(utterance)
+    return chosen
+
+
+def split_corpus(
+    train: Sequence[Utterance], test: Sequence[Utterance], dev_utterances: int = DEV_UTTERANCES
+) -> dict[str, list[Utterance]]:
+    """The manifests, by their names, of the corpus's own train and dev."""
+    rest, dev = cut_dev(train, dev_utterances)
+    splits = {"train": rest, "dev": dev, "test": list(test)}
+    splits |= {f"train-{minutes}": first_minutes(rest, minutes) for minutes in MINUTES}
+    for name, utterances in (("train", rest), ("dev", dev)):
+        splits[f"open/{name}"] = [one for one in utterances if one.speaker != OPEN_SPEAKER]
+    splits["open/test"] = [one for one in test if one.speaker == OPEN_SPEAKER]
+    return splits
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status (0 success, 1 error)."""
+    parser = argparse.ArgumentParser(
+        "python -m recipes.mboshi.prepare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--source", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--output_dir", "-o", type=Path, default=Path("data/mboshi"), metavar="DIR")
+    options = parser.parse_args(arguments)
+    try:
+        own = {name: read_split(options.source, name, count) for name, count in COUNTS.items()}
+        splits = split_corpus(own["train"], own["dev"])
+        (options.output_dir / "open").mkdir(parents=True, exist_ok=True)
+        for name, utterances in splits.items():
+            write_manifest(options.output_dir / f"{name}.jsonl", utterances)
+            minutes = sum(utterance.duration for utterance in utterances) / 60
+            print(f"{name}: {len(utterances)} utterances, {minutes:.1f} minutes")
+    except AsrError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
