@@ -83,7 +83,11 @@ def _decoding_options(
     ] = None,
     grammar: Annotated[
         str | None,
-        _option("--grammar", "JSGF grammar of the only possible sentences.", metavar="FILE"),
+        _option(
+            "--grammar",
+            "The only possible sentences: a JSGF grammar, or a .txt with one a line.",
+            metavar="FILE",
+        ),
     ] = None,
     reject_below: Annotated[
         float | None,

@@ -45,7 +45,10 @@ def tune(
     ] = False,
     grammar: Annotated[
         Path | None,
-        typer.Option("--grammar", help="Tune for this JSGF grammar, and when to reject."),
+        typer.Option(
+            "--grammar",
+            help="Tune for these sentences, a JSGF grammar or a .txt, and when to reject.",
+        ),
     ] = None,
     lexicon: Annotated[
         Path | None,

@@ -79,7 +79,8 @@ class DecodingOptions:
     """A text file of the only possible words, one a line. No language model unless `lm` names one.
     """
     grammar: str | Path | None = None
-    """A JSGF grammar of the only possible sentences. No language model unless `lm` names one."""
+    """The only possible sentences: a JSGF grammar, or a list of them, one a line, in a file ending
+    in `.txt`. No language model unless `lm` names one."""
     reject_below: float | None = None
     """With a lexicon or grammar: the text is empty where `Transcript.log_ratio` is lower; 0 or
     less."""

@@ -25,6 +25,7 @@ from asr.language.automata.nondeterministic import (
 )
 from asr.language.grammar.checks import check_grammar
 from asr.language.grammar.jsgf import parse_jsgf
+from asr.language.grammar.sentences import parse_sentences
 from asr.language.grammar.tree import (
     Choice,
     Expansion,
@@ -43,14 +44,19 @@ MAX_SIZE = 1_000_000
 
 
 def read_grammar(path: Path | str) -> Grammar:
-    """Read a grammar from a UTF-8 file. Raises AsrError as `parse_grammar` does."""
+    """Read a grammar from a UTF-8 file, or from one ending in `.txt` a list of sentences.
+
+    Raises AsrError as `parse_grammar` does.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AsrError(
             f"{path}: cannot read the grammar ({error}); expected a UTF-8 text file in the JSpeech "
-            "Grammar Format"
+            "Grammar Format, or ending in .txt with a sentence a line"
         ) from error
+    if Path(path).suffix.lower() == ".txt" and not text.startswith("#JSGF"):
+        return parse_sentences(text, str(path))
     return parse_grammar(text, str(path))
 
 

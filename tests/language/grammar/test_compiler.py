@@ -314,3 +314,39 @@ def test_grammar_of_an4_allows_the_transcripts(shared_data: Path, split: str) ->
     automaton = compile_grammar(read_grammar(AN4), LETTERS)
     refused = [text for text in texts if not accepts(automaton, LETTERS.encode(text))]
     assert len(refused) < 0.01 * len(texts), refused
+
+
+def of_file(path: Path) -> set[str]:
+    """The sentences that a file allows."""
+    found = sentences(compile_grammar(read_grammar(path), LETTERS), 50)
+    return {LETTERS.decode(tokens) for tokens in found}
+
+
+LIST = "TURN ON\n\n  GO   BACK \r\nSTOP\nSTOP"
+
+
+def test_a_list_of_sentences(tmp_path: Path) -> None:
+    path = tmp_path / "commands.TXT"
+    path.write_text(f"\ufeff{LIST}")
+    assert of_file(path) == {"TURN ON", "GO BACK", "STOP"}
+
+
+def test_a_grammar_may_end_in_txt(tmp_path: Path) -> None:
+    path = tmp_path / "grammar.txt"
+    path.write_text("#JSGF V1.0;\ngrammar g;\npublic <g> = GO | STOP;\n")
+    assert of_file(path) == {"GO", "STOP"}
+
+
+@pytest.mark.parametrize("text", ["", " \n\n"])
+def test_a_list_without_a_sentence_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "commands.txt"
+    path.write_text(text)
+    with pytest.raises(AsrError, match=r"commands\.txt: expected a sentence a line, found none"):
+        read_grammar(path)
+
+
+def test_what_a_list_cannot_spell_is_told_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "commands.txt"
+    path.write_text("STOP\nGO 10\n")
+    with pytest.raises(TextError, match=r"commands\.txt.* line 2, column 4: '10' has '0', '1'"):
+        of_file(path)
