@@ -17,10 +17,21 @@ from asr.printing import shown
 from asr.signal.audio_file import wrong_rate
 from asr.signal.snr import FrameSnr
 
-_BEGINS_DB = 2.0
-"""Speech begins where the ratio of `FrameSnr` stays above this for `shortest_seconds`."""
-_GOES_ON_DB = 1.6
-"""Speech that has begun goes on where the ratio is above this."""
+
+@dataclass(frozen=True)
+class _Thresholds:
+    """Of the ratio of `FrameSnr`, in dB."""
+
+    begins: float
+    """Speech begins where the ratio stays above this for `shortest_seconds`."""
+    goes_on: float
+    """Speech that has begun goes on where the ratio is above this."""
+
+
+_FORWARDS = _Thresholds(2.0, 1.6)
+_BACKWARDS = _Thresholds(1.4, 1.4)
+"""Of a stretch from its end: half a second of noise comes first, of which the least power, by which
+the noise is estimated, is higher than that of seconds."""
 _ONSET_SECONDS = 0.5
 """Speech that rises out of the noise begins at most this much before it is certain."""
 _CUT_SECONDS = 0.2
@@ -81,9 +92,15 @@ class VoiceActivityDetector:
     Raises ConfigError on a sample rate that no recording has.
     """
 
-    def __init__(self, sample_rate: int, config: VadConfig = DEFAULT_VAD) -> None:
+    def __init__(
+        self,
+        sample_rate: int,
+        config: VadConfig = DEFAULT_VAD,
+        thresholds: _Thresholds = _FORWARDS,
+    ) -> None:
         if wrong := wrong_rate(sample_rate):
             raise ConfigError(f"vad: {wrong}")
+        self._thresholds = thresholds
         self._snr = FrameSnr(sample_rate)
         self._hop = self._snr.hop
         frames_per_second = sample_rate / self._hop
@@ -96,9 +113,9 @@ class VoiceActivityDetector:
         self._samples = 0
         self._frames = 0
         self._strong = 0
-        """Frames above `_BEGINS_DB` up to now without a break."""
+        """Frames above `begins` up to now without a break."""
         self._rise = 0
-        """The frame from which on all are above `_GOES_ON_DB`."""
+        """The frame from which on all are above `goes_on`."""
         self._start: int | None = None
         """Of the segment that has begun."""
         self._speech_end = 0
@@ -137,12 +154,13 @@ class VoiceActivityDetector:
         return segments
 
     def _segments(self, ratios: NDArray[np.float32]) -> list[SpeechSegment]:
+        begins, goes_on = self._thresholds.begins, self._thresholds.goes_on
         segments = []
         for ratio in ratios.tolist():
             self._frames += 1
-            if ratio <= _GOES_ON_DB:
+            if ratio <= goes_on:
                 self._rise = self._frames
-            self._strong = self._strong + 1 if ratio > _BEGINS_DB else 0
+            self._strong = self._strong + 1 if ratio > begins else 0
             if ratio == -math.inf:
                 # The windows of its neighbours are mostly silent, too.
                 self._sound_start = self._frames + 1
@@ -152,7 +170,7 @@ class VoiceActivityDetector:
                     continue
                 self._start, self._ratios = self._next_start(), []
             self._ratios.append(ratio)
-            if ratio > _GOES_ON_DB:
+            if ratio > goes_on:
                 self._speech_end, self._silence = self._frames, None
                 while self._frames + self._padding - self._start > self._longest:
                     segments.append(self._cut())
@@ -247,7 +265,7 @@ class SpeechCutter:
         waveform = self._joined()[first:last].flip(0)
         length = len(waveform) / self._sample_rate
         config = replace(self._config, longest_seconds=max(self._config.longest_seconds, length))
-        detector = VoiceActivityDetector(self._sample_rate, config)
+        detector = VoiceActivityDetector(self._sample_rate, config, _BACKWARDS)
         found = [*detector.feed(waveform), *detector.finish()]
         end = segment.start + len(waveform)
         parts = [
