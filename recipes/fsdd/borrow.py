@@ -8,7 +8,7 @@ digits of a speaker are also joined into strings, like those of FSDD.
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,59 +19,18 @@ import asr
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
 from asr.files import make_folder
-from asr.inference.alignment import align_emissions
-from asr.inference.recognizer import Recognizer
-from asr.signal import audio
 from asr.text.timed import TimedWord
+from recipes.cut import cut_words
 from recipes.fsdd.prepare import SHORTEST, WORDS, by_speaker, make_strings
 
-MARGIN_SECONDS = 0.1
-"""Audio kept before and after a word, if no other word is closer."""
 MIN_CONFIDENCE = 0.1
 STRING_ROUNDS = 2
 """Number of strings that a digit occurs in."""
 
 
-def extent(words: Sequence[TimedWord], index: int, duration_seconds: float) -> tuple[float, float]:
-    """Start and end in seconds of a word with its margins, which reach at most halfway to the next.
-
-    The spikes of CTC do not span a whole word: it may begin earlier and end later.
-    """
-    word = words[index]
-    start, end = word.start_seconds - MARGIN_SECONDS, word.end_seconds + MARGIN_SECONDS
-    if index > 0:
-        start = max(start, (words[index - 1].end_seconds + word.start_seconds) / 2)
-    if index + 1 < len(words):
-        end = min(end, (word.end_seconds + words[index + 1].start_seconds) / 2)
-    return max(0.0, start), min(duration_seconds, end)
-
-
-def cut_digits(recognizer: Recognizer, utterance: Utterance, folder: Path) -> Iterator[Utterance]:
-    """Write every digit of an utterance as `folder/ID_INDEX.flac`, and yield it.
-
-    The sample rate is that of the checkpoint. Characters that its tokens lack are removed from the
-    transcript for the alignment.
-    """
-    path = utterance.audio_filepath
-    unknown = recognizer.tokens.unknown(utterance.text)
-    text = "".join(c for c in utterance.text if c not in unknown)
-    waveform, rate = audio.read(path, recognizer.sample_rate)
-    aligned = align_emissions(
-        recognizer.log_probs(waveform),
-        recognizer.tokens,
-        text,
-        recognizer.clock,
-        len(waveform) / rate,
-    )
-    for index, word in enumerate(aligned.words):
-        if word.text not in WORDS or (word.confidence or 0.0) < MIN_CONFIDENCE:
-            continue
-        start, end = extent(aligned.words, index, aligned.duration_seconds)
-        digit = waveform[round(start * rate) : round(end * rate)]
-        digit_id = f"{utterance.id}_{index:02}"
-        digit_path = folder / f"{digit_id}.flac"
-        audio.write(digit_path, digit, rate)
-        yield Utterance(digit_id, digit_path, len(digit) / rate, word.text, utterance.speaker)
+def is_sure_digit(word: TimedWord) -> bool:
+    """Whether an aligned word is a digit that can be cut out."""
+    return word.text in WORDS and (word.confidence or 0.0) >= MIN_CONFIDENCE
 
 
 def extract_digits(
@@ -89,7 +48,7 @@ def extract_digits(
     make_folder(folder)
     digits: list[Utterance] = []
     for utterance in tqdm(with_digits, disable=None):
-        digits += cut_digits(recognizer, utterance, folder)
+        digits += cut_words(recognizer, utterance, folder, is_sure_digit)
     write_manifest(folder / "manifest.jsonl", digits)
     strings: list[Utterance] = []
     for speaker, own in by_speaker(digits).items():

@@ -10,20 +10,12 @@ from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.decode.beam import SearchConfig
 from asr.decode.decoder import build_decoder
 from asr.signal import audio
-from asr.text.timed import TimedWord
 from recipes.fsdd import borrow
 from recipes.fsdd.prepare import SHORTEST, WORDS
 from tests.support import REPOSITORY
 
 CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
 SAMPLES = read_manifest(REPOSITORY / "recipes" / "synthetic" / "samples" / "manifest.jsonl")
-
-
-def test_margins_end_halfway_to_the_next_word() -> None:
-    words = [TimedWord("SIX", 0.05, 0.3), TimedWord("TO", 0.34, 0.5), TimedWord("ONE", 0.9, 1.0)]
-    assert borrow.extent(words, 0, 1.05) == pytest.approx((0.0, 0.32))
-    assert borrow.extent(words, 1, 1.05) == pytest.approx((0.32, 0.6))
-    assert borrow.extent(words, 2, 1.05) == pytest.approx((0.8, 1.05))
 
 
 @pytest.fixture(scope="module")
