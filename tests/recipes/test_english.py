@@ -1,4 +1,4 @@
-"""Phrases of the English recipe."""
+"""The English recipe: its phrases, and how a checkpoint is judged."""
 
 import re
 from collections import Counter
@@ -7,9 +7,11 @@ from random import Random
 
 import pytest
 
-from asr.corpus.manifest import Utterance, write_manifest
-from recipes.english import phrases
+import asr
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from recipes.english import judge, phrases
 from recipes.synthetic.neural import read_phrases
+from tests.support import REPOSITORY
 
 TEXTS = ["THE CAT SAT ON A MAT", "THE DOG SAW A CAT", "IT'S A DOG", "IT'S ON"]
 
@@ -77,3 +79,25 @@ def test_the_file_can_be_spoken(tmp_path: Path, capsys: pytest.CaptureFixture[st
     once = output.read_text()
     assert phrases.main([str(manifest), "--count", "300", "-o", str(output)]) == 0
     assert output.read_text() == once
+
+
+CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
+SAMPLES = read_manifest(REPOSITORY / "recipes" / "synthetic" / "samples" / "manifest.jsonl")
+
+
+def test_sentences_of_a_list_are_told_apart_and_from_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed, others = SAMPLES[:12], SAMPLES[12:]
+    sentences = tmp_path / "list.txt"
+    sentences.write_text("\n".join(one.text for one in listed))
+    found = judge.judge(asr.load(CHECKPOINT), sentences, listed, others)
+    assert found["right"] >= 0.8
+    assert found["accepted"] <= 0.3
+    assert found["threshold"] < 0
+    write_manifest(tmp_path / "listed.jsonl", listed[:3])
+    judge.main(CHECKPOINT, sentences, tmp_path / "listed.jsonl", None)
+    assert "of 3 recognised rightly" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        judge.main(CHECKPOINT, sentences, tmp_path / "missing.jsonl", None)
+    assert "missing.jsonl: cannot read the manifest" in capsys.readouterr().err

@@ -1,0 +1,82 @@
+"""How well a checkpoint tells the sentences of a list apart, and from anything else.
+
+    python -m recipes.english.judge CHECKPOINT LIST.txt LISTED.jsonl [OTHERS.jsonl]
+
+LIST.txt has all sentences that may be said, one a line; LISTED.jsonl recordings of some of them.
+Printed is how many are recognised as what they are. OTHERS.jsonl has recordings of anything else:
+words, sentences, noise. The threshold of rejection (`--reject_below`) is put where a tenth of what
+was recognised rightly is rejected; printed is how many of the others are accepted all the same.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+import asr
+from asr.corpus.manifest import Utterance, read_manifest
+from asr.errors import AsrError
+from asr.inference.recognizer import Recognizer
+from asr.inference.transcript import Transcript
+
+REJECTED_SHARE = 0.1
+"""Of the sentences that are recognised rightly."""
+
+
+def transcripts(
+    recognizer: Recognizer, utterances: Sequence[Utterance], sentences: Path
+) -> list[Transcript]:
+    """What is recognised in each recording; raises AsrError on one that cannot be read."""
+    found: dict[int, Transcript] = {}
+    for number, one in recognizer.transcribe_all(utterances, grammar=sentences):
+        if isinstance(one, AsrError):
+            raise one
+        found[number] = one
+    return [found[number] for number in range(len(utterances))]
+
+
+def judge(
+    recognizer: Recognizer,
+    sentences: Path,
+    listed: Sequence[Utterance],
+    others: Sequence[Utterance] = (),
+) -> dict[str, float]:
+    """Shares of 1: `right` of the listed, and of the others `accepted` at the threshold."""
+    said = list(zip(listed, transcripts(recognizer, listed, sentences), strict=True))
+    right = [one.log_ratio for utterance, one in said if one.text == utterance.text]
+    found = {"right": len(right) / len(listed)}
+    if others and right:
+        ratios = [one.log_ratio for one in transcripts(recognizer, others, sentences)]
+        threshold = float(np.quantile(np.array(right, float), REJECTED_SHARE))
+        accepted = sum(ratio is not None and ratio >= threshold for ratio in ratios)
+        found |= {"threshold": threshold, "accepted": accepted / len(others)}
+    return found
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    sentences: Annotated[Path, typer.Argument(metavar="LIST.txt")],
+    listed: Annotated[Path, typer.Argument(metavar="LISTED.jsonl")],
+    others: Annotated[Path | None, typer.Argument(metavar="OTHERS.jsonl")] = None,
+) -> None:
+    """Print how many sentences are told apart, and how much else is taken for one."""
+    try:
+        known = read_manifest(listed)
+        rest = read_manifest(others) if others else []
+        found = judge(asr.load(checkpoint), sentences, known, rest)
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+    typer.echo(f"{found['right']:.1%} of {len(known)} recognised rightly")
+    if "accepted" in found:
+        typer.echo(
+            f"{found['accepted']:.1%} of {len(rest)} others accepted where {REJECTED_SHARE:.0%} of "
+            f"those are rejected (--reject_below {found['threshold']:.3f})"
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)
