@@ -170,6 +170,38 @@ def table(
 
 
 @app.command()
+def labels(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|DIR",
+            help="Labels of Audacity (*.txt), Praat (*.TextGrid) or ELAN (*.eaf) beside their "
+            "recordings, which have the same names.",
+        ),
+    ],
+    output: Output,
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tier", help="Tier to take, where there are several; repeatable, each is a speaker."
+        ),
+    ] = None,
+    channel: ChannelOption = None,
+    damaged: DamagedOption = Damaged.REFUSE,
+    tags: TagsOption = Tags.KEEP,
+    replace: Replace = None,
+) -> None:
+    """Import segments of recordings that were labelled by hand.
+
+    Labels without a text are left out. TextGrids and ELAN's files need the extra `labels`.
+    """
+    from asr.corpus.labels import read_labels
+
+    utterances = read_labels(source, tier or (), _channel(channel), damaged is Damaged.READ)
+    _write(output, utterances, source, tags, replace)
+
+
+@app.command()
 def manifest(
     file: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Manifest to read (*.jsonl).")],
     output: Output,
