@@ -14,7 +14,7 @@ from tests.support import Command, Tones, run_python
 
 FIGURES = (
     "wer cer ser wer_interval words substitutions deletions insertions utterances real_time_factor "
-    "decoding"
+    "decoding precision"
 )
 
 
