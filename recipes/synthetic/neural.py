@@ -6,7 +6,7 @@ PHRASES is a text file with a phrase a line, in capitals; a word of one capital 
 of the letter, `a` is the article. Each utterance has a phrase and a speaker drawn by the seed and
 its number alone, so that more utterances continue the same sequence. They are written in parts;
 when the command is given again, it goes on with the first part that is missing. `manifest.jsonl`
-has all of them. About 0.7 hours of speech are made in an hour of one core.
+has all of them. Of short phrases a quarter of an hour of speech is made in an hour of one core.
 """
 
 import argparse
