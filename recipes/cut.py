@@ -7,7 +7,6 @@ letter, which most often are the article, are left out.
 """
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -102,7 +101,7 @@ def main(
         sys.exit(1)
     total = sum(len(word) > 1 for u in utterances for word in u.text.split())
     hours = sum(word.duration for word in words) / 3600
-    different = len(Counter(word.text for word in words))
+    different = len({word.text for word in words})
     typer.echo(f"{len(words)} of {total} words, {different} different ones, {hours:.2f} hours")
 
 

@@ -94,6 +94,11 @@ class Recordings:
             )
 
 
+def segment_times(offset: float, seconds: float) -> str:
+    """Start and end of a segment in milliseconds, as ids name them."""
+    return f"{round(1000 * offset):07}-{round(1000 * (offset + seconds)):07}"
+
+
 def segment_error(where: str, expected: str, found: str) -> ManifestError:
     """What is wrong with a line that describes a segment."""
     return ManifestError(

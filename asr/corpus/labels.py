@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr.corpus.import_audio import Channel, Recordings
+from asr.corpus.import_audio import Channel, Recordings, segment_times
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
 from asr.files import is_folder
@@ -57,7 +57,7 @@ def read_labels(
         names = {label.tier for label in labels}
         for label in labels:
             offset, seconds = recordings.segment(recording, label.start, label.end, label.where)
-            times = f"{round(1000 * offset):07}-{round(1000 * (offset + seconds)):07}"
+            times = segment_times(offset, seconds)
             tier = f"-{label.tier}" if len(names) > 1 else ""
             utterances.append(
                 Utterance(

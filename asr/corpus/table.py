@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asr.corpus.import_audio import Channel, Recordings
+from asr.corpus.import_audio import Channel, Recordings, segment_times
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
 
@@ -92,7 +92,7 @@ def _utterance(
         start = _seconds(row[columns.start], "start", where) or 0.0
         end = _seconds(row[columns.end], "end", where)
         offset, seconds = recordings.segment(recording, start, None if end == -1 else end, where)
-        key += f"-{round(1000 * offset):07}-{round(1000 * (offset + seconds)):07}"
+        key += f"-{segment_times(offset, seconds)}"
     return Utterance(
         id=row[columns.id] if columns.id else key,
         audio_filepath=recording,

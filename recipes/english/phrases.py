@@ -19,7 +19,7 @@ from random import Random
 
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
-from asr.files import write_text_atomic
+from asr.files import make_folder, write_text_atomic
 from recipes.synthetic import phrases as alphanumeric
 from recipes.synthetic.phrases import LETTERS, MONTHS, ONES, ordinal, spelled, two_digits
 
@@ -244,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         draw = Phrases(texts, read_commands())
         random = Random(f"english {options.seed}")
         lines = [draw(random) for _ in range(options.count)]
-        options.output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(options.output.parent)
         write_text_atomic(options.output, "".join(f"{line}\n" for line in lines))
     except AsrError as error:
         print(error, file=sys.stderr)

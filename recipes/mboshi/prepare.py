@@ -24,6 +24,7 @@ from pathlib import Path
 
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError, ManifestError
+from asr.files import make_folder
 from asr.signal.audio import SUFFIXES, probe
 
 COUNTS = {"train": 4616, "dev": 514}
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         own = {name: read_split(options.source, name, count) for name, count in COUNTS.items()}
         splits = split_corpus(own["train"], own["dev"])
-        (options.output_dir / "open").mkdir(parents=True, exist_ok=True)
+        make_folder(options.output_dir / "open")
         for name, utterances in splits.items():
             write_manifest(options.output_dir / f"{name}.jsonl", utterances)
             minutes = sum(utterance.duration for utterance in utterances) / 60

@@ -24,10 +24,10 @@ from tqdm import tqdm
 
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
-from asr.files import write_error
+from asr.files import make_folder
 from asr.signal import audio
 from recipes.synthetic.kokoro import SAMPLE_RATE, Kokoro, transcript
-from recipes.synthetic.render import Setting, record
+from recipes.synthetic.render import draw_setting, record
 
 PART = 100
 """Utterances that are written together."""
@@ -85,20 +85,14 @@ def write_part(plan: Plan, part: int) -> None:
     for number in range(part * PART, min((part + 1) * PART, plan.utterances)):
         random = Random(f"neural {plan.seed} {number}")
         phrase, speaker = random.choice(plan.phrases), kokoro.speaker(random)
-        setting = Setting(
-            peak_dbfs=random.uniform(-20, -2),
-            noise_dbfs=random.uniform(-75, -55),
-            lead_seconds=random.uniform(0.05, 0.4),
-            trail_seconds=random.uniform(0.05, 0.4),
-            min_seconds=0.5,
-        )
+        setting = draw_setting(random)
         noise_seed = random.getrandbits(32)
         if (speech := kokoro.say(phrase, speaker)) is None:
             continue
         waveform = record(speech, setting, noise_seed)
         name = f"neural-{plan.seed}-{number:06}"
         path = plan.folder / "audio" / f"{part:05}" / f"{name}.flac"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         audio.write(path, waveform, SAMPLE_RATE)
         seconds = len(waveform) / SAMPLE_RATE
         utterances.append(Utterance(name, path, seconds, transcript(phrase), speaker.name))
@@ -119,10 +113,7 @@ def make(plan: Plan, processes: int) -> list[Utterance]:
 
     Raises AsrError if the synthesiser is missing or the folder cannot be written.
     """
-    try:
-        (plan.folder / "parts").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AsrError(write_error(plan.folder, error)) from error
+    make_folder(plan.folder / "parts")
     missing = [part for part in range(plan.parts) if not plan.manifest_of(part).is_file()]
     tasks = [(plan, part) for part in missing]
     with ExitStack() as stack:

@@ -19,11 +19,19 @@ from tqdm import tqdm
 
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError
-from asr.files import write_error
+from asr.files import make_folder
 from asr.signal import audio
 from recipes.synthetic.accents import ACCENTS
 from recipes.synthetic.phrases import KINDS, ONES, Phrase, draw
-from recipes.synthetic.render import SAMPLE_RATE, Delivery, Setting, Voice, record, render
+from recipes.synthetic.render import (
+    SAMPLE_RATE,
+    Delivery,
+    Setting,
+    Voice,
+    draw_setting,
+    record,
+    render,
+)
 
 SAMPLES = Path(__file__).resolve().parent / "samples"
 SAMPLES_SEED = 98  # chosen for its wide vocabulary: 24 letters, 52 words
@@ -120,13 +128,7 @@ def _training_job(
             formants=random.randrange(18, 25) / 20 if voice.engine == "flite" else 1.0,
             pauses=_pauses(random, phrase, random.choice((0.0, 0.1, 0.3, 0.8))),
         ),
-        setting=Setting(
-            peak_dbfs=random.uniform(-20, -2),
-            noise_dbfs=random.uniform(-75, -55),
-            lead_seconds=random.uniform(0.05, 0.4),
-            trail_seconds=random.uniform(0.05, 0.4),
-            min_seconds=0.5,
-        ),
+        setting=draw_setting(random),
         seed=random.getrandbits(32),
     )
 
@@ -156,10 +158,7 @@ def render_all(jobs: Iterable[Job], folder: Path) -> list[Utterance]:
 
     Raises AsrError if the folder cannot be written or a synthesiser is missing or fails.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AsrError(write_error(folder, error)) from error
+    make_folder(folder)
     utterances = []
     for job in jobs:
         waveform = record(render(job.text, job.voice, job.delivery), job.setting, job.seed)

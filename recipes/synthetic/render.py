@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from math import log2
 from pathlib import Path
+from random import Random
 from typing import Literal
 
 import torch
@@ -72,6 +73,17 @@ class Setting:
     lead_seconds: float = 0.15
     trail_seconds: float = 0.15
     min_seconds: float = 1.0
+
+
+def draw_setting(random: Random) -> Setting:
+    """Levels and silence of a training recording."""
+    return Setting(
+        peak_dbfs=random.uniform(-20, -2),
+        noise_dbfs=random.uniform(-75, -55),
+        lead_seconds=random.uniform(0.05, 0.4),
+        trail_seconds=random.uniform(0.05, 0.4),
+        min_seconds=0.5,
+    )
 
 
 def render(text: str, voice: Voice, delivery: Delivery = Delivery()) -> Tensor:
