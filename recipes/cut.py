@@ -69,6 +69,8 @@ def cut_words(
             continue
         start, end = extent(aligned.words, index, aligned.duration_seconds)
         part = waveform[round(start * rate) : round(end * rate)]
+        # Lossy formats and a change of the sample rate may take a loud recording above full scale.
+        part = part / max(1.0, float(part.abs().max()))
         name = f"{utterance.id}_{index:02}"
         path = folder / f"{name}.flac"
         audio.write(path, part, rate)

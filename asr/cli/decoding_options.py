@@ -95,7 +95,8 @@ def _decoding_options(
             "--reject_below",
             "With --grammar or --lexicon: the text is empty where the mean log-ratio of what they "
             "allow to the likeliest path is lower than this, 0 or less. `asr tune` finds a value; "
-            "JSON shows the ratio. Default: as tuned, or never.",
+            "JSON shows the ratio. Default: as tuned for these, or else as the checkpoint says for "
+            "any, or never; -1000 rejects nothing.",
         ),
     ] = None,
 ) -> None:

@@ -33,6 +33,9 @@ from asr.text.tokens import TokenTable
 GREEDY = SearchConfig(beam_size=1)
 TUNED = "decoding"
 """The key of the tuned settings in a checkpoint's metrics."""
+REJECT_BELOW = "reject_below"
+"""The key of the threshold in a checkpoint's metrics for grammars and word lists that were not
+tuned."""
 _WIDEST_TUNED = 1000
 """What a checkpoint may ask for: memory and time grow with the beam."""
 _RETIRED = ("rescoring",)
@@ -94,6 +97,19 @@ def tuned_settings(
         ):
             return settings
     return None
+
+
+def general_rejection(metrics: Mapping[str, Any]) -> float | None:
+    """The threshold for any grammar or word list; None if the checkpoint has none.
+
+    Raises ConfigError where it is not a number of 0 or less.
+    """
+    value = metrics.get(REJECT_BELOW)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+        return float(value)
+    raise ConfigError(f"metrics: {REJECT_BELOW}: expected a number of 0 or less, found {value!r}")
 
 
 def all_tuned_settings(metrics: Mapping[str, Any]) -> list[TunedSettings]:

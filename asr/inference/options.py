@@ -16,7 +16,13 @@ from asr.checkpoint.language_model import own_language_model
 from asr.config import to_dict
 from asr.decode.beam import SearchConfig
 from asr.decode.confidence import Calibration
-from asr.decode.decoder import Decoder, TunedSettings, build_decoder, tuned_settings
+from asr.decode.decoder import (
+    Decoder,
+    TunedSettings,
+    build_decoder,
+    general_rejection,
+    tuned_settings,
+)
 from asr.decode.fusion import FusionConfig
 from asr.errors import AsrError, CheckpointError, ConfigError
 from asr.text.tokens import TokenTable
@@ -83,7 +89,7 @@ class DecodingOptions:
     in `.txt`. No language model unless `lm` names one."""
     reject_below: float | None = None
     """With a lexicon or grammar: the text is empty where `Transcript.log_ratio` is lower; 0 or
-    less."""
+    less. None: as tuned for these, or else as the checkpoint says for any."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lm", _checked_lm(self.lm))
@@ -217,6 +223,8 @@ class Decoding:
             state += ", as tuned"
         elif self.lm_is_own and not self.has_settings:
             state += ", not tuned: see `asr tune`"
+        if self.decoder.reject_below is not None:
+            state += f", rejecting what fits worse than {self.decoder.reject_below:g}"
         return f"{beam}{what}{state}"
 
     def settings(self) -> dict[str, Any]:
@@ -265,12 +273,14 @@ def prepare_decoding(
                     f"{name}: has no effect without a language model, and this checkpoint has "
                     "none of its own; name one with lm"
                 )
-    tuned = None
-    if options.beam_size != 1:
-        try:
+    tuned = reject_below = None
+    try:
+        if options.beam_size != 1:
             tuned = tuned_settings(checkpoint.metrics, lm, options.constraint)
-        except ConfigError as error:
-            raise CheckpointError(f"{checkpoint.folder or 'checkpoint'}: {error}") from error
+        if options.is_constrained:
+            reject_below = general_rejection(checkpoint.metrics)
+    except ConfigError as error:
+        raise CheckpointError(f"{checkpoint.folder or 'checkpoint'}: {error}") from error
     search, fusion = _settings(options, lm, tuned)
     try:
         decoder = build_decoder(
@@ -290,8 +300,9 @@ def prepare_decoding(
             ) from error
         raise
     is_tuned = tuned is not None and tuned.agrees_with(search, fusion) and not options.hotwords
-    reject_below = options.reject_below
-    if reject_below is None and tuned is not None and options.is_constrained:
+    if options.reject_below is not None:
+        reject_below = options.reject_below
+    elif tuned is not None and tuned.reject_below is not None:
         reject_below = tuned.reject_below
     decoder = dataclasses.replace(
         decoder,

@@ -1,5 +1,6 @@
 """Words in a model's characters: whether it can spell them, how to say where not, their trie."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,10 +21,23 @@ def spelling_error(word: str, table: TokenTable) -> str:
     if not unknown:
         return ""
     error = f"{word!r} has {', '.join(map(repr, unknown[:NAMED]))}"
-    for other in (word.upper(), word.lower()):
-        if not table.unknown(other):
-            error += f" (the model writes {normal_form(other)!r})"
+    if written := _as_written(word, table):
+        return f"{error} (the model writes {written!r})"
+    if any(character.isnumeric() for character in unknown):
+        return f"{error} (write numbers as they are said, in words)"
     return error
+
+
+def _as_written(word: str, table: TokenTable) -> str:
+    """A word as the model would write it: in its case, without marks and signs that it lacks."""
+    parts = unicodedata.normalize("NFD", word.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    bare = "".join(character for character in parts if not unicodedata.combining(character))
+    plain = "".join(character for character in bare if character.isalnum())
+    for form in dict.fromkeys((word, bare, plain)):
+        for other in (form, form.upper(), form.lower()):
+            if other and not table.unknown(other):
+                return normal_form(other)
+    return ""
 
 
 def abbreviate(items: Sequence[str], count: int | None = None) -> str:

@@ -104,7 +104,7 @@ def train_parts(
         "silence": noises["silence"],
     }
     return {
-        name: _capped(name, [u for u in own if fits(u)], hours.get(name))
+        name: capped(name, [u for u in own if fits(u)], hours.get(name))
         for name, own in parts.items()
     }
 
@@ -224,7 +224,7 @@ def _shuffled(name: str, utterances: Sequence[Utterance]) -> list[Utterance]:
     return Random(name).sample(utterances, len(utterances))
 
 
-def _capped(name: str, utterances: list[Utterance], hours: float | None) -> list[Utterance]:
+def capped(name: str, utterances: list[Utterance], hours: float | None) -> list[Utterance]:
     """A random selection of at most so many hours, in the original order; None: all."""
     if hours is None:
         return utterances

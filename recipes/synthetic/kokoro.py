@@ -145,7 +145,9 @@ class Kokoro:
         return found or self._guessed(lower, accent)
 
     def _guessed(self, word: str, accent: Accent) -> str:
-        self._espeak.espeak_SetVoiceByName({"us": b"en-us", "gb": b"en-gb"}[accent])
+        # British English has no file of its own name.
+        failed = self._espeak.espeak_SetVoiceByName({"us": b"en-us", "gb": b"en"}[accent])
+        assert not failed, accent
         text = ctypes.c_char_p(word.encode())
         # 0x82: IPA, with `^` between the parts of one sound.
         found = self._espeak.espeak_TextToPhonemes(ctypes.byref(text), 1, 0x82 | ord("^") << 8)

@@ -6,13 +6,15 @@ PHRASES is a text file with a phrase a line, in capitals; a word of one capital 
 of the letter, `a` is the article. Each utterance has a phrase and a speaker drawn by the seed and
 its number alone, so that more utterances continue the same sequence. They are written in parts;
 when the command is given again, it goes on with the first part that is missing. `manifest.jsonl`
-has all of them. Of short phrases a quarter of an hour of speech is made in an hour of one core.
+has all of them.
 """
 
 import argparse
 import multiprocessing
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -119,11 +121,21 @@ def make(plan: Plan, processes: int) -> list[Utterance]:
     with ExitStack() as stack:
         done: Iterable[str] = map(_write, tasks)
         if processes > 1:
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
-            done = pool.imap_unordered(_write, tasks)
-        for problem in tqdm(done, total=len(missing), unit=f"{PART} utterances", disable=None):
-            if problem:
-                raise AsrError(problem)
+            # Unlike multiprocessing.Pool, this notices where a process dies.
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(processes, context))
+            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            made = [pool.submit(_write, task) for task in tasks]
+            done = (one.result() for one in as_completed(made))
+        try:
+            for problem in tqdm(done, total=len(missing), unit=f"{PART} utterances", disable=None):
+                if problem:
+                    raise AsrError(problem)
+        except BrokenProcessPool as error:
+            raise AsrError(
+                f"{plan.folder}: a process that made recordings has died; give the command again "
+                "to go on, with `--processes 1` to see where"
+            ) from error
     parts = [read_manifest(plan.manifest_of(part)) for part in range(plan.parts)]
     utterances = [utterance for part in parts for utterance in part]
     write_manifest(plan.folder / "manifest.jsonl", utterances)

@@ -12,7 +12,7 @@ from asr.checkpoint.checkpoint import LANGUAGE_MODEL, load_checkpoint, update_me
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.beam import SearchConfig
 from asr.decode.confidence import Calibration
-from asr.decode.decoder import TunedSettings, with_tuned_settings
+from asr.decode.decoder import REJECT_BELOW, TunedSettings, with_tuned_settings
 from asr.errors import AsrError, CheckpointError, ConfigError, TextError
 from asr.files import sha256_of
 from asr.inference.options import HOTWORD_BOOST, WIDE_BEAM, DecodingOptions
@@ -118,6 +118,28 @@ def test_rejection_as_tuned_with_a_grammar(own: Path, tmp_path: Path) -> None:
     assert recognizer.prepare(grammar=grammar, reject_below=-1.0).decoder.reject_below == -1.0
     assert recognizer.prepare(grammar=other).decoder.reject_below is None
     assert recognizer.prepare().lm_is_own
+
+
+def test_a_checkpoint_may_reject_with_any_grammar(own: Path, tmp_path: Path) -> None:
+    """The threshold of a grammar that was tuned, and one that is given, come first."""
+    grammar, other = tmp_path / "a.txt", tmp_path / "b.txt"
+    grammar.write_text("A\nB\n")
+    other.write_text("A\n")
+    tuned = TunedSettings(constraint_sha256=sha256_of(grammar), reject_below=-0.25)
+    keep_settings(own, "a.txt", tuned)
+    update_metrics(own, {**load_checkpoint(own).metrics, REJECT_BELOW: -1.5})
+    recognizer = asr.load(own)
+    assert recognizer.prepare(grammar=grammar).decoder.reject_below == -0.25
+    found = recognizer.prepare(grammar=other)
+    assert found.decoder.reject_below == -1.5
+    assert found.summary().endswith(", rejecting what fits worse than -1.5")
+    assert recognizer.prepare(grammar=other, reject_below=-9.0).decoder.reject_below == -9.0
+    assert recognizer.prepare(grammar=other, beam_size=1).decoder.reject_below == -1.5
+    assert recognizer.prepare().decoder.reject_below is None
+    for wrong in (0.5, "low", True):
+        update_metrics(own, {**load_checkpoint(own).metrics, REJECT_BELOW: wrong})
+        with pytest.raises(CheckpointError, match="reject_below: expected a number of 0 or less"):
+            asr.load(own).prepare(grammar=other)
 
 
 def test_a_model_is_known_by_the_file_it_was_copied_from(own: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The English recipe: its phrases, and how a checkpoint is judged."""
 
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -98,6 +99,11 @@ def test_sentences_of_a_list_are_told_apart_and_from_others(
     write_manifest(tmp_path / "listed.jsonl", listed[:3])
     judge.main(CHECKPOINT, sentences, tmp_path / "listed.jsonl", None)
     assert "of 3 recognised rightly" in capsys.readouterr().out
+    own = shutil.copytree(CHECKPOINT, tmp_path / "own")
+    judge.main(own, sentences, tmp_path / "listed.jsonl", None, rejected=0.0, keep=True)
+    threshold = asr.load(own).prepare(grammar=sentences).decoder.reject_below
+    assert threshold is not None
+    assert -5.0 < threshold < 0.0
     with pytest.raises(SystemExit):
         judge.main(CHECKPOINT, sentences, tmp_path / "missing.jsonl", None)
     assert "missing.jsonl: cannot read the manifest" in capsys.readouterr().err

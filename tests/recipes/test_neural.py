@@ -1,6 +1,7 @@
 """Neural speech: the phrases, parts and manifests, with a synthesiser that only hums."""
 
 import json
+import os
 from pathlib import Path
 from random import Random
 
@@ -42,6 +43,27 @@ def phrases(tmp_path: Path) -> Path:
     path = tmp_path / "phrases.txt"
     path.write_text("SET a TIMER\n\nA B FORTY\nDON'T  STOP\nMUMBLE\n")
     return path
+
+
+@pytest.mark.parametrize("accent", ["us", "gb"])
+def test_words_that_the_lexicons_lack_are_guessed(accent: kokoro.Accent) -> None:
+    pytest.importorskip("espeakng_loader", reason="the extra `neural` is not installed")
+    one = object.__new__(kokoro.Kokoro)
+    one._espeak = kokoro._espeak()
+    assert one._guessed("brillig", accent) == "bɹˈɪlɪɡ"
+
+
+def die(task: object) -> None:
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_noticed(phrases: Path, tmp_path: Path) -> None:
+    """Its work would be missing for ever, and be waited for."""
+    plan = neural.Plan(neural.read_phrases(phrases), Path("x"), tmp_path / "out", 300, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neural, "_write", die)
+        with pytest.raises(AsrError, match="a process that made recordings has died"):
+            neural.make(plan, processes=2)
 
 
 def run(phrases: Path, folder: Path, count: int) -> int:

@@ -1,0 +1,57 @@
+#!/bin/sh
+# The English checkpoint from the raw data, from the root of the repository:
+#
+#     sh recipes/english/make.sh CORPORA VOICES
+#
+# CORPORA has the folders an4, fsdd, speechocean762 and librispeech-dev-clean (any part of it), VOICES
+# Kokoro's voices (recipes/synthetic/kokoro.py). flite, eSpeak NG and `pip install 'ctc-asr[neural]'`
+# are needed too. Two hours of two cores, besides the recordings; what is finished is not made again.
+set -eu
+corpora=$1 voices=$2
+digits=ZERO,ONE,TWO,THREE,FOUR,FIVE,SIX,SEVEN,EIGHT,NINE
+
+unless() { # FILE COMMAND...: run the command where the file is missing
+    file=$1
+    shift
+    if [ ! -e "$file" ]; then "$@"; fi
+}
+synthesise="python -m recipes.synthetic.prepare train"
+
+# Corpora
+unless data/an4/train.jsonl python -m recipes.an4.prepare --source "$corpora/an4"
+unless data/fsdd/train.jsonl python -m recipes.fsdd.prepare --source "$corpora/fsdd"
+unless data/speechocean762/train.jsonl \
+    python -m recipes.speechocean762.prepare --source "$corpora/speechocean762"
+unless data/librispeech/manifest.jsonl \
+    asr import librispeech "$corpora/librispeech-dev-clean" -o data/librispeech/manifest.jsonl
+
+# The data of the alphanumeric model
+unless data/an4-spliced-all/manifest.jsonl python -m recipes.an4.splice checkpoints/an4-blstm \
+    data/an4/train.jsonl data/an4/dev.jsonl --utterances 1900 -o data/an4-spliced-all
+unless data/an4-spliced/manifest.jsonl python -m recipes.an4.splice checkpoints/an4-blstm \
+    data/an4/train.jsonl --utterances 1700 -o data/an4-spliced
+unless data/borrowed-digits/manifest.jsonl python -m recipes.fsdd.borrow checkpoints/an4-blstm \
+    data/an4/train.jsonl data/an4/dev.jsonl data/speechocean762/train.jsonl
+unless data/synthetic/manifest.jsonl $synthesise --utterances 2500 --seed 1 -o data/synthetic
+unless data/synthetic-digits/manifest.jsonl \
+    $synthesise --words $digits --utterances 2400 --seed 7 -o data/synthetic-digits
+unless data/accented-digits/manifest.jsonl \
+    $synthesise --words $digits --utterances 1500 --seed 8 --accents -o data/accented-digits
+unless data/alphanumeric/train.jsonl python -m recipes.alphanumeric.prepare
+
+# Sentences, commands, neural voices
+unless data/english/sentences.jsonl python -m recipes.english.sentences
+unless data/english/phrases.txt python -m recipes.english.phrases data/english/sentences.jsonl
+commands=$(python -c "from recipes.english.phrases import COMMAND_WORDS; print(','.join(COMMAND_WORDS))")
+unless data/synthetic-commands/manifest.jsonl \
+    $synthesise --words "$commands" --utterances 1500 --seed 9 -o data/synthetic-commands
+unless data/neural/manifest.jsonl python -m recipes.synthetic.neural data/english/phrases.txt \
+    --voices "$voices" --utterances 1500 --processes 2 -o data/neural
+
+# Words, cut out of the sentences by a first model
+unless runs/english-first/checkpoint python -m recipes.english.first -o runs/english-first
+unless data/words/manifest.jsonl python -m recipes.cut runs/english-first/checkpoint \
+    data/english/sentences.jsonl -o data/words
+
+unless data/english/train.jsonl python -m recipes.english.prepare
+unless runs/english/checkpoint python -m recipes.english.train -o runs/english

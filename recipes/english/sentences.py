@@ -1,0 +1,53 @@
+"""The sentences of real voices that the English model may be trained on, and those it may not.
+
+    python -m recipes.english.sentences -o data/english
+
+writes `sentences.jsonl`, LibriSpeech and speechocean762 without the speakers whom the model is
+tested with, and `held_out.jsonl`, the sentences of LibriSpeech's held-out speakers. Phrases for
+synthesisers and single words for training are taken from the first alone.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.errors import AsrError
+from recipes.alphanumeric.corpora import LIBRISPEECH_HELD_OUT, SPEECHOCEAN_DEV, is_digit_string
+
+HELD_OUT = frozenset((*LIBRISPEECH_HELD_OUT, *SPEECHOCEAN_DEV))
+
+
+def sentences(data_dir: Path) -> tuple[list[Utterance], list[Utterance]]:
+    """For training, and of the held-out speakers of LibriSpeech.
+
+    Raises ManifestError where a corpus has not been prepared.
+    """
+    librispeech = read_manifest(data_dir / "librispeech" / "manifest.jsonl")
+    children = read_manifest(data_dir / "speechocean762" / "train.jsonl")
+    read = [*librispeech, *(u for u in children if not is_digit_string(u.text))]
+    for_training = [u for u in read if u.speaker not in HELD_OUT]
+    return for_training, [u for u in librispeech if u.speaker in HELD_OUT]
+
+
+def main(
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english"),
+    data_dir: Annotated[Path, typer.Option("--data_dir")] = Path("data"),
+) -> None:
+    """Write both manifests."""
+    try:
+        for name, found in zip(("sentences", "held_out"), sentences(data_dir), strict=True):
+            own = [dataclasses.replace(u, id=f"sentence-{u.id}") for u in found]
+            write_manifest(output_dir / f"{name}.jsonl", own)
+            hours = sum(u.duration for u in own) / 3600
+            typer.echo(f"{name}.jsonl: {len(own)} sentences, {hours:.2f} hours")
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

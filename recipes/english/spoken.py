@@ -1,0 +1,56 @@
+"""Recordings of the test commands in synthetic voices: `python -m recipes.english.spoken`.
+
+Each of `commands.txt` is said by the voices of flite and eSpeak NG that are kept out of training
+speech (`recipes.synthetic.prepare.SAMPLE_VOICES`).
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from random import Random
+from typing import Annotated
+
+import typer
+
+from asr.corpus.manifest import write_manifest
+from asr.errors import AsrError
+from recipes.english.phrases import read_commands
+from recipes.synthetic.prepare import SAMPLE_VOICES, Job, render_all
+from recipes.synthetic.render import Delivery, draw_setting
+
+
+def plan(commands: list[str], seed: int) -> list[Job]:
+    """Every command by every voice, at tempos and levels drawn by the seed."""
+    random = Random(f"spoken {seed}")
+    return [
+        Job(
+            id=f"{number:02}-{voice.speaker}",
+            # A capital would be read as the name of the letter.
+            text=text.replace(" A ", " a "),
+            voice=voice,
+            delivery=Delivery(tempo=random.uniform(0.8, 1.05)),
+            setting=draw_setting(random),
+            seed=random.getrandbits(32),
+        )
+        for number, text in enumerate(commands, 1)
+        for voice in SAMPLE_VOICES
+    ]
+
+
+def main(
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english/spoken"),
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+) -> None:
+    """Write the recordings and their manifest."""
+    try:
+        said = render_all(plan(read_commands(), seed), output_dir / "audio")
+        utterances = [dataclasses.replace(one, text=one.text.upper()) for one in said]
+        write_manifest(output_dir / "manifest.jsonl", utterances)
+    except AsrError as error:
+        typer.echo(error, err=True)
+        sys.exit(1)
+    typer.echo(f"{output_dir / 'manifest.jsonl'}: {len(utterances)} recordings")
+
+
+if __name__ == "__main__":
+    typer.run(main)
