@@ -81,7 +81,9 @@ def main(
         found = judge(asr.load(checkpoint), sentences, known, rest, rejected)
         if keep:
             if "threshold" not in found:
-                raise AsrError("--keep: nothing was recognised rightly, so that there is no threshold")
+                raise AsrError(
+                    "--keep: nothing was recognised rightly, so that there is no threshold"
+                )
             metrics = load_checkpoint(checkpoint).metrics
             update_metrics(checkpoint, {**metrics, REJECT_BELOW: round(found["threshold"], 3)})
     except AsrError as error:

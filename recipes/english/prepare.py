@@ -8,7 +8,6 @@ After `recipes.alphanumeric.prepare` and the other commands of README.md:
                           words, neural voices, several of these in one recording
 """
 
-import dataclasses
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence

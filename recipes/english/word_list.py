@@ -39,8 +39,7 @@ def draw(
     usual = sorted(text for text in by_text if len(text) >= _SHORTEST)
     if len(usual) < 2 * LISTED:
         raise ManifestError(
-            f"expected {2 * LISTED} different words of the held-out speakers, found "
-            f"{len(usual)}"
+            f"expected {2 * LISTED} different words of the held-out speakers, found {len(usual)}"
         )
     listed = random.sample(usual, LISTED)
     rest = random.sample(sorted(set(usual) - set(listed)), LISTED)

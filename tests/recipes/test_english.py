@@ -7,11 +7,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import torch
 
 import asr
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
-from recipes.english import judge, phrases
+from asr.signal import audio
+from recipes.english import judge, phrases, prepare, sentences, spoken, word_list
 from recipes.synthetic.neural import read_phrases
+from recipes.synthetic.prepare import SAMPLE_VOICES
 from tests.support import REPOSITORY
 
 TEXTS = ["THE CAT SAT ON A MAT", "THE DOG SAW A CAT", "IT'S A DOG", "IT'S ON"]
@@ -80,6 +83,93 @@ def test_the_file_can_be_spoken(tmp_path: Path, capsys: pytest.CaptureFixture[st
     once = output.read_text()
     assert phrases.main([str(manifest), "--count", "300", "-o", str(output)]) == 0
     assert output.read_text() == once
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Prepared corpora of a few words, all of one recording of a second."""
+    path = tmp_path / "second.wav"
+    audio.write(path, torch.zeros(16_000), 16_000)
+
+    def write(name: str, rows: list[tuple[str, str]]) -> None:
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        utterances = [
+            Utterance(f"{name.partition('/')[0]}-{i}", path, 1.0, text, speaker)
+            for i, (text, speaker) in enumerate(rows)
+        ]
+        write_manifest(tmp_path / "data" / name, utterances)
+
+    write("librispeech/manifest.jsonl", [("A CAT", "1"), ("A DOG", "84")])
+    children = [("THE SUN", "2"), ("ONE TWO", "3"), *[("A MOON", "5401")] * 40]
+    write("speechocean762/train.jsonl", children)
+    write("an4/train.jsonl", [("GO", "4"), ("STOP", "5")])
+    write("words/manifest.jsonl", [("CAT", "1")] * 30 + [("A" * 60, "1"), ("SUN", "2")])
+    write("neural/manifest.jsonl", [("HELLO", f"k{i}") for i in range(103)])
+    write("synthetic-commands/manifest.jsonl", [("HALT", "e")])
+    write("alphanumeric/train.jsonl", [])
+    rows = [("an4-1", "GO"), ("sentences-1", "HE SAW"), ("noise-1", "")]
+    known = [Utterance(name, path, 1.0, text) for name, text in rows]
+    write_manifest(tmp_path / "data" / "alphanumeric" / "train.jsonl", known)
+    write_manifest(tmp_path / "data" / "alphanumeric" / "dev.jsonl", known[:1])
+    return tmp_path / "data"
+
+
+def test_what_is_trained_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held-out speakers are not; nor are words beyond their limit, or too long for their time."""
+    monkeypatch.setattr(prepare, "JOINED", 3)
+    sentences.main(data / "english", data)
+    assert [u.text for u in read_manifest(data / "english" / "held_out.jsonl")] == ["A DOG"]
+    prepare.prepare(data / "english", data, seed=0)
+    train = read_manifest(data / "english" / "train.jsonl")
+    single = Counter(u.text for u in train if not u.id.startswith("joined"))
+    assert single == {
+        "GO": 1,
+        "": 1,
+        "A CAT": 1,
+        "THE SUN": 1,
+        "CAT": prepare.MAX_REPEATS,
+        "SUN": 1,
+        "HALT": 1,
+        "HELLO": 3,
+    }
+    assert len(train) == single.total() + 3
+    dev = Counter(u.text for u in read_manifest(data / "english" / "dev.jsonl"))
+    assert dev == {"GO": 1, "HELLO": 100, "A MOON": 40}
+    with pytest.raises(SystemExit):
+        prepare.prepare(data / "english", data.parent, seed=0)
+
+
+def test_the_list_of_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.wav").touch()
+
+    def recording(name: str, text: str) -> Utterance:
+        return Utterance(name, tmp_path / "x.wav", 1.0, text)
+
+    cut = [recording(f"{i}", f"W{chr(65 + i % 26)}{chr(65 + i // 26)}") for i in range(450)]
+    cut += [recording("short", "AT"), *(recording(f"more-{i}", cut[0].text) for i in range(5))]
+    write_manifest(tmp_path / "cut.jsonl", cut)
+    write_manifest(tmp_path / "noise.jsonl", [recording("noise", "")])
+    noise = tmp_path / "noise.jsonl"
+    word_list.main(tmp_path / "cut.jsonl", tmp_path / "out", noise, seed=1)
+    listed = (tmp_path / "out" / "words.txt").read_text().split("\n")[:-1]
+    assert len(set(listed)) == 200
+    said = read_manifest(tmp_path / "out" / "words.jsonl")
+    assert sorted(u.text for u in said) == listed
+    others = [u.text for u in read_manifest(tmp_path / "out" / "others.jsonl")]
+    assert len(others) == 201
+    assert others[-1] == ""
+    assert not set(others) & {*listed, "AT"}
+    write_manifest(tmp_path / "cut.jsonl", cut[:399])
+    with pytest.raises(SystemExit):
+        word_list.main(tmp_path / "cut.jsonl", tmp_path / "out", noise, seed=1)
+    assert "expected 400 different words of the held-out" in capsys.readouterr().err
+
+
+def test_the_test_commands_are_said_by_voices_of_no_training_speech() -> None:
+    jobs = spoken.plan(["BRING ME A GLASS", "HALT"], seed=0)
+    assert [job.voice for job in jobs] == 2 * list(SAMPLE_VOICES)
+    assert {job.text for job in jobs} == {"BRING ME a GLASS", "HALT"}
+    assert len({job.id for job in jobs}) == 6
 
 
 CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"

@@ -219,7 +219,10 @@ def test_grammar_without_a_word_to_say_is_refused(text: str) -> None:
             r"^grammar: expected words in the model's characters ' ABC.*', found 1 that are not: "
             r"line 2, column 2: 'Yes' has 'e', 's' \(the model writes 'YES'\); spell them",
         ),
-        ("public <s> = A; <t> = B7;", r"line 1, column 23: 'B7' has '7' \(write numbers as they are said, in words\); spell"),
+        (
+            "public <s> = A; <t> = B7;",
+            r"line 1, column 23: 'B7' has '7' \(write numbers as they are said, in words\); spell",
+        ),
         (
             "public <s> = a b c a d e f g;",
             r"found 7 that are not: line 1, column 14: 'a' .*and 2 more",
