@@ -78,6 +78,8 @@ def tune(
     confidences: from then on that is how the checkpoint decodes unless told otherwise. With
     --grammar or --lexicon the cost of a word, the search and --reject_below are chosen for it; for
     the last one DEV_MANIFEST has to hold other utterances too, or noise with an empty transcript.
+    What writing one letter for another costs is measured too, to warn of sentences of a list that
+    are hard to tell apart.
     """
     from asr.tuning.report import draw_trials, render_trials
     from asr.tuning.tune import check_writable, copy_settings, save_result, tune_checkpoint

@@ -5,6 +5,7 @@ language model (`lm.arpa.gz` in its folder) and the settings that `asr tune` fou
 """
 
 import dataclasses
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,12 @@ from asr.decode.decoder import (
 )
 from asr.decode.fusion import FusionConfig
 from asr.errors import AsrError, CheckpointError, ConfigError
+from asr.language.confusable import describe_close_sentences, letter_costs
+from asr.language.grammar.compiler import read_grammar
+from asr.language.grammar.sentences import listed_sentences
 from asr.text.tokens import TokenTable
+
+_log = logging.getLogger(__name__)
 
 AUTO = "auto"
 """`lm`: the checkpoint's own language model, if it has one and nothing speaks against it."""
@@ -299,6 +305,8 @@ def prepare_decoding(
                 "`asr tune --lm`, or decode without it (lm none)"
             ) from error
         raise
+    if options.grammar:
+        _warn_of_close_sentences(Path(options.grammar), tokens, checkpoint)
     is_tuned = tuned is not None and tuned.agrees_with(search, fusion) and not options.hotwords
     if options.reject_below is not None:
         reject_below = options.reject_below
@@ -310,6 +318,26 @@ def prepare_decoding(
         reject_below=reject_below,
     )
     return Decoding(options, decoder, lm, own is not None, tuned is not None, is_tuned)
+
+
+def _warn_of_close_sentences(path: Path, tokens: TokenTable, checkpoint: Checkpoint) -> None:
+    """Of a list; what another grammar allows may be without end."""
+    sentences = listed_sentences(read_grammar(path))
+    if sentences is None:
+        return
+    try:
+        costs = letter_costs(checkpoint.metrics, tokens)
+    except ConfigError as error:
+        raise CheckpointError(f"{checkpoint.folder or 'checkpoint'}: {error}") from error
+    if costs is None:
+        return
+    if close := describe_close_sentences(sentences, tokens, costs):
+        _log.warning(
+            "%s: hard to tell apart are %s; the number is how much likelier the model finds what "
+            "is said, in nats: choose words that sound less alike",
+            path,
+            close,
+        )
 
 
 def _settings(

@@ -32,6 +32,7 @@ from asr.errors import AsrError, CheckpointError, ConfigError, ManifestError
 from asr.files import committed_path, sha256_of
 from asr.inference.options import AUTO, NONE, DecodingOptions
 from asr.inference.recognizer import Recognizer
+from asr.language.confusable import Costs, with_letter_costs
 from asr.model.device import torch_device
 from asr.scoring.calibration import expected_calibration_error, fit_calibration
 from asr.text.tokens import TokenTable
@@ -39,6 +40,7 @@ from asr.text.unwritable import find_unwritable
 from asr.tuning.choice import Tuning, passes
 from asr.tuning.choice import tune as choose
 from asr.tuning.dev_set import DevEvaluator, encode_dev_set, was_trained_on
+from asr.tuning.letters import letter_costs
 from asr.tuning.rejection import Rejection, allowed_utterances, choose_rejection
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], object]]]
@@ -79,6 +81,8 @@ class TuningResult:
     """Of the word confidences, before and after calibration; None: there were no words."""
     rejection: Rejection | None = None
     """Of the grammar or word list, if there is one."""
+    letter_costs: Costs | None = None
+    """What writing another letter costs the model, if it was measured."""
 
 
 @contextmanager
@@ -141,8 +145,10 @@ def tune_checkpoint(
             dev, recognizer.tokens, threads or torch.get_num_threads(), advance
         )
         if constraint is None:
-            return _with_language_model(checkpoint, evaluator, decoder, lm_file)
-        return _with_constraint(checkpoint, evaluator, decoder, constraint, dev_manifest)
+            result = _with_language_model(checkpoint, evaluator, decoder, lm_file)
+        else:
+            result = _with_constraint(checkpoint, evaluator, decoder, constraint, dev_manifest)
+    return dataclasses.replace(result, letter_costs=letter_costs(dev, recognizer.tokens))
 
 
 def copy_settings(checkpoint: Path, other: Path, lm: Path | str | None = AUTO) -> TuningResult:
@@ -193,6 +199,8 @@ def save_result(result: TuningResult) -> None:
             "transcripts of these recordings, in the language that this checkpoint recognises"
         )
     metrics = load_checkpoint(result.checkpoint).metrics
+    if result.letter_costs is not None:
+        metrics = with_letter_costs(metrics, result.letter_costs)
     update_metrics(
         result.checkpoint,
         with_tuned_settings(metrics, result.name, result.settings),

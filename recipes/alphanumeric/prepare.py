@@ -30,6 +30,7 @@ from asr.corpus.check import minimum_frames
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import AsrError, ManifestError
 from asr.files import write_json_atomic
+from asr.training import Config
 from recipes.alphanumeric.corpora import (
     LIBRISPEECH_HELD_OUT,
     LIBRISPEECH_TEST,
@@ -114,14 +115,14 @@ def training_noises(noises: Parts, left_out: bool) -> list[Utterance]:
     return [u for u in noises["train"] if not (left_out and u.speaker in NOISES_LEFT_OUT)]
 
 
-def fits(utterance: Utterance) -> bool:
+def fits(utterance: Utterance, config: Config = CONFIG) -> bool:
     """Whether a recording has enough frames for its transcript at the highest speed.
 
     Some of FSDD's recordings of THREE are too short.
     """
     frames = minimum_frames([ord(c) for c in utterance.text])
-    frame_seconds = CONFIG.features.frame_seconds * CONFIG.subsampling_in(epoch=0)
-    return utterance.duration >= frames * frame_seconds * CONFIG.augment.fastest_speed
+    frame_seconds = config.features.frame_seconds * config.subsampling_in(epoch=0)
+    return utterance.duration >= frames * frame_seconds * config.augment.fastest_speed
 
 
 def dev_parts(corpora: Corpora, noises: Parts, left_out: bool, folder: Path) -> Parts:

@@ -5,7 +5,7 @@
 #
 # CORPORA has the folders an4, fsdd, speechocean762 and librispeech-dev-clean (any part of it), VOICES
 # Kokoro's voices (recipes/synthetic/kokoro.py). flite, eSpeak NG and `pip install 'ctc-asr[neural]'`
-# are needed too. Two hours of two cores, besides the recordings; what is finished is not made again.
+# are needed too. Three hours of two cores; what is finished is not made again.
 set -eu
 corpora=$1 voices=$2
 digits=ZERO,ONE,TWO,THREE,FOUR,FIVE,SIX,SEVEN,EIGHT,NINE
@@ -46,12 +46,13 @@ commands=$(python -c "from recipes.english.phrases import COMMAND_WORDS; print('
 unless data/synthetic-commands/manifest.jsonl \
     $synthesise --words "$commands" --utterances 1500 --seed 9 -o data/synthetic-commands
 unless data/neural/manifest.jsonl python -m recipes.synthetic.neural data/english/phrases.txt \
-    --voices "$voices" --utterances 1500 --processes 2 -o data/neural
+    --voices "$voices" --utterances 1300 --processes 2 -o data/neural
 
-# Words, cut out of the sentences by a first model
-unless runs/english-first/checkpoint python -m recipes.english.first -o runs/english-first
-unless data/words/manifest.jsonl python -m recipes.cut runs/english-first/checkpoint \
+unless data/words/manifest.jsonl python -m recipes.cut checkpoints/alphanumeric \
     data/english/sentences.jsonl -o data/words
-
 unless data/english/train.jsonl python -m recipes.english.prepare
-unless runs/english/checkpoint python -m recipes.english.train -o runs/english
+
+# The model
+unless runs/english-first/checkpoint \
+    python -m recipes.english.first -o runs/english-first --threads 2
+unless runs/english/checkpoint python -m recipes.english.train -o runs/english --threads 2

@@ -6,6 +6,7 @@ After `recipes.alphanumeric.prepare` and the other commands of README.md:
 
     {train,dev}.jsonl     letters, digits and numbers of the alphanumeric model, sentences, single
                           words, neural voices, several of these in one recording
+    first.jsonl           what of train has enough frames of 40 ms
 """
 
 import sys
@@ -21,6 +22,7 @@ from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
 from recipes.alphanumeric.corpora import LONGEST_SECONDS, SPEECHOCEAN_DEV
 from recipes.alphanumeric.prepare import SENTENCES, capped, fits
+from recipes.english.first import CONFIG as FIRST
 from recipes.join import join
 
 HOURS = {"an4_spliced": 0.6, "borrowed_strings": 0.4, "fsdd_strings": 0.3, "synthetic": 0.5}
@@ -80,7 +82,7 @@ def training_sets(
         *Random(seed).sample(held_out, DEV_SENTENCES),
     ]
     known = alphanumeric(data_dir / "alphanumeric" / "train.jsonl")
-    return [*known, *sentences, *single, *joined], dev
+    return [*known, *sentences, *single, *joined], [one for one in dev if fits(one, FIRST)]
 
 
 def prepare(
@@ -92,8 +94,9 @@ def prepare(
 ) -> None:
     """Write the manifests, and print the amount of each."""
     try:
-        sets = training_sets(output_dir, data_dir, seed)
-        for name, own in zip(("train", "dev"), sets, strict=True):
+        train, dev = training_sets(output_dir, data_dir, seed)
+        first = [one for one in train if fits(one, FIRST)]
+        for name, own in (("train", train), ("first", first), ("dev", dev)):
             write_manifest(output_dir / f"{name}.jsonl", own)
             hours = sum(u.duration for u in own) / 3600
             typer.echo(f"{name}.jsonl: {len(own)} utterances, {hours:.2f} hours")

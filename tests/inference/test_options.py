@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import asr
@@ -16,6 +17,7 @@ from asr.decode.decoder import REJECT_BELOW, TunedSettings, with_tuned_settings
 from asr.errors import AsrError, CheckpointError, ConfigError, TextError
 from asr.files import sha256_of
 from asr.inference.options import HOTWORD_BOOST, WIDE_BEAM, DecodingOptions
+from asr.language.confusable import LETTER_COSTS, with_letter_costs
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import estimate
 from tests.support import Tones
@@ -118,6 +120,30 @@ def test_rejection_as_tuned_with_a_grammar(own: Path, tmp_path: Path) -> None:
     assert recognizer.prepare(grammar=grammar, reject_below=-1.0).decoder.reject_below == -1.0
     assert recognizer.prepare(grammar=other).decoder.reject_below is None
     assert recognizer.prepare().lm_is_own
+
+
+def test_sentences_of_a_list_that_are_hard_to_tell_apart_are_named(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = load_checkpoint(own)
+    size = len(checkpoint.tokens)
+    costs = np.full((size, size), 9.0) - np.diag(np.full(size, 9.0))
+    a, b = checkpoint.tokens.encode("AB")
+    costs[a, b] = 0.5
+    update_metrics(own, with_letter_costs(checkpoint.metrics, costs))
+    assert "letter_costs" not in (own / "README.md").read_text()
+    for name, text in (("list.txt", "A\nB\nB  B\n"), ("list.jsgf", "public <c> = A | B | B B;")):
+        (tmp_path / name).write_text(text)
+        caplog.clear()
+        asr.load(own).prepare(grammar=tmp_path / name)
+        assert f"{name}: hard to tell apart are 'A' and 'B' (0.5); the number" in caplog.text
+    (tmp_path / "any.jsgf").write_text("public <c> = A+ | B;")
+    caplog.clear()
+    asr.load(own).prepare(grammar=tmp_path / "any.jsgf")
+    assert not caplog.records
+    update_metrics(own, {**checkpoint.metrics, LETTER_COSTS: ["0"]})
+    with pytest.raises(CheckpointError, match="letter_costs: expected"):
+        asr.load(own).prepare(grammar=tmp_path / "list.txt")
 
 
 def test_a_checkpoint_may_reject_with_any_grammar(own: Path, tmp_path: Path) -> None:

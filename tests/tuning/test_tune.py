@@ -17,6 +17,7 @@ from asr.decode.decoder import TunedSettings, tuned_settings
 from asr.decode.fusion import FusionConfig
 from asr.errors import AudioError, CheckpointError, ConfigError, ManifestError
 from asr.files import sha256_of
+from asr.language.confusable import letter_costs
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import estimate
 from asr.tuning.choice import Tuning
@@ -88,6 +89,11 @@ def test_model_and_settings_are_written_together(checkpoint: Path, dev: Path, lm
     assert (without.name, without.lm, without.settings.lm_sha256) == ("none", None, None)
     save_result(without)
     metrics = load_checkpoint(checkpoint).metrics
+    costs, tokens = result.letter_costs, load_checkpoint(checkpoint).tokens
+    kept = letter_costs(metrics, tokens)
+    assert costs is not None
+    assert kept is not None
+    assert abs(kept - costs).max() < 0.051
     assert tuned_settings(metrics) == without.settings
     assert tuned_settings(metrics, own) == result.settings
 

@@ -23,3 +23,19 @@ def parse_sentences(text: str, path: str) -> Grammar:
         raise AsrError(f"{path}: expected a sentence a line, found none")
     rule = Rule(_RULE, Choice(tuple(sentences)), public=True, offset=0)
     return Grammar(Source(path, text), {_RULE: rule})
+
+
+def listed_sentences(grammar: Grammar) -> list[str] | None:
+    """The different sentences of a grammar that is a mere list of them; None of any other."""
+    if len(grammar.rules) != 1:
+        return None
+    (rule,) = grammar.rules.values()
+    one = rule.expansion
+    sentences = []
+    for sentence in one.alternatives if isinstance(one, Choice) else (one,):
+        words = sentence.parts if isinstance(sentence, Sequence) else (sentence,)
+        texts = [word.text for word in words if isinstance(word, Word)]
+        if len(texts) < len(words):
+            return None
+        sentences.append(" ".join(texts))
+    return list(dict.fromkeys(sentences))
