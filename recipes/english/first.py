@@ -15,7 +15,7 @@ CONFIG = dataclasses.replace(
     init_from="checkpoints/alphanumeric",
     data=dataclasses.replace(
         ALPHANUMERIC.data,
-        train=("data/english/first.jsonl",),
+        train=("data/english/train.jsonl",),
         dev="data/english/dev.jsonl",
         description=(
             "CMU AN4, Free Spoken Digit Dataset, speechocean762, LibriSpeech dev-clean (half), "
@@ -33,7 +33,7 @@ CONFIG = dataclasses.replace(
         codec_chance=0.0,
     ),
     encoder=dataclasses.replace(ALPHANUMERIC.encoder, subsampling=4),
-    optim=dataclasses.replace(ALPHANUMERIC.optim, epochs=16, peak_rate=2e-3, warmup_epochs=1.0),
+    optim=dataclasses.replace(ALPHANUMERIC.optim, epochs=9, peak_rate=2e-3, warmup_epochs=1.0),
 )
 
 if __name__ == "__main__":

@@ -56,3 +56,7 @@ unless data/english/train.jsonl python -m recipes.english.prepare
 unless runs/english-first/checkpoint \
     python -m recipes.english.first -o runs/english-first --threads 2
 unless runs/english/checkpoint python -m recipes.english.train -o runs/english --threads 2
+tr a A < data/english/phrases.txt > data/english/texts.txt
+unless data/english/lm.arpa.gz asr lm train data/english/texts.txt data/english/sentences.jsonl \
+    data/alphanumeric/language.jsonl -o data/english/lm.arpa.gz
+asr tune runs/english/checkpoint data/english/dev.jsonl --lm data/english/lm.arpa.gz

@@ -6,7 +6,6 @@ After `recipes.alphanumeric.prepare` and the other commands of README.md:
 
     {train,dev}.jsonl     letters, digits and numbers of the alphanumeric model, sentences, single
                           words, neural voices, several of these in one recording
-    first.jsonl           what of train has enough frames of 40 ms
 """
 
 import sys
@@ -75,14 +74,14 @@ def training_sets(
     single = [u for u in single if fits(u)]
     an4 = read_manifest(data_dir / "an4" / "train.jsonl")
     joined = join([*single, *an4], JOINED, seed, folder / "joined")
-    sentences = [u for u in corpus if fits(u)]
     dev = [
         *read_manifest(data_dir / "alphanumeric" / "dev.jsonl"),
         *neural[:DEV_NEURAL],
         *Random(seed).sample(held_out, DEV_SENTENCES),
     ]
     known = alphanumeric(data_dir / "alphanumeric" / "train.jsonl")
-    return [*known, *sentences, *single, *joined], [one for one in dev if fits(one, FIRST)]
+    train = [*known, *corpus, *single, *joined]
+    return [u for u in train if fits(u, FIRST)], [u for u in dev if fits(u, FIRST)]
 
 
 def prepare(
@@ -94,9 +93,8 @@ def prepare(
 ) -> None:
     """Write the manifests, and print the amount of each."""
     try:
-        train, dev = training_sets(output_dir, data_dir, seed)
-        first = [one for one in train if fits(one, FIRST)]
-        for name, own in (("train", train), ("first", first), ("dev", dev)):
+        sets = training_sets(output_dir, data_dir, seed)
+        for name, own in zip(("train", "dev"), sets, strict=True):
             write_manifest(output_dir / f"{name}.jsonl", own)
             hours = sum(u.duration for u in own) / 3600
             typer.echo(f"{name}.jsonl: {len(own)} utterances, {hours:.2f} hours")

@@ -2,22 +2,29 @@
 
     python -m recipes.english.train -o runs/english
 
-goes on from the model of `first.py` with frames of 20 ms, all recordings, and the effects of
-unknown equipment as in `recipes.alphanumeric.train`.
+goes on from the model of `first.py`, with more of the effects of unknown equipment.
 """
 
 import dataclasses
 
 from asr.training import main
-from recipes.alphanumeric.train import CONFIG as ALPHANUMERIC
 from recipes.english.first import CONFIG as FIRST
 
 CONFIG = dataclasses.replace(
-    ALPHANUMERIC,
+    FIRST,
     name="english",
     init_from="runs/english-first/checkpoint",
-    data=dataclasses.replace(FIRST.data, train=("data/english/train.jsonl",)),
-    optim=dataclasses.replace(ALPHANUMERIC.optim, epochs=8, peak_rate=1e-3),
+    augment=dataclasses.replace(
+        FIRST.augment,
+        trim_chance=0.8,
+        reverb_chance=0.2,
+        noise_chance=0.6,
+        noise_snr_db=(0.0, 25.0),
+        clip_chance=0.05,
+        band_limit_chance=0.3,
+        codec_chance=0.1,
+    ),
+    optim=dataclasses.replace(FIRST.optim, epochs=6, peak_rate=1e-3, warmup_epochs=0.3, average=2),
 )
 
 if __name__ == "__main__":

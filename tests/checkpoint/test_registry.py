@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 
 def test_checkpoints_of_a_checkout() -> None:
     shipped = shipped_checkpoints()
-    assert list(shipped) == ["alphanumeric", "an4-blstm"]
+    assert list(shipped) == ["alphanumeric", "an4-blstm", "english"]
     assert shipped["alphanumeric"] == REPOSITORY / "checkpoints" / "alphanumeric"
 
 
@@ -72,7 +72,7 @@ def test_what_is_no_checkpoint(name: str, tmp_path: Path, monkeypatch: pytest.Mo
             find(name)
         message = str(caught.value)
         assert "expected a checkpoint folder or the name of a shipped checkpoint" in message
-        assert "(alphanumeric, an4-blstm), found nothing" in message
+        assert "(alphanumeric, an4-blstm, english), found nothing" in message
         assert message.isprintable()
         assert len(message) < 400
 

@@ -13,4 +13,4 @@ def test_shipped_checkpoint_by_name(asr_command: Command) -> None:
 
 def test_name_of_nothing_lists_the_shipped_checkpoints(asr_command: Command) -> None:
     outcome = asr_command("describe", "alphanumerik")
-    assert "shipped checkpoint (alphanumeric, an4-blstm), found nothing" in outcome.error
+    assert "shipped checkpoint (alphanumeric, an4-blstm, english), found nothing" in outcome.error
