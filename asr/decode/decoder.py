@@ -24,6 +24,7 @@ from asr.decode.streaming import StreamingSearch
 from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
 from asr.language.grammar.compiler import compile_grammar, read_grammar
+from asr.language.grammar.tree import Grammar
 from asr.language.hotwords import spell_hotword
 from asr.language.ngram.model import NgramModel, read_arpa
 from asr.language.ngram.table import SPACE, SPECIAL_WORDS
@@ -208,10 +209,12 @@ def build_decoder(
     *,
     lm: Path | None = None,
     lexicon: Path | None = None,
-    grammar: Path | None = None,
+    grammar: Path | Grammar | None = None,
     hotwords: Mapping[str, float] | None = None,
 ) -> Decoder:
     """The decoder over a token table that these files, and hot words with their boosts, make.
+
+    A grammar may have been read already.
 
     `lm` is an ARPA model of words or of characters (see `is_of_characters`), whose weight is
     `fusion.lm_weight` either way. Without any of them, and with no word bonus, nothing but the
@@ -233,7 +236,8 @@ def build_decoder(
     if lexicon:
         automaton = read_word_list(lexicon, table)
     elif grammar:
-        automaton = compile_grammar(read_grammar(grammar), table)
+        read = grammar if isinstance(grammar, Grammar) else read_grammar(grammar)
+        automaton = compile_grammar(read, table)
     model = read_arpa(lm) if lm else None
     of_characters = model is not None and is_of_characters(model, table)
     if of_characters:

@@ -7,7 +7,7 @@ language model (`lm.arpa.gz` in its folder) and the settings that `asr tune` fou
 import dataclasses
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -26,7 +26,7 @@ from asr.decode.decoder import (
 )
 from asr.decode.fusion import FusionConfig
 from asr.errors import AsrError, CheckpointError, ConfigError
-from asr.language.confusable import describe_close_sentences, letter_costs
+from asr.language.confusable import Costs, describe_close_sentences, letter_costs
 from asr.language.grammar.compiler import read_grammar
 from asr.language.grammar.sentences import listed_sentences
 from asr.text.tokens import TokenTable
@@ -279,12 +279,17 @@ def prepare_decoding(
                     f"{name}: has no effect without a language model, and this checkpoint has "
                     "none of its own; name one with lm"
                 )
-    tuned = reject_below = None
+    # Read once: it is compiled, and its sentences are compared.
+    grammar = read_grammar(options.grammar) if options.grammar else None
+    sentences = listed_sentences(grammar) if grammar else None
+    tuned = reject_below = costs = None
     try:
         if options.beam_size != 1:
             tuned = tuned_settings(checkpoint.metrics, lm, options.constraint)
         if options.is_constrained:
             reject_below = general_rejection(checkpoint.metrics)
+        if sentences is not None:
+            costs = letter_costs(checkpoint.metrics, tokens)
     except ConfigError as error:
         raise CheckpointError(f"{checkpoint.folder or 'checkpoint'}: {error}") from error
     search, fusion = _settings(options, lm, tuned)
@@ -295,7 +300,7 @@ def prepare_decoding(
             fusion,
             lm=lm,
             lexicon=Path(options.lexicon) if options.lexicon else None,
-            grammar=Path(options.grammar) if options.grammar else None,
+            grammar=grammar,
             hotwords=dict(options.hotwords) if isinstance(options.hotwords, Mapping) else None,
         )
     except AsrError as error:
@@ -305,8 +310,8 @@ def prepare_decoding(
                 "`asr tune --lm`, or decode without it (lm none)"
             ) from error
         raise
-    if options.grammar:
-        _warn_of_close_sentences(Path(options.grammar), tokens, checkpoint)
+    if sentences is not None and costs is not None:
+        _warn_of_close_sentences(sentences, tokens, costs, options.grammar)
     is_tuned = tuned is not None and tuned.agrees_with(search, fusion) and not options.hotwords
     if options.reject_below is not None:
         reject_below = options.reject_below
@@ -320,17 +325,9 @@ def prepare_decoding(
     return Decoding(options, decoder, lm, own is not None, tuned is not None, is_tuned)
 
 
-def _warn_of_close_sentences(path: Path, tokens: TokenTable, checkpoint: Checkpoint) -> None:
-    """Of a list; what another grammar allows may be without end."""
-    sentences = listed_sentences(read_grammar(path))
-    if sentences is None:
-        return
-    try:
-        costs = letter_costs(checkpoint.metrics, tokens)
-    except ConfigError as error:
-        raise CheckpointError(f"{checkpoint.folder or 'checkpoint'}: {error}") from error
-    if costs is None:
-        return
+def _warn_of_close_sentences(
+    sentences: Sequence[str], tokens: TokenTable, costs: Costs, path: Path | str | None
+) -> None:
     if close := describe_close_sentences(sentences, tokens, costs):
         _log.warning(
             "%s: hard to tell apart are %s; the number is how much likelier the model finds what "

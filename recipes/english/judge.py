@@ -18,7 +18,7 @@ import numpy as np
 import typer
 
 import asr
-from asr.checkpoint.checkpoint import load_checkpoint, update_metrics
+from asr.checkpoint.checkpoint import update_metrics
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.decoder import REJECT_BELOW
 from asr.errors import AsrError
@@ -78,14 +78,15 @@ def main(
     try:
         known = read_manifest(listed)
         rest = read_manifest(others) if others else []
-        found = judge(asr.load(checkpoint), sentences, known, rest, rejected)
+        recognizer = asr.load(checkpoint)
+        found = judge(recognizer, sentences, known, rest, rejected)
         if keep:
             if "threshold" not in found:
                 raise AsrError(
                     "--keep: nothing was recognised rightly, so that there is no threshold"
                 )
-            metrics = load_checkpoint(checkpoint).metrics
-            update_metrics(checkpoint, {**metrics, REJECT_BELOW: round(found["threshold"], 3)})
+            kept = {REJECT_BELOW: round(found["threshold"], 3)}
+            update_metrics(checkpoint, {**recognizer.checkpoint.metrics, **kept})
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)

@@ -5,7 +5,7 @@
 #
 # CORPORA has the folders an4, fsdd, speechocean762 and librispeech-dev-clean (any part of it), VOICES
 # Kokoro's voices (recipes/synthetic/kokoro.py). flite, eSpeak NG and `pip install 'ctc-asr[neural]'`
-# are needed too. Three hours of two cores; what is finished is not made again.
+# are needed too. Three hours of two cores; what is finished is not made again, but for tuning.
 set -eu
 corpora=$1 voices=$2
 digits=ZERO,ONE,TWO,THREE,FOUR,FIVE,SIX,SEVEN,EIGHT,NINE
@@ -60,3 +60,12 @@ tr a A < data/english/phrases.txt > data/english/texts.txt
 unless data/english/lm.arpa.gz asr lm train data/english/texts.txt data/english/sentences.jsonl \
     data/alphanumeric/language.jsonl -o data/english/lm.arpa.gz
 asr tune runs/english/checkpoint data/english/dev.jsonl --lm data/english/lm.arpa.gz
+
+# Its threshold of rejection
+unless data/english/spoken/manifest.jsonl python -m recipes.english.spoken
+unless data/words-held-out/manifest.jsonl python -m recipes.cut runs/english/checkpoint \
+    data/english/held_out.jsonl --confidence 0.3 -o data/words-held-out
+unless data/english/list/others.jsonl \
+    python -m recipes.english.word_list data/words-held-out/manifest.jsonl
+python -m recipes.english.judge runs/english/checkpoint recipes/english/commands.txt \
+    data/english/spoken/manifest.jsonl data/english/list/others.jsonl --rejected 0.03 --keep

@@ -17,11 +17,12 @@ from typing import Annotated
 
 import typer
 
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AsrError
 from recipes.alphanumeric.corpora import LONGEST_SECONDS, SPEECHOCEAN_DEV
 from recipes.alphanumeric.prepare import SENTENCES, capped, fits
 from recipes.english.first import CONFIG as FIRST
+from recipes.english.sentences import write_sets
 from recipes.join import join
 
 HOURS = {"an4_spliced": 0.6, "borrowed_strings": 0.4, "fsdd_strings": 0.3, "synthetic": 0.5}
@@ -93,11 +94,8 @@ def prepare(
 ) -> None:
     """Write the manifests, and print the amount of each."""
     try:
-        sets = training_sets(output_dir, data_dir, seed)
-        for name, own in zip(("train", "dev"), sets, strict=True):
-            write_manifest(output_dir / f"{name}.jsonl", own)
-            hours = sum(u.duration for u in own) / 3600
-            typer.echo(f"{name}.jsonl: {len(own)} utterances, {hours:.2f} hours")
+        train, dev = training_sets(output_dir, data_dir, seed)
+        write_sets(output_dir, {"train": train, "dev": dev})
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)

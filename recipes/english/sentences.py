@@ -9,6 +9,7 @@ synthesisers and single words for training are taken from the first alone.
 
 import dataclasses
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -33,17 +34,25 @@ def sentences(data_dir: Path) -> tuple[list[Utterance], list[Utterance]]:
     return for_training, [u for u in librispeech if u.speaker in HELD_OUT]
 
 
+def write_sets(folder: Path, sets: Mapping[str, Sequence[Utterance]]) -> None:
+    """Write a manifest of each set, and print its amount."""
+    for name, own in sets.items():
+        write_manifest(folder / f"{name}.jsonl", own)
+        hours = sum(u.duration for u in own) / 3600
+        typer.echo(f"{name}.jsonl: {len(own)} utterances, {hours:.2f} hours")
+
+
 def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english"),
     data_dir: Annotated[Path, typer.Option("--data_dir")] = Path("data"),
 ) -> None:
     """Write both manifests."""
     try:
-        for name, found in zip(("sentences", "held_out"), sentences(data_dir), strict=True):
-            own = [dataclasses.replace(u, id=f"sentence-{u.id}") for u in found]
-            write_manifest(output_dir / f"{name}.jsonl", own)
-            hours = sum(u.duration for u in own) / 3600
-            typer.echo(f"{name}.jsonl: {len(own)} sentences, {hours:.2f} hours")
+        for_training, held_out = (
+            [dataclasses.replace(u, id=f"sentence-{u.id}") for u in own]
+            for own in sentences(data_dir)
+        )
+        write_sets(output_dir, {"sentences": for_training, "held_out": held_out})
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)

@@ -22,6 +22,7 @@ from asr.errors import AsrError
 _SYNCHRONOUS, _DO_NOT_EXIT = 2, 0x8000
 _RATE, _PITCH = 1, 3
 _BY_CHARACTER, _UTF8 = 1, 1
+_IPA = 0x82
 
 _CALLBACK = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
@@ -44,6 +45,7 @@ class Espeak:
             )
         library.espeak_SetSynthCallback(self._callback)
         library.espeak_Info.restype = ctypes.c_char_p
+        library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         path = ctypes.c_char_p()
         self.version = (library.espeak_Info(ctypes.byref(path)) or b"").decode()
         self._data = Path((path.value or b"").decode())
@@ -62,14 +64,7 @@ class Espeak:
         `voice` is an accent with or without a variant (`en-us+m1`), `pitch` runs from 0 to 99.
         Raises AsrError on a voice that the installed eSpeak NG does not have.
         """
-        variant = voice.partition("+")[2]
-        # The library silently ignores an unknown variant.
-        known = not variant or (self._data / "voices" / "!v" / variant).is_file()
-        if not known or self._library.espeak_SetVoiceByName(voice.encode()):
-            raise AsrError(
-                f"espeak-ng {self.version} has no voice {voice!r}; see `espeak-ng --voices=en` and "
-                "`espeak-ng --voices=variant`"
-            )
+        self._choose(voice)
         self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
         self._library.espeak_SetParameter(_PITCH, pitch, 0)
         self._pieces.clear()
@@ -81,6 +76,36 @@ class Espeak:
             raise AsrError(f"espeak-ng {self.version} failed to speak {text!r} with {voice!r}")
         return torch.cat(self._pieces).float() / 32768
 
+    def phonemes(self, text: str, voice: str) -> str:
+        """How a voice says a text of one clause: IPA, with `^` between the parts of one sound.
+
+        Raises AsrError on a voice that the library does not have.
+        """
+        self._choose(voice)
+        encoded = ctypes.c_char_p(text.encode())
+        found = self._library.espeak_TextToPhonemes(
+            ctypes.byref(encoded), _UTF8, _IPA | ord("^") << 8
+        )
+        return str(found.decode())
+
+    def _choose(self, voice: str) -> None:
+        """Without a voice the library would crash."""
+        variant = voice.partition("+")[2]
+        # The library silently ignores an unknown variant.
+        known = not variant or (self._data / "voices" / "!v" / variant).is_file()
+        if not known or self._library.espeak_SetVoiceByName(voice.encode()):
+            raise AsrError(
+                f"espeak-ng {self.version} has no voice {voice!r}; see `espeak-ng --voices=en` and "
+                "`espeak-ng --voices=variant`"
+            )
+
+
+@functools.cache
+def packaged() -> Espeak:
+    """Start the library of espeakng-loader. Raises ImportError or OSError if it is missing."""
+    loader = importlib.import_module("espeakng_loader")
+    return Espeak(ctypes.CDLL(loader.get_library_path()), loader.get_data_path())
+
 
 @functools.cache
 def load() -> Espeak:
@@ -89,8 +114,7 @@ def load() -> Espeak:
     if name:
         return Espeak(ctypes.CDLL(name), None)
     try:
-        loader = importlib.import_module("espeakng_loader")
-        return Espeak(ctypes.CDLL(loader.get_library_path()), loader.get_data_path())
+        return packaged()
     except (ImportError, OSError) as error:
         raise AsrError(
             f"no espeak-ng library found ({error}); install Debian's package espeak-ng "

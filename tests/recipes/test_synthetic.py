@@ -288,7 +288,12 @@ def test_missing_synthesisers_are_named_with_their_packages(
     def no_module(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    for module, name in ((render, "_flite_program"), (render, "_flite_voices"), (espeak, "load")):
+    for module, name in (
+        (render, "_flite_program"),
+        (render, "_flite_voices"),
+        (espeak, "load"),
+        (espeak, "packaged"),
+    ):
         monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)  # without its memory
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(ctypes.util, "find_library", lambda _: None)

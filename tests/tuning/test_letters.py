@@ -28,7 +28,7 @@ def test_replaced_left_out_and_put_in() -> None:
     assert costs[BLANK] == pytest.approx([0, math.log(45), math.log(30), math.log(18)])
     # Of B there is no recording: it gets the mean of the tokens that there are.
     mean = (costs[A] + costs[BLANK]) / 2
-    assert costs[B, [BLANK, SPACE, A]] == pytest.approx(mean[[BLANK, SPACE, A]], rel=0.5)
+    assert costs[B, [BLANK, SPACE, A]] == pytest.approx(mean[[BLANK, SPACE, A]])
     assert costs[B, B] == 0
 
 
