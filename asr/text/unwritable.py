@@ -38,7 +38,7 @@ def find_unwritable(texts: Collection[str], tokens: TokenTable) -> Unwritable | 
 
 def remedy(characters: Collection[str], tokens: TokenTable) -> str:
     """What to do about characters that the tokens lack."""
-    advice = case_advice(characters, tokens)
+    advice = _case_advice(characters, tokens)
     loose = [c for c in characters if tokens.is_loose(c)]
     if loose:
         named = ", ".join(map(code_points, loose[:_NAMED]))
@@ -51,7 +51,7 @@ def remedy(characters: Collection[str], tokens: TokenTable) -> str:
     return "; ".join(advice)
 
 
-def case_advice(characters: Collection[str], tokens: TokenTable) -> list[str]:
+def _case_advice(characters: Collection[str], tokens: TokenTable) -> list[str]:
     """What to do about those characters that the tokens lack but have in the other case."""
     found = []
     for given, wanted, convert in (("lower", "upper", str.upper), ("upper", "lower", str.lower)):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import unicodedata
 from collections.abc import Collection
 
 import torch
@@ -12,7 +13,6 @@ from asr.errors import CheckpointError, ConfigError
 from asr.model.acoustic import AcousticModel, EncoderConfig, model_with_weights
 from asr.signal.features import FeatureConfig
 from asr.text.tokens import BLANK, TokenTable, Units
-from asr.text.unwritable import case_advice
 from asr.training.config import Config, TextConfig
 
 _TOKEN_AXES = {"output.weight": 0, "output.bias": 0, "feedback.weight": 1}
@@ -20,6 +20,9 @@ _TOKEN_AXES = {"output.weight": 0, "output.bias": 0, "feedback.weight": 1}
 _FREE = ("encoder.dropout", "encoder.subsampling", "text.units")
 """Settings that no weight's shape depends on. Weights trained at 25 frames a second also serve at
 50, and the epochs at 25 cost half as much."""
+
+_NAMED = 6
+"""Tokens that a message names before it leaves the others out."""
 
 _log = logging.getLogger("asr.training")
 
@@ -65,7 +68,7 @@ def choose_tokens(
 def load_initial_weights(
     model: AcousticModel, tokens: TokenTable, checkpoint: Checkpoint, config: Config
 ) -> None:
-    """Load the weights of a checkpoint; tokens that it lacks keep their random initial weights.
+    """Load the weights of a checkpoint, those of the tokens that it lacks as in `_origin`.
 
     Raises ConfigError if its features or encoder are not those of this run, CheckpointError if its
     weights do not fit its encoder.
@@ -91,26 +94,41 @@ def load_initial_weights(
 def _weights_for(
     tokens: TokenTable, checkpoint: Checkpoint, model: AcousticModel, path: str
 ) -> dict[str, torch.Tensor]:
-    """The checkpoint's weights, those of each token moved to its place in another token table."""
+    """The checkpoint's weights, those of each token taken from that of its `_origin`, if any."""
     weights = dict(checkpoint.weights)
     old = checkpoint.tokens
     if old.characters == tokens.characters:
         return weights
     old_place = {character: i for i, character in enumerate(old.characters, start=1)}
-    place = {character: i for i, character in enumerate(tokens.characters, start=1)}
-    shared = [c for c in tokens.characters if c in old_place]
-    new_places = torch.tensor([BLANK, *map(place.__getitem__, shared)])
-    old_places = torch.tensor([BLANK, *map(old_place.__getitem__, shared)])
+    origins = {c: _origin(c, old_place) for c in tokens.characters}
+    pairs = [
+        (place, old_place[origin])
+        for place, origin in enumerate(origins.values(), start=1)
+        if origin is not None
+    ]
+    new_places, old_places = torch.tensor([(BLANK, BLANK), *pairs]).T
     initial = model.state_dict()
     for name, axis in _TOKEN_AXES.items():
         if name in weights:
             trained = weights[name].index_select(axis, old_places)
             weights[name] = initial[name].index_copy(axis, new_places, trained)
-    new = [c for c in tokens.characters if c not in old_place]
+    related = [f"{c!r} from {origin!r}" for c, origin in origins.items() if origin not in (None, c)]
+    named = f" ({', '.join(related[:_NAMED])})" if related else ""
     _log.info(
-        "%s has other tokens: %d of this run's are new and start from random weights",
-        *(path, len(new)),
+        "%s has other tokens: of this run's, %d start from the weights of the same letter in "
+        "another case or without its marks%s, %d from random weights",
+        *(path, len(related), named, list(origins.values()).count(None)),
     )
-    for advice in case_advice(new, old):
-        _log.warning("%s knows nothing of %s to keep what it has learnt", path, advice)
     return weights
+
+
+def _origin(character: str, known: Collection[str]) -> str | None:
+    """The known character that another one starts from: itself, or else the same letter in another
+    case, with fewer marks, or both; None if there is none, as for letters of another script."""
+    letter = unicodedata.normalize("NFD", character)
+    for end in range(len(letter), 0, -1):
+        fewer = unicodedata.normalize("NFC", letter[:end])
+        for candidate in (fewer, fewer.upper(), fewer.lower()):
+            if candidate in known:
+                return candidate
+    return None

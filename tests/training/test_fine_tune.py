@@ -14,6 +14,7 @@ from asr.errors import CheckpointError, ConfigError
 from asr.model.acoustic import AcousticModel
 from asr.text.tokens import TokenTable
 from asr.training import Config, fine_tune, loop, setup
+from asr.training.config import TextConfig
 from asr.training.distributed import Group
 from tests.support import Command
 from tests.training_support import CPU, early, edited, optim, same
@@ -58,22 +59,38 @@ def test_tokens_that_both_know_keep_their_weights(
             place = 1 + old_characters.index(character)
             assert torch.equal(weights[name][run.tokens.encode(character)[0]], before[place])
         assert not any(torch.equal(weights[name][new], row) for row in before)
-    assert "has other tokens: 1 of this run's are new and start from random weights" in caplog.text
+    assert "of this run's, 0 start from the weights" in caplog.text
+    assert "without its marks, 1 from random weights" in caplog.text
 
 
-def test_letters_in_another_case_are_named(
+def test_new_letters_start_from_the_same_ones_in_another_case_or_without_marks(
     micro: Config, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def lowered(entries: list[dict[str, Any]]) -> None:
         for entry in entries:
-            entry["text"] = entry["text"].lower()
+            entry["text"] = entry["text"].lower().replace("a", "ā\u0301")  # no composed letter
+        entries[0]["text"] += "ёß"
 
     for split in ("train", "dev"):
         micro = edited(micro, tmp_path, lowered, split)
-    micro = dataclasses.replace(micro, init_from=str(finished))
-    setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
-    assert f"{finished} knows nothing of 'a', 'b'," in caplog.text
-    assert "in lower case where the model writes upper case: convert the transcripts" in caplog.text
+    for units in ("characters", "graphemes"):
+        config = dataclasses.replace(micro, init_from=str(finished), text=TextConfig(units))
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "asr.training"):
+            run, _ = setup.prepare(config, tmp_path / units, CPU, Group(), resume=False)
+        weights, before = run.model.state_dict(), load_checkpoint(finished)
+        old = ["", *before.tokens.characters]
+        for place, character in enumerate(run.tokens.characters, start=1):
+            row = weights["output.weight"][place]
+            upper = "A" if character.startswith("ā") else character.upper()
+            if upper in old:
+                assert torch.equal(row, before.weights["output.weight"][old.index(upper)])
+            else:
+                assert character in "\u0301ёß"
+                assert not any(torch.equal(row, other) for other in before.weights["output.weight"])
+        assert "'b' from 'B'" in caplog.text
+        random = 3 if units == "characters" else 2
+        assert f"{random} from random weights" in caplog.text
 
 
 def test_letters_missing_from_the_data_are_kept(
