@@ -186,18 +186,29 @@ def labels(
             "--tier", help="Tier to take, where there are several; repeatable, each is a speaker."
         ),
     ] = None,
+    margin: Annotated[
+        float,
+        typer.Option(
+            "--margin",
+            min=0,
+            metavar="SECONDS",
+            help="Make segments longer than their labels by so much at either end, at most to the "
+            "middle between two: for labels that begin and end with the words.",
+        ),
+    ] = 0.0,
     channel: ChannelOption = None,
     damaged: DamagedOption = Damaged.REFUSE,
     tags: TagsOption = Tags.KEEP,
     replace: Replace = None,
 ) -> None:
-    """Import segments of recordings that were labelled by hand.
+    """Import segments of recordings that were labelled by hand, or by `transcribe -f textgrid`.
 
     Labels without a text are left out. TextGrids and ELAN's files need the extra `labels`.
     """
     from asr.corpus.labels import read_labels
 
-    utterances = read_labels(source, tier or (), _channel(channel), damaged is Damaged.READ)
+    is_damaged = damaged is Damaged.READ
+    utterances = read_labels(source, tier or (), _channel(channel), is_damaged, margin)
     _write(output, utterances, source, tags, replace)
 
 

@@ -59,6 +59,7 @@ class Batch:
     """`(N, U)`, zeros beyond each length."""
     target_lengths: Tensor
     """`(N,)`, tokens."""
+    views: int = 1
     beginnings: Beginnings | None = None
     """With `augment.right_context_seconds`."""
 
@@ -74,6 +75,7 @@ class Batch:
             moved(self.feature_lengths),
             moved(self.targets),
             moved(self.target_lengths),
+            self.views,
             self.beginnings and Beginnings(*map(moved, self.beginnings)),
         )
 
@@ -90,9 +92,9 @@ of an utterance."""
 class UtteranceDataset(Dataset[Item]):
     """Features and targets of utterances, indexed by `UtteranceKey`.
 
-    With `augment`, each item has `views` versions of the features that differ in their masks.
-    `subsampling` maps an epoch to the feature frames per output frame of the encoder; trimming
-    never leaves an utterance with fewer output frames than its target needs.
+    `views` and `subsampling` map an epoch to how many versions of the features, which differ in
+    their masks, each item has with `augment`, and to the feature frames per output frame of the
+    encoder; trimming never leaves an utterance with fewer output frames than its target needs.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class UtteranceDataset(Dataset[Item]):
         extractor: FeatureExtractor,
         augment: AugmentConfig | None = None,
         seed: int = 0,
-        views: int = 1,
+        views: Callable[[int], int] = lambda epoch: 1,
         subsampling: Callable[[int], int] = lambda epoch: 1,
     ) -> None:
         self.utterances = utterances
@@ -158,7 +160,7 @@ class UtteranceDataset(Dataset[Item]):
         frames = warp_features(self.extractor.frames(waveform), augment, generator)
         frames = warp_time(frames, augment, generator)
         views, beginnings = [], []
-        for _ in range(self.views):
+        for _ in range(self.views(key.epoch)):
             masked = mask_features(frames, augment, generator)
             views.append(self.extractor.stacked(masked))
             if augment.right_context_seconds:
@@ -214,6 +216,7 @@ def collate(items: Sequence[Item]) -> Batch:
         feature_lengths=torch.tensor([len(frames) for frames in features]),
         targets=pad_sequence(all_targets, batch_first=True),
         target_lengths=torch.tensor([len(target) for target in all_targets]),
+        views=num_views,
         beginnings=_collated(heard) if heard else None,
     )
 

@@ -4,6 +4,7 @@ A file of labels lies beside the recording of the same name. Each label that has
 utterance, a segment of the recording.
 """
 
+import dataclasses
 import importlib
 import logging
 from collections.abc import Collection, Iterator, Sequence
@@ -39,8 +40,12 @@ def read_labels(
     tiers: Collection[str] = (),
     channel: Channel | None = None,
     damaged: bool = False,
+    margin_seconds: float = 0.0,
 ) -> list[Utterance]:
     """The labelled segments of a file of labels, or of all below a folder, in order.
+
+    Segments are longer than their labels by `margin_seconds` at either end, but at most to the
+    middle between two labels, and to the ends of the recording.
 
     Ids are the paths below the folder without suffixes, with the times of the segments. Of several
     tiers (TextGrid, ELAN) those that are meant have to be named; each is a speaker. Raises
@@ -55,7 +60,7 @@ def read_labels(
         labels = _chosen(path, list(_labels(path)), tiers)
         recording = _recording_of(path)
         names = {label.tier for label in labels}
-        for label in labels:
+        for label in _widened(labels, margin_seconds, recordings.seconds(recording)):
             offset, seconds = recordings.segment(recording, label.start, label.end, label.where)
             times = segment_times(offset, seconds)
             tier = f"-{label.tier}" if len(names) > 1 else ""
@@ -179,3 +184,27 @@ def _chosen(path: Path, labels: Sequence[_Label], tiers: Collection[str]) -> lis
     if missing := [tier for tier in tiers if tier not in found]:
         raise ManifestError(f"{path}: expected the tier {missing[0]!r}, found {shown}")
     return [label for label in labels if not tiers or label.tier in tiers]
+
+
+def _widened(labels: Sequence[_Label], margin: float, whole: float) -> list[_Label]:
+    """The labels, of a recording of `whole` seconds, each longer by a margin where there is room.
+
+    A label that overlaps another one keeps that end.
+    """
+    order = sorted(range(len(labels)), key=lambda place: labels[place].start)
+    widened = list(labels)
+    reached = 0.0
+    for place, following in zip(order, [*order[1:], None], strict=True):
+        label = labels[place]
+        room_before = label.start - reached if place == order[0] else (label.start - reached) / 2
+        if following is None:
+            room_after = whole - label.end
+        else:
+            room_after = (labels[following].start - max(reached, label.end)) / 2
+        widened[place] = dataclasses.replace(
+            label,
+            start=label.start - max(0.0, min(margin, room_before)),
+            end=label.end + max(0.0, min(margin, room_after)),
+        )
+        reached = max(reached, label.end)
+    return widened

@@ -162,7 +162,7 @@ def measure(request: Request, device: torch.device) -> Measurement:
     optimizer, scaler = make_optimizer(config, model), make_scaler(config, device)
 
     def training_batch(shape: Shape) -> Batch:
-        batch = random_batch(shape, num_features, request.num_tokens, config.optim.views)
+        batch = random_batch(shape, num_features, request.num_tokens, config.optim.most_views)
         if not config.augment.right_context_seconds:
             return batch
         # At most, beginnings are as long as the utterances.
@@ -225,4 +225,5 @@ def random_batch(shape: Shape, num_features: int, num_tokens: int, views: int = 
         feature_lengths=frames,
         targets=cycle.expand(len(labels), -1),
         target_lengths=labels,
+        views=views,
     )

@@ -69,6 +69,9 @@ class OptimConfig:
     consistency: float = 0.0
     """Weight of agreement between two differently masked views of each utterance (CR-CTC, Yao
     et al. 2024, arXiv 2410.05101); 0 takes one view at half the cost of a step."""
+    single_view_epochs: int = 0
+    """Number of epochs at the start with one view in spite of `consistency`: as long as the model
+    has much to learn, twice as many epochs teach it more than agreement does."""
     early_weight: float = 0.3
     """Weight of the loss of all `encoder.early_predictions` together, as in intermediate CTC (Lee &
     Watanabe 2021, arXiv 2102.03216); the final prediction has the rest."""
@@ -91,11 +94,12 @@ class OptimConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_seconds <= 0 or self.peak_rate <= 0 or self.average < 1:
             raise ConfigError("optim: epochs, batch_seconds, peak_rate and average must be above 0")
-        if not 0 <= self.coarse_epochs < self.epochs:
-            raise ConfigError(
-                "optim.coarse_epochs: expected 0 or more, and fewer than optim.epochs="
-                f"{self.epochs}, found {self.coarse_epochs}"
-            )
+        for name in ("coarse_epochs", "single_view_epochs"):
+            if not 0 <= (epochs := getattr(self, name)) < self.epochs:
+                raise ConfigError(
+                    f"optim.{name}: expected 0 or more, and fewer than optim.epochs="
+                    f"{self.epochs}, found {epochs}"
+                )
         if not 0 <= self.early_weight < 1:
             raise ConfigError(
                 f"optim.early_weight: expected 0 to below 1, found {self.early_weight}"
@@ -109,10 +113,14 @@ class OptimConfig:
                 "optim: expected workers and save_minutes of 0 or more, keep_states of at least 1"
             )
 
+    def views_in(self, epoch: int) -> int:
+        """How many times an utterance occurs in its batch, in an epoch counted from 0."""
+        return 2 if self.consistency and epoch >= self.single_view_epochs else 1
+
     @property
-    def views(self) -> int:
-        """How many times an utterance occurs in its batch."""
-        return 2 if self.consistency else 1
+    def most_views(self) -> int:
+        """How many times an utterance occurs in its batch in the epochs that need most memory."""
+        return self.views_in(self.epochs - 1)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def train_loader(
         FeatureExtractor(config.features),
         config.augment,
         config.seed,
-        config.optim.views,
+        config.optim.views_in,
         config.subsampling_in,
     )
     return batches, make_loader(dataset, batches, config.optim.workers, device.type == "cuda")

@@ -160,7 +160,7 @@ def train_step(
     finite, norm = failures == 0, math.nan
     if finite:
         # Gradients are averaged over the processes: each mean counts by its share of utterances.
-        share = len(batch.ids) / run.config.optim.views / total * run.group.size if counted else 0.0
+        share = len(batch.ids) / batch.views / total * run.group.size if counted else 0.0
         loss = output.loss * share
         norm = update(run.model, run.optimizer, run.scaler, loss, run.config.optim)
         # A scale that has come down to 1 cannot be the reason: the gradient itself overflows.
@@ -200,7 +200,7 @@ def batch_totals(run: Run, batch: Batch, output: StepOutput) -> tuple[float, ...
         len(batch.ids),
         count_blanks(output.log_probs, output.lengths),
         int(output.lengths.sum()),
-        frames * run.config.features.frame_seconds / run.config.optim.views,
+        frames * run.config.features.frame_seconds / batch.views,
         with_padding - frames,
         with_padding,
     )

@@ -47,7 +47,7 @@ def _prediction_loss(
     """The mean CTC loss plus the weighted consistency loss, and the CTC losses `(N,)`."""
     ctc_losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths)
     loss = ctc_losses.mean()
-    if config.optim.consistency:
+    if batch.views == 2:
         loss = loss + config.optim.consistency * consistency_loss(log_probs, lengths).mean()
     return loss, ctc_losses
 

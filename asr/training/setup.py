@@ -134,6 +134,11 @@ def log_start(
             *(coarse, config.optim.epochs),
             *(1e3 * config.features.frame_seconds * config.subsampling_in(e) for e in (0, coarse)),
         )
+    if config.optim.consistency and config.optim.single_view_epochs:
+        _log.info(
+            "%d of the %d epochs have one view of each utterance, those after them two",
+            *(config.optim.single_view_epochs, config.optim.epochs),
+        )
     data.log_sizes(config)
 
 

@@ -73,7 +73,7 @@ def dataset(
     views: int = 1,
 ) -> UtteranceDataset:
     tokens = TokenTable(("A",))
-    return UtteranceDataset(utterances, tokens, EXTRACTOR, augment, seed, views)
+    return UtteranceDataset(utterances, tokens, EXTRACTOR, augment, seed, lambda epoch: views)
 
 
 def test_item_without_augmentation_is_the_utterance(utterances: list[Utterance]) -> None:

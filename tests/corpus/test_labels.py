@@ -11,6 +11,8 @@ import tgt
 from asr.corpus.labels import read_labels
 from asr.corpus.manifest import read_manifest
 from asr.errors import ManifestError
+from asr.text.textgrid import render_textgrid
+from asr.text.timed import Timed
 from tests.support import Command
 
 SPOKEN = [(0.5, 1.25, "wa bísí"), (2.0, 3.5, "ya  poo")]
@@ -123,3 +125,25 @@ def test_on_the_command_line(folder: Path, asr_command: Command) -> None:
     assert "3 utterances" in done.stdout
     found = read_manifest(folder / "out.jsonl")
     assert found[0].id == "deep/field-0000500-0001250"
+
+
+def test_segments_are_longer_by_a_margin_where_there_is_room(folder: Path) -> None:
+    lines = ["0.1\t1.0\ta", "1.2\t2.0\tb", "1.9\t2.2\tc", "3.0\t3.95\td"]
+    (folder / "field.txt").write_text("\n".join(lines) + "\n")
+    found = [(u.offset, u.duration) for u in read_labels(folder, margin_seconds=0.3)]
+    expected = [(0.0, 1.1), (1.1, 0.9), (1.9, 0.6), (2.7, 1.3)]
+    assert found == [pytest.approx(span) for span in expected]
+
+
+def test_transcripts_become_segments_again(folder: Path, asr_command: Command) -> None:
+    phrases = [Timed(text, start, end) for start, end, text in SPOKEN]
+    grid = render_textgrid({"words": phrases[:1], "phrases": phrases}, 4.0)
+    (folder / "field.TextGrid").write_text(grid, encoding="utf-8")
+    manifest = folder / "all.jsonl"
+    options = ["--tier", "phrases", "--margin", "0.25", "-o", str(manifest)]
+    assert asr_command("import", "labels", str(folder), *options).code == 0
+    spans = [(u.offset, u.duration) for u in read_manifest(manifest)]
+    assert spans == [pytest.approx((0.25, 1.25)), pytest.approx((1.75, 2.0))]
+    refused = asr_command("import", "labels", str(folder), *options, "--margin", "-1")
+    assert refused.code == 2
+    assert "--margin" in refused.stderr

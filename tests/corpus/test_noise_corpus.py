@@ -115,7 +115,9 @@ def test_noise_of_another_rate_is_resampled(manifest: Path, rate: int) -> None:
 def dataset(manifest: Path, augment: AugmentConfig | None, views: int = 1) -> UtteranceDataset:
     utterances = Corpus.open([manifest])[:]
     extractor = FeatureExtractor(FeatureConfig(num_mels=20, stack=2))
-    return UtteranceDataset(utterances, TokenTable(tuple(" ADGO")), extractor, augment, 0, views)
+    return UtteranceDataset(
+        utterances, TokenTable(tuple(" ADGO")), extractor, augment, 0, lambda epoch: views
+    )
 
 
 def test_training_hears_the_noise(manifest: Path, lengths_read: list[int]) -> None:

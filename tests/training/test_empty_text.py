@@ -243,7 +243,8 @@ def nothing(config: Config) -> Config:
 def test_targets_of_nothing_are_padded(trained: Trained) -> None:
     corpus = Corpus.open([trained.test])
     tokens = TokenTable(tuple(" ADG"))
-    data = UtteranceDataset(corpus, tokens, FeatureExtractor(CONFIG.features), CONFIG.augment, 0, 2)
+    extractor = FeatureExtractor(CONFIG.features)
+    data = UtteranceDataset(corpus, tokens, extractor, CONFIG.augment, 0, lambda epoch: 2)
     mixed = collate([data[UtteranceKey(0, place)] for place in (12, 0)])
     length = len(corpus[0].text)
     assert mixed.targets.shape == (4, length)
