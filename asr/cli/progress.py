@@ -64,7 +64,7 @@ class AudioProgress:
     def done(self) -> str:
         """How much was transcribed, and how fast."""
         seconds = max(1e-9, time.monotonic() - self._started)
-        return (
-            f"{self._audio_seconds / 3600:.2f} h of audio in {tqdm.format_interval(seconds)}, "
-            f"{self._audio_seconds / seconds:.0f} × real time"
-        )
+        done = f"{self._audio_seconds / 3600:.2f} h of audio in {tqdm.format_interval(seconds)}"
+        if not self._audio_seconds:  # everything was there already, or could not be read
+            return done
+        return f"{done}, {self._audio_seconds / seconds:.0f} × real time"
