@@ -15,7 +15,7 @@ import typer
 from tqdm import tqdm
 
 import asr
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import AsrError
 from asr.files import make_folder
@@ -102,7 +102,7 @@ def main(
         typer.echo(error, err=True)
         sys.exit(1)
     total = sum(len(word) > 1 for u in utterances for word in u.text.split())
-    hours = sum(word.duration for word in words) / 3600
+    hours = total_hours(words)
     different = len({word.text for word in words})
     typer.echo(f"{len(words)} of {total} words, {different} different ones, {hours:.2f} hours")
 

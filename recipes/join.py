@@ -18,7 +18,7 @@ import torch
 import typer
 from torch import Tensor
 
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import AsrError, ManifestError
 from asr.files import make_folder
@@ -94,7 +94,7 @@ def main(
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)
-    hours = sum(utterance.duration for utterance in new) / 3600
+    hours = total_hours(new)
     typer.echo(f"{len(new)} recordings, {hours:.2f} hours")
 
 

@@ -259,11 +259,11 @@ def _write(
     replace: list[str] | None,
 ) -> None:
     from asr.corpus.importers import check_utterances, rewrite_tags
-    from asr.corpus.manifest import write_manifest
+    from asr.corpus.manifest import total_hours, write_manifest
 
     utterances = rewrite_tags(utterances, source, _replacements(replace), tags is Tags.DROP)
     check_utterances(utterances, source)
     write_manifest(output, utterances)
-    hours = sum(utterance.duration for utterance in utterances) / 3600
+    hours = total_hours(utterances)
     speakers = len({utterance.speaker for utterance in utterances} - {None})
     echo(f"{output}: {len(utterances)} utterances, {hours:.2f} hours, {speakers} speakers")

@@ -222,6 +222,11 @@ class _Columns:
         self._texts.clear()
 
 
+def total_hours(utterances: Iterable[Utterance]) -> float:
+    """How many hours some utterances last together."""
+    return sum(utterance.duration for utterance in utterances) / 3600
+
+
 def read_manifest(path: Path | str, require_audio: bool = True) -> list[Utterance]:
     """Read every utterance of a manifest, in order.
 

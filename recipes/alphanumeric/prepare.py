@@ -27,7 +27,7 @@ from typing import Annotated
 import typer
 
 from asr.corpus.check import minimum_frames
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AsrError, ManifestError
 from asr.files import write_json_atomic
 from asr.training import Config
@@ -241,7 +241,7 @@ def table(sets: Mapping[str, Parts]) -> str:
     for path, parts in sets.items():
         rows = [*parts.items(), ("all", [u for own in parts.values() for u in own])]
         for name, own in rows if len(parts) > 1 else parts.items():
-            hours = sum(u.duration for u in own) / 3600
+            hours = total_hours(own)
             lines.append(f"{path:30}{name:18}{len(own):10}{hours:8.3f}")
     return "\n".join(lines)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AsrError, AudioError, ManifestError
 from asr.signal.audio import RawFormat, probe, read, write
 from recipes.download import download_first, unpack
@@ -250,7 +250,7 @@ def summary(splits: Mapping[str, Sequence[Utterance]]) -> str:
     lines = ["split  utterances  hours  words characters vocabulary speakers"]
     for split, utterances in splits.items():
         words = [word for utterance in utterances for word in utterance.text.split()]
-        hours = sum(utterance.duration for utterance in utterances) / 3600
+        hours = total_hours(utterances)
         characters = sum(len(utterance.text) for utterance in utterances)
         speakers = {utterance.speaker for utterance in utterances}
         lines.append(

@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import asr
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import AsrError, ManifestError
 from asr.files import make_folder
@@ -183,7 +183,7 @@ def main(
     except AsrError as error:
         typer.echo(error, err=True)
         sys.exit(1)
-    hours = sum(utterance.duration for utterance in new) / 3600
+    hours = total_hours(new)
     texts = {u.text for u in new} - {u.text for u in old}
     typer.echo(f"{len(new)} utterances, {hours:.2f} hours, {len(texts)} new sentences")
 

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from asr.errors import AsrError
 from recipes.alphanumeric.corpora import LIBRISPEECH_HELD_OUT, SPEECHOCEAN_DEV, is_digit_string
 
@@ -38,7 +38,7 @@ def write_sets(folder: Path, sets: Mapping[str, Sequence[Utterance]]) -> None:
     """Write a manifest of each set, and print its amount."""
     for name, own in sets.items():
         write_manifest(folder / f"{name}.jsonl", own)
-        hours = sum(u.duration for u in own) / 3600
+        hours = total_hours(own)
         typer.echo(f"{name}.jsonl: {len(own)} utterances, {hours:.2f} hours")
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AsrError, AudioError, ManifestError
 from asr.signal.audio import probe, read, write
 from recipes.download import download, unpack
@@ -241,7 +241,7 @@ def summary(splits: dict[str, list[Utterance]]) -> str:
     """Return a table with a row for each split."""
     lines = [f"{'split':14}{'utterances':>11}{'hours':>7}{'words':>7}{'speakers':>9}"]
     for split, utterances in splits.items():
-        hours = sum(utterance.duration for utterance in utterances) / 3600
+        hours = total_hours(utterances)
         words = sum(len(utterance.text.split()) for utterance in utterances)
         speakers = len({utterance.speaker for utterance in utterances})
         lines.append(f"{split:14}{len(utterances):11}{hours:7.3f}{words:7}{speakers:9}")

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AsrError, ManifestError
 from asr.files import make_folder
 from asr.signal.audio import SUFFIXES, probe
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_folder(options.output_dir / "open")
         for name, utterances in splits.items():
             write_manifest(options.output_dir / f"{name}.jsonl", utterances)
-            minutes = sum(utterance.duration for utterance in utterances) / 60
+            minutes = 60 * total_hours(utterances)
             print(f"{name}: {len(utterances)} utterances, {minutes:.1f} minutes")
     except AsrError as error:
         print(error, file=sys.stderr)

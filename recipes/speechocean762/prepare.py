@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from asr.corpus.importers import read_kaldi
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AsrError, ManifestError
 from asr.files import write_json_atomic
 
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AsrError as error:
         print(error, file=sys.stderr)
         return 1
-    hours = sum(utterance.duration for utterance in utterances) / 3600
+    hours = total_hours(utterances)
     print(f"train: {len(utterances)} utterances, {hours:.2f} hours, {len(speakers)} speakers")
     return 0
 

@@ -24,7 +24,7 @@ from random import Random
 import torch
 from tqdm import tqdm
 
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from asr.errors import AsrError
 from asr.files import make_folder
 from asr.signal import audio
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AsrError as error:
         print(error, file=sys.stderr)
         return 1
-    hours = sum(utterance.duration for utterance in utterances) / 3600
+    hours = total_hours(utterances)
     print(f"{options.output_dir / 'manifest.jsonl'}: {len(utterances)} utterances, {hours:.2f} h")
     return 0
 

@@ -17,7 +17,7 @@ from random import Random
 
 from tqdm import tqdm
 
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AsrError
 from asr.files import make_folder
 from asr.signal import audio
@@ -230,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             jobs = training_plan(options.utterances, options.seed, options.words, options.accents)
             utterances = render_all(tqdm(jobs, unit="utterance", disable=None), folder / "audio")
             write_manifest(folder / "manifest.jsonl", utterances)
-            hours = sum(utterance.duration for utterance in utterances) / 3600
+            hours = total_hours(utterances)
             print(f"{folder / 'manifest.jsonl'}: {len(utterances)} utterances, {hours:.2f} hours")
     except AsrError as error:
         print(error, file=sys.stderr)
