@@ -130,6 +130,18 @@ def after_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], o
     monkeypatch.setattr(loop, "train_step", watched)
 
 
+def assert_resumes(config: Config, folder: Path, step: int) -> None:
+    """Assert that a run killed after a step goes on to what one that is not killed comes to."""
+    config = optim(config, save_minutes=0.0)
+    loop.train(config, folder / "whole", CPU)
+    with pytest.MonkeyPatch.context() as patch:
+        after_step(patch, step, kill)
+        with pytest.raises(Killed):
+            loop.train(config, folder / "run", CPU)
+    loop.train(config, folder / "run", CPU, resume=True)
+    assert_same_run(folder / "run", folder / "whole")
+
+
 DRIVER = """
 import sys
 from asr.training import loop

@@ -35,6 +35,11 @@ LITTLE = 60
 and the second half of the epochs has two views of each utterance (CR-CTC)."""
 
 
+def manifest_of(minutes: int) -> str:
+    """The manifest of so many minutes of train."""
+    return f"data/mboshi/train-{minutes}.jsonl" if minutes < max(EPOCHS) else CONFIG.data.train[0]
+
+
 def configuration(minutes: int, init_from: str = "") -> Config:
     """The settings of a run."""
     epochs = EPOCHS[minutes]
@@ -45,8 +50,7 @@ def configuration(minutes: int, init_from: str = "") -> Config:
         optim = dataclasses.replace(
             optim, batch_seconds=20.0, consistency=0.2, single_view_epochs=epochs // 2
         )
-    part = "train" if minutes == max(EPOCHS) else f"train-{minutes}"
-    data = dataclasses.replace(CONFIG.data, train=(f"data/mboshi/{part}.jsonl",))
+    data = dataclasses.replace(CONFIG.data, train=(manifest_of(minutes),))
     return dataclasses.replace(CONFIG, data=data, optim=optim, init_from=init_from)
 
 

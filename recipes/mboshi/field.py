@@ -21,7 +21,7 @@ import asr
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AsrError
 from asr.inference.evaluation import Evaluation, evaluate
-from recipes.mboshi.curve import EPOCHS
+from recipes.mboshi.curve import EPOCHS, manifest_of
 from recipes.recurrent.experiments import table
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
@@ -65,13 +65,8 @@ def next_part(minutes: int) -> list[Utterance]:
     """The recordings between so many minutes and the next larger part of train."""
     parts = sorted(EPOCHS)
     following = parts[parts.index(minutes) + 1]
-    known = {utterance.id for utterance in read_manifest(_manifest(minutes))}
-    return [u for u in read_manifest(_manifest(following)) if u.id not in known]
-
-
-def _manifest(minutes: int) -> Path:
-    part = "train" if minutes == max(EPOCHS) else f"train-{minutes}"
-    return Path(f"data/mboshi/{part}.jsonl")
+    known = {utterance.id for utterance in read_manifest(manifest_of(minutes))}
+    return [u for u in read_manifest(manifest_of(following)) if u.id not in known]
 
 
 def field(

@@ -20,7 +20,7 @@ from tests.training_support import (
     CPU,
     Killed,
     after_step,
-    assert_same_run,
+    assert_resumes,
     edited,
     kill,
     optim,
@@ -79,17 +79,8 @@ def test_a_coarse_epoch_is_one_of_a_coarse_model(coarse: Config, tmp_path: Path)
     "step",
     [pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(7, marks=pytest.mark.slow)],
 )
-def test_a_killed_run_resumes_with_its_frames(
-    coarse: Config, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    coarse = optim(coarse, save_minutes=0.0)
-    loop.train(coarse, tmp_path / "whole", CPU)
-    with monkeypatch.context() as patch:
-        after_step(patch, step, kill)
-        with pytest.raises(Killed):
-            loop.train(coarse, tmp_path / "run", CPU)
-    loop.train(coarse, tmp_path / "run", CPU, resume=True)
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
+def test_a_killed_run_resumes_with_its_frames(coarse: Config, tmp_path: Path, step: int) -> None:
+    assert_resumes(coarse, tmp_path, step)
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(0, 5), (1, 4)])

@@ -10,7 +10,7 @@ from asr.errors import ConfigError
 from asr.training import Config, OptimConfig, loop
 from asr.training.objective import StepOutput, compute_loss
 from asr.training.state import load_state
-from tests.training_support import CPU, Killed, after_step, assert_same_run, kill, optim, same
+from tests.training_support import CPU, Killed, after_step, assert_resumes, kill, optim, same
 
 pytest_plugins = ["tests.training_fixtures"]
 
@@ -52,17 +52,8 @@ def test_an_epoch_of_one_view_is_one_without_consistency(config: Config, tmp_pat
 
 
 @pytest.mark.parametrize("step", [2, pytest.param(7, marks=pytest.mark.slow)])
-def test_a_killed_run_resumes_with_its_views(
-    config: Config, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = optim(config, save_minutes=0.0)
-    loop.train(config, tmp_path / "whole", CPU)
-    with monkeypatch.context() as patch:
-        after_step(patch, step, kill)
-        with pytest.raises(Killed):
-            loop.train(config, tmp_path / "run", CPU)
-    loop.train(config, tmp_path / "run", CPU, resume=True)
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
+def test_a_killed_run_resumes_with_its_views(config: Config, tmp_path: Path, step: int) -> None:
+    assert_resumes(config, tmp_path, step)
 
 
 def test_the_last_epoch_has_two_views() -> None:
