@@ -6,7 +6,6 @@ The checkpoint aligns every transcript with its recording. Words of which it is 
 letter, which most often are the article, are left out.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +16,12 @@ from tqdm import tqdm
 import asr
 from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from asr.corpus.recordings import read_utterance
-from asr.errors import AsrError
 from asr.files import make_folder
 from asr.inference.alignment import align_emissions
 from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.timed import TimedWord
+from recipes.command import one_line_errors
 
 MARGIN_SECONDS = 0.1
 """Audio kept before and after a word, if no other word is closer."""
@@ -77,6 +76,7 @@ def cut_words(
         yield Utterance(name, path, len(part) / rate, word.text, utterance.speaker)
 
 
+@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
@@ -90,17 +90,13 @@ def main(
     def wanted(word: TimedWord) -> bool:
         return len(word.text) > 1 and (word.confidence or 0.0) >= confidence
 
-    try:
-        utterances = [u for manifest in manifests for u in read_manifest(manifest)]
-        recognizer = asr.load(checkpoint)
-        make_folder(output_dir / "audio")
-        words: list[Utterance] = []
-        for utterance in tqdm(utterances, disable=None):
-            words += cut_words(recognizer, utterance, output_dir / "audio", wanted)
-        write_manifest(output_dir / "manifest.jsonl", words)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    utterances = [u for manifest in manifests for u in read_manifest(manifest)]
+    recognizer = asr.load(checkpoint)
+    make_folder(output_dir / "audio")
+    words: list[Utterance] = []
+    for utterance in tqdm(utterances, disable=None):
+        words += cut_words(recognizer, utterance, output_dir / "audio", wanted)
+    write_manifest(output_dir / "manifest.jsonl", words)
     total = sum(len(word) > 1 for u in utterances for word in u.text.split())
     hours = total_hours(words)
     different = len({word.text for word in words})

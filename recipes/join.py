@@ -7,7 +7,6 @@ follow each other. Trained further on recordings such as these beside the single
 (recipes/an4/RESULTS.md, "Several utterances in one recording").
 """
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +19,10 @@ from torch import Tensor
 
 from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from asr.corpus.recordings import read_utterance
-from asr.errors import AsrError, ManifestError
+from asr.errors import ManifestError
 from asr.files import make_folder
 from asr.signal import audio
+from recipes.command import one_line_errors
 
 MOST_UTTERANCES = 5
 _LEVEL_DB = 6.0
@@ -81,6 +81,7 @@ def _joined(utterances: Sequence[Utterance], random: Random) -> tuple[Tensor, in
     return waveform / max(1.0, float(waveform.abs().max())), rates[0]
 
 
+@one_line_errors
 def main(
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")],
@@ -88,12 +89,8 @@ def main(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
 ) -> None:
     """Join utterances to longer recordings and list these in a new manifest."""
-    try:
-        old = [u for manifest in manifests for u in read_manifest(manifest)]
-        new = join(old, recordings, seed, output_dir)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    old = [u for manifest in manifests for u in read_manifest(manifest)]
+    new = join(old, recordings, seed, output_dir)
     hours = total_hours(new)
     typer.echo(f"{len(new)} recordings, {hours:.2f} hours")
 

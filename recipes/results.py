@@ -5,7 +5,6 @@ language model with tuned weights) and by greedy search, and writes the table be
 README.md.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ from asr.decode.decoder import Decoder
 from asr.errors import AsrError
 from asr.files import write_text_atomic
 from asr.inference.evaluation import evaluate
+from recipes.command import one_line_errors
 from recipes.synthetic.prepare import SAMPLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,18 +67,15 @@ def replaced(text: str, new: str) -> str:
     return f"{before}{begin}\n{new}\n{end}{after}"
 
 
+@one_line_errors
 def main(readme: Annotated[Path, typer.Option("--readme")] = ROOT / "README.md") -> None:
     """Score the shipped checkpoints and update the README."""
     available = {name: manifest for name, manifest in TESTS.items() if manifest.exists()}
     for name in sorted(TESTS.keys() - available.keys()):
         typer.echo(f"left out: {name}; {TESTS[name]} does not exist", err=True)
-    try:
-        folders = sorted(p.parent for p in (ROOT / "checkpoints").glob("*/config.json"))
-        new = table(folders, available)
-        write_text_atomic(readme, replaced(readme.read_text(encoding="utf-8"), new))
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    folders = sorted(p.parent for p in (ROOT / "checkpoints").glob("*/config.json"))
+    new = table(folders, available)
+    write_text_atomic(readme, replaced(readme.read_text(encoding="utf-8"), new))
     typer.echo(new, nl=False)
 
 

@@ -16,7 +16,6 @@
 import dataclasses
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
@@ -28,7 +27,7 @@ import typer
 
 from asr.corpus.check import minimum_frames
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
-from asr.errors import AsrError, ManifestError
+from asr.errors import ManifestError
 from asr.files import write_json_atomic
 from asr.training import Config
 from recipes.alphanumeric.corpora import (
@@ -44,6 +43,7 @@ from recipes.alphanumeric.corpora import (
 from recipes.alphanumeric.noises import QUIET_KINDS, write_noises
 from recipes.alphanumeric.noisy import write_noisy
 from recipes.alphanumeric.train import CONFIG
+from recipes.command import one_line_errors
 
 Parts = dict[str, list[Utterance]]
 """Utterances by the name of their part."""
@@ -274,6 +274,7 @@ def read_ages(path: Path) -> dict[str, int]:
         ) from error
 
 
+@one_line_errors
 def prepare(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/alphanumeric"),
     data_dir: Annotated[
@@ -289,15 +290,11 @@ def prepare(
 ) -> None:
     """Write the manifests and the noise, and print the amount of each."""
     limits = parse_hours(hours or [])
-    try:
-        corpora = read_corpora(data_dir)
-        ages = read_ages(data_dir / "speechocean762" / "ages.json")
-        noises = write_noises(output_dir / "noises", *speech_pools(corpora), seed)
-        sets = write_manifests(corpora, noises, output_dir, limits)
-        tests = write_tests(corpora, noises, output_dir / "test", ages)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    corpora = read_corpora(data_dir)
+    ages = read_ages(data_dir / "speechocean762" / "ages.json")
+    noises = write_noises(output_dir / "noises", *speech_pools(corpora), seed)
+    sets = write_manifests(corpora, noises, output_dir, limits)
+    tests = write_tests(corpora, noises, output_dir / "test", ages)
     typer.echo(table(sets | {f"test/{name}.jsonl": {name: own} for name, own in tests.items()}))
     libri = _without(LIBRISPEECH_HELD_OUT, corpora["librispeech"])
     long = sum(u.duration > LONGEST_SECONDS for u in libri)

@@ -6,7 +6,6 @@ Both are decoded by greedy search and with the checkpoint's language model (or t
 the word list of `--lexicon`).
 """
 
-import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,11 @@ import typer
 import asr
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.decoder import Decoder
-from asr.errors import AsrError
 from asr.inference.evaluation import evaluate
 from asr.inference.recognizer import Recognizer
 from asr.scoring.wer import AlignedUtterance, summarise
 from recipes.alphanumeric.prepare import LEVELS_DB, read_ages
+from recipes.command import one_line_errors
 from recipes.synthetic.prepare import SAMPLES
 
 TARGET_RATIOS = {20.0: 1.3, 10.0: 2.0, 0.0: 5.0}
@@ -195,6 +194,7 @@ def shared_rows(tester: Tester, checkpoint: Path) -> list[str]:
     ]
 
 
+@one_line_errors
 def report(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     left_out: Annotated[
@@ -217,18 +217,14 @@ def report(
         models.append((left_out, left_out_rows, []))
     if threads:
         torch.set_num_threads(threads)
-    try:
-        for path, rows, tables in models:
-            recognizer = asr.load(path, device)
-            decoder = recognizer.prepare(lm=lm, lexicon=lexicon).decoder
-            tester = Tester(recognizer, test_dir, None if decoder.is_greedy else decoder)
-            lines = [*heading(str(path), tester), *rows(tester), *shared_rows(tester, path)]
-            typer.echo("\n".join(lines) + "\n")
-            for table in tables:
-                typer.echo("\n".join(table(tester)) + "\n")
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    for path, rows, tables in models:
+        recognizer = asr.load(path, device)
+        decoder = recognizer.prepare(lm=lm, lexicon=lexicon).decoder
+        tester = Tester(recognizer, test_dir, None if decoder.is_greedy else decoder)
+        lines = [*heading(str(path), tester), *rows(tester), *shared_rows(tester, path)]
+        typer.echo("\n".join(lines) + "\n")
+        for table in tables:
+            typer.echo("\n".join(table(tester)) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from asr.decode.timing import FrameClock, frame_clock
 from asr.inference.alignment import AlignedRecording, align_emissions, align_recording
 from asr.inference.recognizer import Recognizer
 from asr.signal import audio
+from recipes.command import one_line_errors
 
 
 def full_resolution(recognizer: Recognizer, waveform: Tensor) -> tuple[Tensor, FrameClock]:
@@ -44,6 +45,7 @@ def reference_alignment(recognizer: Recognizer, path: Path, text: str) -> Aligne
     return align_emissions(emissions, recognizer.tokens, text, clock, seconds)
 
 
+@one_line_errors
 def align_check(
     checkpoint: Path,
     reference_checkpoint: Path,

@@ -13,7 +13,6 @@ can run at the same time.
 """
 
 import json
-import sys
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -31,6 +30,7 @@ from asr.files import atomic_write, write_json_atomic
 from asr.inference.evaluation import evaluate
 from asr.training import log_to_stderr, train_unless_finished
 from recipes.an4.train import CONFIG
+from recipes.command import one_line_errors
 
 RECIPE = "recipe"
 MINUTES = (5, 15, 30, 180)
@@ -132,6 +132,7 @@ def draw(results: dict[str, Figures], path: Path) -> None:
         figure.savefig(temporary, dpi=110, format="png")
 
 
+@one_line_errors
 def compute(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-compute"),
     epoch_seconds: Annotated[float, typer.Option("--epoch_seconds", min=0.1)] = 90.0,
@@ -147,22 +148,16 @@ def compute(
     """Train the missing runs; print and plot all results."""
     log_to_stderr()
     runs = plan(epoch_seconds)
-    try:
-        if unknown := set(only or []) - set(runs):
-            raise AsrError(
-                f"--only: expected {', '.join(runs)}, found {', '.join(sorted(unknown))}"
-            )
-        results = read_results(kept)
-        for name in only or runs:
-            if name not in results:
-                new = train_and_score(output_dir / name, runs[name], test, threads)
-                results = read_results(kept) | {name: new}  # another call may have written it
-                write_json_atomic(kept, {name: to_dict(own) for name, own in results.items()})
-        typer.echo("\n".join(table({name: results[name] for name in runs if name in results})))
-        draw(results, picture)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    if unknown := set(only or []) - set(runs):
+        raise AsrError(f"--only: expected {', '.join(runs)}, found {', '.join(sorted(unknown))}")
+    results = read_results(kept)
+    for name in only or runs:
+        if name not in results:
+            new = train_and_score(output_dir / name, runs[name], test, threads)
+            results = read_results(kept) | {name: new}  # another call may have written it
+            write_json_atomic(kept, {name: to_dict(own) for name, own in results.items()})
+    typer.echo("\n".join(table({name: results[name] for name in runs if name in results})))
+    draw(results, picture)
 
 
 if __name__ == "__main__":

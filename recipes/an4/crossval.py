@@ -11,7 +11,6 @@ there are folds. Finished folds are kept, so that an interrupted run can be cont
 """
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from asr.errors import AsrError
 from asr.training import log_to_stderr, train_unless_finished
 from recipes.an4.prepare import person
 from recipes.an4.train import CONFIG
+from recipes.command import one_line_errors
 
 MANIFESTS = (Path("data/an4/train.jsonl"), Path("data/an4/dev.jsonl"))
 
@@ -76,6 +76,7 @@ def table(runs: Sequence[Path]) -> list[str]:
     return lines
 
 
+@one_line_errors
 def crossval(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...")] = None,
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-cv/recipe"),
@@ -94,26 +95,22 @@ def crossval(
 ) -> None:
     """Train and evaluate the recipe on each fold, or print the results of finished runs."""
     log_to_stderr()
-    try:
-        if print_table:
-            typer.echo("\n".join(table(runs or [output_dir])))
-            return
-        write_folds(data_dir, folds)
-        for fold in only or range(folds):
-            others = [manifest.format(fold=fold) for manifest in also or []]
-            train_unless_finished(
-                output_dir / f"fold{fold}",
-                CONFIG,
-                train=[str(data_dir / f"train{fold}.jsonl"), *others],
-                dev=str(data_dir / f"dev{fold}.jsonl"),
-                settings=settings or [],
-                seed=fold,
-                threads=threads,
-            )
-        typer.echo("\n".join(table([output_dir])))
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    if print_table:
+        typer.echo("\n".join(table(runs or [output_dir])))
+        return
+    write_folds(data_dir, folds)
+    for fold in only or range(folds):
+        others = [manifest.format(fold=fold) for manifest in also or []]
+        train_unless_finished(
+            output_dir / f"fold{fold}",
+            CONFIG,
+            train=[str(data_dir / f"train{fold}.jsonl"), *others],
+            dev=str(data_dir / f"dev{fold}.jsonl"),
+            settings=settings or [],
+            seed=fold,
+            threads=threads,
+        )
+    typer.echo("\n".join(table([output_dir])))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ segment (where the reference has words in it), whether it lies at an edge of the
 level of the speech above the background.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,13 +26,13 @@ from asr.corpus.manifest import Utterance, read_manifest
 from asr.corpus.recordings import read_utterance
 from asr.decode.decoder import Decoder
 from asr.decode.fusion import Fusion
-from asr.errors import AsrError
 from asr.inference.alignment import align_emissions
 from asr.inference.recognizer import Recognizer
 from asr.model.loss import ctc_loss
 from asr.scoring.wer import Pair, align
 from asr.text.tokens import TokenTable
 from recipes.an4.results import TRAIN
+from recipes.command import one_line_errors
 from recipes.synthetic.phrases import ONES, ORDINALS, TEENS, TENS
 
 EDGE_SECONDS = 0.1
@@ -182,6 +181,7 @@ def summary(found: Sequence[tuple[str, ...]]) -> list[str]:
     return lines
 
 
+@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
@@ -196,20 +196,16 @@ def main(
     ] = "auto",
 ) -> None:
     """Print every error of a checkpoint, and the counts by kind and cause."""
-    try:
-        recognizer = asr.load(checkpoint)
-        decoder = recognizer.prepare(lm=lm).decoder
-        scorer = TranscriptScorer(recognizer.tokens, decoder.fusion)
-        texts = [u.text for path in train for u in read_manifest(path, require_audio=False)]
-        vocabulary = frozenset(word for text in texts for word in text.split())
-        found = [
-            row
-            for utterance in read_manifest(manifest)
-            for row in rows(recognizer, decoder, scorer, utterance, vocabulary)
-        ]
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    recognizer = asr.load(checkpoint)
+    decoder = recognizer.prepare(lm=lm).decoder
+    scorer = TranscriptScorer(recognizer.tokens, decoder.fusion)
+    texts = [u.text for path in train for u in read_manifest(path, require_audio=False)]
+    vocabulary = frozenset(word for text in texts for word in text.split())
+    found = [
+        row
+        for utterance in read_manifest(manifest)
+        for row in rows(recognizer, decoder, scorer, utterance, vocabulary)
+    ]
     head = ("errors", "utterance", "reference", "hypothesis", "kind", "cause", "seconds", "", "dB")
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     typer.echo("\n".join([*lines, *(f"| {' | '.join(row)} |" for row in found)]))

@@ -11,7 +11,6 @@ rates. Finished stages are kept: an interrupted run can be continued.
 """
 
 import dataclasses
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,12 +21,12 @@ import typer
 import asr
 from asr.checkpoint.checkpoint import load_checkpoint
 from asr.corpus.manifest import read_manifest
-from asr.errors import AsrError
 from asr.training import Config, log_to_stderr, train_unless_finished
 from recipes.an4.crossval import MANIFESTS
 from recipes.an4.splice import splice
 from recipes.an4.train import CONFIG as AN4
 from recipes.an4.train_on_all import CONFIG as ALL
+from recipes.command import one_line_errors
 
 UTTERANCES = 1900
 """Number of spliced utterances: twice as many as recorded ones."""
@@ -73,6 +72,7 @@ def train(run: Path, configs: Mapping[str, Config], seed: int, threads: int) -> 
     return minutes
 
 
+@one_line_errors
 def hour(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-hour"),
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
@@ -80,11 +80,7 @@ def hour(
 ) -> None:
     """Train both stages and print how long they took."""
     log_to_stderr()
-    try:
-        minutes = train(output_dir, stages(output_dir), seed, threads)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    minutes = train(output_dir, stages(output_dir), seed, threads)
     parts = ", ".join(f"{name} {taken:.1f}" for name, taken in minutes.items())
     typer.echo(f"{parts}: {sum(minutes.values()):.1f} minutes")
 

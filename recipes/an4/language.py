@@ -15,17 +15,16 @@ Then tune the weights on dev, and evaluate with them:
     asr evaluate runs/an4-s0/checkpoint data/an4/test.jsonl --lexicon data/an4/words.txt
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from asr.corpus.manifest import read_manifest
-from asr.errors import AsrError
 from asr.files import write_text_atomic
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import Estimate, estimate
+from recipes.command import one_line_errors
 
 
 def prepare_language(folder: Path, order: int = 3) -> Estimate:
@@ -45,6 +44,7 @@ def prepare_language(folder: Path, order: int = 3) -> Estimate:
     return result
 
 
+@one_line_errors
 def main(
     output_dir: Annotated[
         Path, typer.Option("--output_dir", "-o", help="Folder of the manifests.")
@@ -52,11 +52,7 @@ def main(
     order: Annotated[int, typer.Option("--order", min=1, help="Order of the n-grams.")] = 3,
 ) -> None:
     """Write the sentences of AN4's train, the list of words and an n-gram model."""
-    try:
-        result = prepare_language(output_dir, order)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    result = prepare_language(output_dir, order)
     counts = ", ".join(f"{len(grams)} {k}-grams" for k, grams in enumerate(result.table.grams, 1))
     typer.echo(f"{result.sentences} sentences, {result.running_words} words; {counts}")
 

@@ -284,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source = unpack(archive, folder / "an4_sphere")
         print(summary(prepare(source, options.output_dir, raw_endian=options.raw_endian)))
     except AsrError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

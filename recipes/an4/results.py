@@ -19,6 +19,7 @@ from asr.inference.recognizer import Recognizer
 from asr.model.device import torch_device
 from asr.scoring.wer import Score, summarise
 from recipes.an4.crossval import MANIFESTS
+from recipes.command import one_line_errors
 
 TRAIN = list(MANIFESTS)
 """Training manifests of the models."""
@@ -65,6 +66,7 @@ def means(found: Sequence[Sequence[tuple[Score, Score]]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+@one_line_errors
 def results(
     runs: list[Path],
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),

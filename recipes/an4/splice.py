@@ -14,7 +14,6 @@ two words. Based on "On-the-Fly Aligned Data Augmentation" (Lam et al., Interspe
 exchanges single words.
 """
 
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -30,12 +29,13 @@ from tqdm import tqdm
 import asr
 from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from asr.corpus.recordings import read_utterance
-from asr.errors import AsrError, ManifestError
+from asr.errors import ManifestError
 from asr.files import make_folder
 from asr.inference.alignment import align_recording
 from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.timed import TimedWord
+from recipes.command import one_line_errors
 
 CROSSING_PROBABILITY = 1 / 3
 """Probability of switching to another recording after a word where that is possible."""
@@ -169,6 +169,7 @@ def splice(
     return made
 
 
+@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
@@ -177,12 +178,8 @@ def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/an4-spliced"),
 ) -> None:
     """Splice new utterances and list them in a new manifest."""
-    try:
-        old = [u for manifest in manifests for u in read_manifest(manifest)]
-        new = splice(asr.load(checkpoint), old, utterances, seed, output_dir)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    old = [u for manifest in manifests for u in read_manifest(manifest)]
+    new = splice(asr.load(checkpoint), old, utterances, seed, output_dir)
     hours = total_hours(new)
     texts = {u.text for u in new} - {u.text for u in old}
     typer.echo(f"{len(new)} utterances, {hours:.2f} hours, {len(texts)} new sentences")

@@ -9,7 +9,6 @@ was recognised rightly, a tenth or that of `--rejected`, is rejected; printed is
 others are accepted all the same. `--keep` makes it the checkpoint's own for any grammar or list.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +23,7 @@ from asr.decode.decoder import REJECT_BELOW
 from asr.errors import AsrError
 from asr.inference.recognizer import Recognizer
 from asr.inference.transcript import Transcript
+from recipes.command import one_line_errors
 
 _NEVER = -1e6
 """A threshold that rejects nothing."""
@@ -66,6 +66,7 @@ def judge(
     return found
 
 
+@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     sentences: Annotated[Path, typer.Argument(metavar="LIST.txt")],
@@ -75,21 +76,15 @@ def main(
     keep: Annotated[bool, typer.Option("--keep")] = False,
 ) -> None:
     """Print how many sentences are told apart, and how much else is taken for one."""
-    try:
-        known = read_manifest(listed)
-        rest = read_manifest(others) if others else []
-        recognizer = asr.load(checkpoint)
-        found = judge(recognizer, sentences, known, rest, rejected)
-        if keep:
-            if "threshold" not in found:
-                raise AsrError(
-                    "--keep: nothing was recognised rightly, so that there is no threshold"
-                )
-            kept = {REJECT_BELOW: round(found["threshold"], 3)}
-            update_metrics(checkpoint, {**recognizer.checkpoint.metrics, **kept})
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    known = read_manifest(listed)
+    rest = read_manifest(others) if others else []
+    recognizer = asr.load(checkpoint)
+    found = judge(recognizer, sentences, known, rest, rejected)
+    if keep:
+        if "threshold" not in found:
+            raise AsrError("--keep: nothing was recognised rightly, so that there is no threshold")
+        kept = {REJECT_BELOW: round(found["threshold"], 3)}
+        update_metrics(checkpoint, {**recognizer.checkpoint.metrics, **kept})
     typer.echo(f"{found['right']:.1%} of {len(known)} recognised rightly")
     if "accepted" in found:
         typer.echo(

@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_folder(options.output.parent)
         write_text_atomic(options.output, "".join(f"{line}\n" for line in lines))
     except AsrError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.output}: {len(lines)} phrases, {len(set(lines))} different ones")
     return 0

@@ -8,7 +8,6 @@ After `recipes.alphanumeric.prepare` and the other commands of README.md:
                           words, neural voices, several of these in one recording
 """
 
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +17,9 @@ from typing import Annotated
 import typer
 
 from asr.corpus.manifest import Utterance, read_manifest
-from asr.errors import AsrError
 from recipes.alphanumeric.corpora import LONGEST_SECONDS, SPEECHOCEAN_DEV
 from recipes.alphanumeric.prepare import SENTENCES, capped, fits
+from recipes.command import one_line_errors
 from recipes.english.first import CONFIG as FIRST
 from recipes.english.sentences import write_sets
 from recipes.join import join
@@ -85,6 +84,7 @@ def training_sets(
     return [u for u in train if fits(u, FIRST)], [u for u in dev if fits(u, FIRST)]
 
 
+@one_line_errors
 def prepare(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english"),
     data_dir: Annotated[
@@ -93,12 +93,8 @@ def prepare(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
 ) -> None:
     """Write the manifests, and print the amount of each."""
-    try:
-        train, dev = training_sets(output_dir, data_dir, seed)
-        write_sets(output_dir, {"train": train, "dev": dev})
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    train, dev = training_sets(output_dir, data_dir, seed)
+    write_sets(output_dir, {"train": train, "dev": dev})
 
 
 if __name__ == "__main__":

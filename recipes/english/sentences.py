@@ -8,7 +8,6 @@ synthesisers and single words for training are taken from the first alone.
 """
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +15,8 @@ from typing import Annotated
 import typer
 
 from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
-from asr.errors import AsrError
 from recipes.alphanumeric.corpora import LIBRISPEECH_HELD_OUT, SPEECHOCEAN_DEV, is_digit_string
+from recipes.command import one_line_errors
 
 HELD_OUT = frozenset((*LIBRISPEECH_HELD_OUT, *SPEECHOCEAN_DEV))
 
@@ -42,20 +41,16 @@ def write_sets(folder: Path, sets: Mapping[str, Sequence[Utterance]]) -> None:
         typer.echo(f"{name}.jsonl: {len(own)} utterances, {hours:.2f} hours")
 
 
+@one_line_errors
 def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english"),
     data_dir: Annotated[Path, typer.Option("--data_dir")] = Path("data"),
 ) -> None:
     """Write both manifests."""
-    try:
-        for_training, held_out = (
-            [dataclasses.replace(u, id=f"sentence-{u.id}") for u in own]
-            for own in sentences(data_dir)
-        )
-        write_sets(output_dir, {"sentences": for_training, "held_out": held_out})
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    for_training, held_out = (
+        [dataclasses.replace(u, id=f"sentence-{u.id}") for u in own] for own in sentences(data_dir)
+    )
+    write_sets(output_dir, {"sentences": for_training, "held_out": held_out})
 
 
 if __name__ == "__main__":

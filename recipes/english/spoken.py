@@ -5,7 +5,6 @@ speech (`recipes.synthetic.prepare.SAMPLE_VOICES`).
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 from random import Random
 from typing import Annotated
@@ -13,7 +12,7 @@ from typing import Annotated
 import typer
 
 from asr.corpus.manifest import write_manifest
-from asr.errors import AsrError
+from recipes.command import one_line_errors
 from recipes.english.phrases import read_commands
 from recipes.synthetic.prepare import SAMPLE_VOICES, Job, render_all
 from recipes.synthetic.render import Delivery, draw_setting
@@ -37,18 +36,15 @@ def plan(commands: list[str], seed: int) -> list[Job]:
     ]
 
 
+@one_line_errors
 def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english/spoken"),
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
 ) -> None:
     """Write the recordings and their manifest."""
-    try:
-        said = render_all(plan(read_commands(), seed), output_dir / "audio")
-        utterances = [dataclasses.replace(one, text=one.text.upper()) for one in said]
-        write_manifest(output_dir / "manifest.jsonl", utterances)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    said = render_all(plan(read_commands(), seed), output_dir / "audio")
+    utterances = [dataclasses.replace(one, text=one.text.upper()) for one in said]
+    write_manifest(output_dir / "manifest.jsonl", utterances)
     typer.echo(f"{output_dir / 'manifest.jsonl'}: {len(utterances)} recordings")
 
 

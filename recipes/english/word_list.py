@@ -7,7 +7,6 @@
 other words and of noise.
 """
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Annotated
 import typer
 
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
-from asr.errors import AsrError, ManifestError
+from asr.errors import ManifestError
 from asr.files import make_folder, write_text_atomic
+from recipes.command import one_line_errors
 
 LISTED = 200
 _SHORTEST = 3
@@ -47,6 +47,7 @@ def draw(
     return sorted(listed), [random.choice(by_text[text]) for text in listed], [*others, *noise]
 
 
+@one_line_errors
 def main(
     words: Annotated[Path, typer.Argument(metavar="WORDS.jsonl")],
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english/list"),
@@ -56,15 +57,11 @@ def main(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
 ) -> None:
     """Write the list and the manifests."""
-    try:
-        listed, said, others = draw(read_manifest(words), read_manifest(noise), seed)
-        make_folder(output_dir)
-        write_text_atomic(output_dir / "words.txt", "".join(f"{text}\n" for text in listed))
-        write_manifest(output_dir / "words.jsonl", said)
-        write_manifest(output_dir / "others.jsonl", others)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    listed, said, others = draw(read_manifest(words), read_manifest(noise), seed)
+    make_folder(output_dir)
+    write_text_atomic(output_dir / "words.txt", "".join(f"{text}\n" for text in listed))
+    write_manifest(output_dir / "words.jsonl", said)
+    write_manifest(output_dir / "others.jsonl", others)
     typer.echo(f"{output_dir}: {len(said)} words, {len(others)} other recordings")
 
 

@@ -6,7 +6,6 @@ contains a digit with its recording, and the digits are cut out, except those of
 digits of a speaker are also joined into strings, like those of FSDD.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +16,9 @@ from tqdm import tqdm
 
 import asr
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
-from asr.errors import AsrError
 from asr.files import make_folder
 from asr.text.timed import TimedWord
+from recipes.command import one_line_errors
 from recipes.cut import cut_words
 from recipes.fsdd.prepare import SHORTEST, WORDS, by_speaker, make_strings
 
@@ -60,17 +59,14 @@ def extract_digits(
     return digits, expected
 
 
+@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/borrowed-digits"),
 ) -> None:
     """Cut digits out of recordings and list them in a new manifest."""
-    try:
-        digits, expected = extract_digits(checkpoint, manifests, output_dir)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    digits, expected = extract_digits(checkpoint, manifests, output_dir)
     counts = Counter(digit.text for digit in digits)
     speakers = len({digit.speaker for digit in digits})
     typer.echo(f"{len(digits)} of {expected} digits, {speakers} speakers")

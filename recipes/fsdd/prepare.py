@@ -269,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source = unpack(archive, folder / "fsdd")
         print(summary(prepare(source, options.output_dir, options.seed)))
     except AsrError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -10,7 +10,6 @@ results there are not trained again, so that an interrupted call can be continue
 """
 
 import dataclasses
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +23,7 @@ from asr.errors import AsrError
 from asr.files import atomic_write
 from asr.inference.evaluation import evaluate
 from asr.training import Config, log_to_stderr, train_unless_finished
+from recipes.command import one_line_errors
 from recipes.mboshi.train import CONFIG
 from recipes.recurrent.experiments import Result, Results, core_minutes, table
 
@@ -115,6 +115,7 @@ def draw(results: Results, path: Path) -> None:
         figure.savefig(temporary, dpi=110, format="png")
 
 
+@one_line_errors
 def curve(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/mboshi-curve"),
     init_from: Annotated[str, typer.Option("--init_from", metavar="CHECKPOINT")] = "",
@@ -128,18 +129,14 @@ def curve(
     """Train the missing runs; print and plot all results."""
     log_to_stderr()
     start, results = Path(init_from).name or NOTHING, Results(kept)
-    try:
-        if unknown := set(only or []) - set(EPOCHS):
-            raise AsrError(f"--only: expected {', '.join(map(str, EPOCHS))}, found {unknown}")
-        for minutes in only or EPOCHS:
-            folder = output_dir / f"{start}-{minutes}"
-            work = partial(train_and_score, folder, minutes, init_from, threads)
-            results.get(f"{start}/{minutes}", work)
-        typer.echo(report(results))
-        draw(results, picture)
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    if unknown := set(only or []) - set(EPOCHS):
+        raise AsrError(f"--only: expected {', '.join(map(str, EPOCHS))}, found {unknown}")
+    for minutes in only or EPOCHS:
+        folder = output_dir / f"{start}-{minutes}"
+        work = partial(train_and_score, folder, minutes, init_from, threads)
+        results.get(f"{start}/{minutes}", work)
+    typer.echo(report(results))
+    draw(results, picture)
 
 
 if __name__ == "__main__":

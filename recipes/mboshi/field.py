@@ -9,7 +9,6 @@ are, for each hour of recordings, and how many of them are in the tenth, quarter
 recordings that the model is least sure of, which is where to listen if there is no time for all.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ import typer
 
 import asr
 from asr.corpus.manifest import Utterance, read_manifest
-from asr.errors import AsrError
 from asr.inference.evaluation import Evaluation, evaluate
+from recipes.command import one_line_errors
 from recipes.mboshi.curve import EPOCHS, manifest_of
 from recipes.recurrent.experiments import table
 
@@ -69,30 +68,27 @@ def next_part(minutes: int) -> list[Utterance]:
     return [u for u in read_manifest(manifest_of(following)) if u.id not in known]
 
 
+@one_line_errors
 def field(
     runs: Annotated[Path, typer.Argument(metavar="RUNS")],
     start: Annotated[str, typer.Option("--start")] = "english",
 ) -> None:
     """Print the table."""
     rows = []
-    try:
-        for minutes in sorted(EPOCHS)[:-1]:
-            folder = runs / f"{start}-{minutes}"
-            recognizer, recordings = asr.load(folder / "checkpoint"), next_part(minutes)
-            words = sum(len(utterance.text.split()) for utterance in recordings)
-            for search, beam_size in (("greedy", 1), ("3-gram", None)):
-                found = evaluate(recognizer, recordings, word_timestamps=True, beam_size=beam_size)
-                heard = listen(found)
-                cells = [corrected(heard, share) for share in SHARES]
-                hours = cells[-1][1] / 3600
-                rows.append(
-                    [minutes, search, f"{60 * hours:.0f}", f"{words / hours:.0f}"]
-                    + [f"{found.score.cer:.1%}"]
-                    + [f"{count} in {seconds / 60:.0f} min" for count, seconds in cells]
-                )
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    for minutes in sorted(EPOCHS)[:-1]:
+        folder = runs / f"{start}-{minutes}"
+        recognizer, recordings = asr.load(folder / "checkpoint"), next_part(minutes)
+        words = sum(len(utterance.text.split()) for utterance in recordings)
+        for search, beam_size in (("greedy", 1), ("3-gram", None)):
+            found = evaluate(recognizer, recordings, word_timestamps=True, beam_size=beam_size)
+            heard = listen(found)
+            cells = [corrected(heard, share) for share in SHARES]
+            hours = cells[-1][1] / 3600
+            rows.append(
+                [minutes, search, f"{60 * hours:.0f}", f"{words / hours:.0f}"]
+                + [f"{found.score.cer:.1%}"]
+                + [f"{count} in {seconds / 60:.0f} min" for count, seconds in cells]
+            )
     head = ["minutes", "search", "next minutes", "words an hour", "CER"]
     typer.echo(table([*head, *(f"to correct in {share:.0%}" for share in SHARES)], rows))
 

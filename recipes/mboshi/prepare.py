@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             minutes = 60 * total_hours(utterances)
             print(f"{name}: {len(utterances)} utterances, {minutes:.1f} minutes")
     except AsrError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

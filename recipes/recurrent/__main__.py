@@ -8,16 +8,15 @@ was, and writes its section of `REPORT/RESULTS.md` and its figures `REPORT/figur
 the output folder unless `--report` names another).
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated, Protocol
 
 import torch
 import typer
 
-from asr.errors import AsrError
 from asr.files import make_folder, write_text_atomic
 from asr.model.cells import CELLS
+from recipes.command import one_line_errors
 from recipes.recurrent import (
     attention,
     autoencoder,
@@ -74,6 +73,7 @@ def chosen_cells(text: str) -> list[str]:
     return names
 
 
+@one_line_errors
 def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")],
     part: Annotated[list[str] | None, typer.Option("--part", help="Repeat for several.")] = None,
@@ -86,18 +86,14 @@ def main(
     torch.set_num_threads(threads)
     folder = report or output_dir
     results = Results(output_dir / "results")
-    try:
-        plan = Plan(results, chosen_cells(cells), seeds)
-        sections = []
-        for name in chosen_parts(part):
-            _, module = PARTS[name]
-            module.run(plan)
-            sections.append(module.report(results, folder / "figures"))
-        make_folder(folder)
-        write_text_atomic(folder / "RESULTS.md", "\n".join(sections))
-    except AsrError as error:
-        typer.echo(error, err=True)
-        sys.exit(1)
+    plan = Plan(results, chosen_cells(cells), seeds)
+    sections = []
+    for name in chosen_parts(part):
+        _, module = PARTS[name]
+        module.run(plan)
+        sections.append(module.report(results, folder / "figures"))
+    make_folder(folder)
+    write_text_atomic(folder / "RESULTS.md", "\n".join(sections))
     typer.echo(f"{folder / 'RESULTS.md'}")
 
 

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_manifest(options.output_dir / "train.jsonl", utterances)
         write_json_atomic(options.output_dir / "ages.json", ages)
     except AsrError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     hours = total_hours(utterances)
     print(f"train: {len(utterances)} utterances, {hours:.2f} hours, {len(speakers)} speakers")

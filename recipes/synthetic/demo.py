@@ -1,18 +1,18 @@
 """The demo: transcribe and score the sample recordings with a shipped checkpoint."""
 
-import sys
 from pathlib import Path
 
 import asr
 from asr.corpus.manifest import read_manifest
-from asr.errors import AsrError
 from asr.inference.evaluation import evaluate
 from asr.scoring.report import render_summary
+from recipes.command import one_line_errors
 
 CHECKPOINT = "alphanumeric"
 MANIFEST = Path(__file__).resolve().parent / "samples" / "manifest.jsonl"
 
 
+@one_line_errors
 def demo() -> None:
     """Print the reference and the hypothesis of each sample, and the error rates."""
     utterances = read_manifest(MANIFEST)
@@ -30,7 +30,4 @@ def demo() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        demo()
-    except AsrError as error:
-        sys.exit(f"error: {error}")
+    demo()

@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = Plan(phrases, options.voices, options.output_dir, options.utterances, options.seed)
         utterances = make(plan, options.processes)
     except AsrError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     hours = total_hours(utterances)
     print(f"{options.output_dir / 'manifest.jsonl'}: {len(utterances)} utterances, {hours:.2f} h")

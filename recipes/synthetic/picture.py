@@ -15,8 +15,10 @@ import asr
 from asr.decode.greedy import greedy_search
 from asr.files import atomic_write
 from asr.signal import audio
+from recipes.command import one_line_errors
 
 
+@one_line_errors
 @torch.inference_mode()
 def draw(
     checkpoint: Path,

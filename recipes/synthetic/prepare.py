@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hours = total_hours(utterances)
             print(f"{folder / 'manifest.jsonl'}: {len(utterances)} utterances, {hours:.2f} hours")
     except AsrError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

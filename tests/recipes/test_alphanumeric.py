@@ -460,7 +460,7 @@ class TestPrepare:
             prepare.prepare(tmp_path / "out", tmp_path)
         assert ended.value.code == 1
         message = capsys.readouterr().err
-        assert message.startswith(f"{tmp_path}/an4/train.jsonl: expected a prepared corpus")
+        assert message.startswith(f"error: {tmp_path}/an4/train.jsonl: expected a prepared corpus")
         assert "create it with `python -m recipes.an4.prepare" in message
         assert len(message.splitlines()) == 1
 
