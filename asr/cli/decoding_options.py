@@ -30,7 +30,8 @@ BeamSize = Annotated[
     _option(
         "--beam_size",
         "Prefixes kept by the beam search; 1 is greedy, without a language model. Default: as "
-        "tuned for the checkpoint; else 50 with a language model or any option below, 1 without.",
+        "tuned for the checkpoint; else 1000 with a grammar or lexicon, 50 with a language model "
+        "or any other option below, 1 without.",
         min=1,
     ),
 ]
@@ -66,6 +67,14 @@ def _decoding_options(
             "--closed_vocabulary/--open_vocabulary",
             "Whether words that the language model lacks are impossible. Default: as tuned, or "
             "open.",
+        ),
+    ] = None,
+    blank_penalty: Annotated[
+        float | None,
+        _option(
+            "--blank_penalty",
+            "Nats that the blank loses in each frame, 0 or more, for a model that leaves out "
+            "letters. Default: as tuned, with a grammar or lexicon also as tuned for any, or 0.",
         ),
     ] = None,
     hotwords: Annotated[

@@ -72,14 +72,15 @@ def tune(
     device: Device = "cpu",
     threads: Threads = 0,
 ) -> None:
-    """Choose language model weight, word bonus, pruning and beam on DEV_MANIFEST.
+    """Choose language model weight, word bonus, blank penalty, pruning and beam on DEV_MANIFEST.
 
     The choice is kept in the checkpoint, with the language model and a calibration of word
     confidences: from then on that is how the checkpoint decodes unless told otherwise. With
     --grammar or --lexicon the cost of a word, the search and --reject_below are chosen for it; for
     the last one DEV_MANIFEST has to hold other utterances too, or noise with an empty transcript.
-    What writing one letter for another costs is measured too, to warn of sentences of a list that
-    are hard to tell apart.
+    For grammars and lists that are not tuned, the blank's penalty is measured with the sentences of
+    DEV_MANIFEST as the list, and what writing one letter for another costs, to warn of sentences
+    that are hard to tell apart.
     """
     from asr.tuning.report import draw_trials, render_trials
     from asr.tuning.tune import check_writable, copy_settings, save_result, tune_checkpoint
@@ -149,6 +150,8 @@ def _summary(result: "TuningResult") -> str:
             )
     if result.rejection:
         lines += _rejection(result.rejection)
+    if result.list_penalty is not None:
+        lines.append(f"blank_penalty of grammars and lists not tuned: {result.list_penalty:g}")
     return "\n".join(lines)
 
 

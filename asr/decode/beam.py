@@ -10,6 +10,7 @@ token begin a new one. With a beam that never fills, every sequence gets its exa
 Shapes: T frames, C tokens with the blank.
 """
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,12 @@ from torch import Tensor
 
 from asr.decode.external_scores import Nodes
 from asr.decode.fusion import Fusion
-from asr.decode.hypothesis import Hypothesis, checked_emissions
+from asr.decode.hypothesis import (
+    Hypothesis,
+    check_blank_penalty,
+    checked_emissions,
+    penalise_blank,
+)
 from asr.decode.kernel import (
     BEFORE_THE_FIRST_FRAME,
     Floats,
@@ -50,13 +56,17 @@ class SearchConfig:
     tokens_per_frame: int | None = None
     """In each frame all but this many likeliest tokens count as impossible; None: none do."""
     beam_log_threshold: float | None = None
-    """Prefixes that score so much less than the best of their frame are dropped; None: none are."""
+    """Prefixes that score so much less than the best of their frame are dropped; None: none are.
+    Where that leaves no sentence that is allowed, `search` goes without."""
     recombine: bool = False
     """Of prefixes that no continuation can tell apart (their last tokens and all states of the
     external scorers are the same) only the best of the frame is kept. A beam then holds many more
     different ones, but those it drops are missing among the n-best. Nothing without `fusion`."""
+    blank_penalty: float = 0.0
+    """Nats that the blank loses in each frame, as by `penalise_blank`."""
 
     def __post_init__(self) -> None:
+        check_blank_penalty(self.blank_penalty)
         if self.beam_size < 1:
             raise ConfigError(f"beam_size: expected at least 1, found {self.beam_size}")
         if self.beam_size > LARGEST_BEAM:
@@ -108,17 +118,25 @@ def search(
     Returns up to `nbest` hypotheses, best first (equals by their tokens): distinct token
     sequences, and with `fusion` distinct texts. `log_score` is the log-probability of the
     sequence, summed over those of its alignments whose every prefix stayed in the beam: never
-    above -`ctc_loss`, and equal to it while the beam does not fill and nothing else is pruned;
-    what `fusion` adds to it is `log_language`. Without frames the hypothesis is empty.
+    above -`ctc_loss`, and equal to it while the beam does not fill and nothing else is pruned, of
+    the emissions with the blank's penalty; what `fusion` adds to it is `log_language`. Without
+    frames the hypothesis is empty.
 
     There is always one without `fusion`. There is none where no sequence is possible:
     by an automaton, by a closed vocabulary, or as far as the beam could see. Raises ConfigError
     where the emissions are not log-probabilities or not over the tokens of `fusion`, and where
     memory does not suffice.
     """
+    emissions = checked_emissions(log_probs)
     running = BeamSearch(config, fusion)
-    running.feed(checked_emissions(log_probs))
-    return running.hypotheses(config.nbest)
+    running.feed(emissions)
+    found = running.hypotheses(config.nbest)
+    if not found and config.beam_log_threshold is not None:
+        # What was likely so far may lead to no sentence that is allowed: then others are needed.
+        running = BeamSearch(dataclasses.replace(config, beam_log_threshold=None), fusion)
+        running.feed(emissions)
+        found = running.hypotheses(config.nbest)
+    return found
 
 
 class BeamSearch:
@@ -150,7 +168,7 @@ class BeamSearch:
         token_threshold, beam_threshold = config.token_log_threshold, config.beam_log_threshold
         try:
             self._state, self._log_acoustic, self._log_language = self._kernel(
-                emissions,
+                penalise_blank(emissions, config.blank_penalty),
                 -math.inf if token_threshold is None else float(token_threshold),
                 min(config.tokens_per_frame or num_tokens, num_tokens),
                 config.beam_size,

@@ -6,6 +6,7 @@ use: it is a record in the checkpoint's `metrics.json`, found again by the langu
 
 import dataclasses
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +35,12 @@ from asr.text.tokens import TokenTable
 GREEDY = SearchConfig(beam_size=1)
 TUNED = "decoding"
 """The key of the tuned settings in a checkpoint's metrics."""
-REJECT_BELOW = "reject_below"
-"""The key of the threshold in a checkpoint's metrics for grammars and word lists that were not
-tuned."""
+CONSTRAINED = SearchConfig(beam_size=1000, beam_log_threshold=20.0)
+"""The search with a grammar or word list that was not tuned. Most of what it allows scores badly in
+a passage that the model is unsure of: a narrow beam loses the right sentence there."""
+BLANK_PENALTY, REJECT_BELOW = "blank_penalty", "reject_below"
+"""The keys in a checkpoint's metrics of what holds for grammars and word lists that were not tuned.
+"""
 _WIDEST_TUNED = 1000
 """What a checkpoint may ask for: memory and time grow with the beam."""
 _RETIRED = ("rescoring",)
@@ -100,17 +104,24 @@ def tuned_settings(
     return None
 
 
-def general_rejection(metrics: Mapping[str, Any]) -> float | None:
-    """The threshold for any grammar or word list; None if the checkpoint has none.
+def general_settings(metrics: Mapping[str, Any]) -> TunedSettings:
+    """The settings for any grammar or word list that was not tuned.
 
-    Raises ConfigError where it is not a number of 0 or less.
+    Raises ConfigError where what the checkpoint holds is not a number in range.
     """
-    value = metrics.get(REJECT_BELOW)
-    if value is None:
-        return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
-        return float(value)
-    raise ConfigError(f"metrics: {REJECT_BELOW}: expected a number of 0 or less, found {value!r}")
+    values = {}
+    for name, sign in ((BLANK_PENALTY, 1), (REJECT_BELOW, -1)):
+        value = values[name] = metrics.get(name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (value is None or (is_number and 0 <= sign * value < math.inf)):
+            least = "more" if sign > 0 else "less"
+            raise ConfigError(
+                f"metrics: {name}: expected a number of 0 or {least}, found {value!r}"
+            )
+    return TunedSettings(
+        search=dataclasses.replace(CONSTRAINED, blank_penalty=values[BLANK_PENALTY] or 0.0),
+        reject_below=values[REJECT_BELOW],
+    )
 
 
 def all_tuned_settings(metrics: Mapping[str, Any]) -> list[TunedSettings]:
@@ -175,7 +186,8 @@ class Decoder:
     @property
     def is_greedy(self) -> bool:
         """Whether only the likeliest token of each frame counts."""
-        return self.fusion is None and self.search.beam_size == 1
+        search = self.search
+        return self.fusion is None and search.beam_size == 1 and not search.blank_penalty
 
     @property
     def is_constrained(self) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.errors import ConfigError
+from asr.text.tokens import BLANK
 
 _TOLERANCE = 1e-3
 """How far from 0 the logarithm of a frame's total probability may lie."""
@@ -66,3 +67,24 @@ def checked_emissions(log_probs: Tensor) -> NDArray[np.float64]:
     # Compiled code is made for each layout anew.
     emissions: NDArray[np.float64] = log_probs.contiguous().numpy()
     return emissions
+
+
+def check_blank_penalty(penalty: float) -> None:
+    """Raise ConfigError unless it is a finite number, 0 or more."""
+    if not 0 <= penalty < math.inf:
+        raise ConfigError(f"blank_penalty: expected a finite number, 0 or more, found {penalty}")
+
+
+def penalise_blank(emissions: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    """Emissions `(T, C)` whose blank has lost so many nats; each frame sums to 1 again.
+
+    A model that is unsure of a letter says blank, so that among sentences which differ in length
+    the short ones have an advantage; this takes it from them. Among all sequences over the same
+    frames the order is that without the renormalisation.
+    """
+    if not penalty:
+        return emissions
+    lost = -np.exp(emissions[:, BLANK]) * -math.expm1(-penalty)
+    penalised: NDArray[np.float64] = emissions - np.log1p(lost)[:, None]
+    penalised[:, BLANK] -= penalty
+    return penalised

@@ -21,7 +21,7 @@ from asr.decode.decoder import (
     Decoder,
     TunedSettings,
     build_decoder,
-    general_rejection,
+    general_settings,
     tuned_settings,
 )
 from asr.decode.fusion import FusionConfig
@@ -38,7 +38,7 @@ AUTO = "auto"
 NONE = "none"
 """`lm`: decode without a language model, as None does."""
 WIDE_BEAM = 50
-"""The beam of a search that was not tuned."""
+"""The beam of a search that was not tuned, without a grammar or word list."""
 HOTWORD_BOOST = 5.0
 """Of a hot word that is given without one."""
 
@@ -55,6 +55,7 @@ class DecodingKeywords(TypedDict, total=False):
     word_bonus: float | None
     unknown_penalty: float | None
     closed_vocabulary: bool | None
+    blank_penalty: float | None
     hotwords: Mapping[str, float] | Iterable[str] | None
     lexicon: str | Path | None
     grammar: str | Path | None
@@ -84,6 +85,10 @@ class DecodingOptions:
     """Log-score of a word that the language model lacks, 0 or less; -10 where nothing was tuned."""
     closed_vocabulary: bool | None = None
     """Whether words that the language model lacks are impossible."""
+    blank_penalty: float | None = None
+    """Nats that the blank loses in each frame, 0 or more: for a model that leaves out letters. With
+    a lexicon or grammar that was not tuned as the checkpoint says for any; 0 where nothing was
+    tuned."""
     hotwords: Mapping[str, float] | Iterable[str] | None = None
     """Words and phrases to listen for, each with its boost, a log-score; `HOTWORD_BOOST` where only
     the words are given."""
@@ -184,12 +189,14 @@ def _is_finite(value: object) -> bool:
 
 
 def _check_numbers(options: DecodingOptions) -> None:
-    for name in ("lm_weight", "word_bonus", "unknown_penalty", "reject_below"):
+    for name in ("lm_weight", "word_bonus", "unknown_penalty", "blank_penalty", "reject_below"):
         value = getattr(options, name)
         if value is not None and not _is_finite(value):
             raise ConfigError(f"{name}: expected a finite number, found {value!r}")
-    if options.lm_weight is not None and options.lm_weight < 0:
-        raise ConfigError(f"lm_weight: expected 0 or more, found {options.lm_weight}")
+    for name in ("lm_weight", "blank_penalty"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            raise ConfigError(f"{name}: expected 0 or more, found {value}")
     for name in ("unknown_penalty", "reject_below"):
         value = getattr(options, name)
         if value is not None and value > 0:
@@ -282,17 +289,17 @@ def prepare_decoding(
     # Read once: it is compiled, and its sentences are compared.
     grammar = read_grammar(options.grammar) if options.grammar else None
     sentences = listed_sentences(grammar) if grammar else None
-    tuned = reject_below = costs = None
+    tuned = general = costs = None
     try:
         if options.beam_size != 1:
             tuned = tuned_settings(checkpoint.metrics, lm, options.constraint)
         if options.is_constrained:
-            reject_below = general_rejection(checkpoint.metrics)
+            general = general_settings(checkpoint.metrics)
         if sentences is not None:
             costs = letter_costs(checkpoint.metrics, tokens)
     except ConfigError as error:
         raise CheckpointError(f"{checkpoint.folder or 'checkpoint'}: {error}") from error
-    search, fusion = _settings(options, lm, tuned)
+    search, fusion = _settings(options, lm, tuned, general)
     try:
         decoder = build_decoder(
             tokens,
@@ -313,14 +320,11 @@ def prepare_decoding(
     if sentences is not None and costs is not None:
         _warn_of_close_sentences(sentences, tokens, costs, options.grammar)
     is_tuned = tuned is not None and tuned.agrees_with(search, fusion) and not options.hotwords
-    if options.reject_below is not None:
-        reject_below = options.reject_below
-    elif tuned is not None and tuned.reject_below is not None:
-        reject_below = tuned.reject_below
+    thresholds = [options.reject_below, *(one.reject_below for one in (tuned, general) if one)]
     decoder = dataclasses.replace(
         decoder,
         calibration=tuned.calibration if tuned and is_tuned else Calibration(),
-        reject_below=reject_below,
+        reject_below=next((one for one in thresholds if one is not None), None),
     )
     return Decoding(options, decoder, lm, own is not None, tuned is not None, is_tuned)
 
@@ -338,13 +342,21 @@ def _warn_of_close_sentences(
 
 
 def _settings(
-    options: DecodingOptions, lm: Path | None, tuned: TunedSettings | None
+    options: DecodingOptions,
+    lm: Path | None,
+    tuned: TunedSettings | None,
+    general: TunedSettings | None,
 ) -> tuple[SearchConfig, FusionConfig]:
-    """What the options say, and for the rest what was tuned, or failing that the defaults."""
+    """What the options say, and for the rest what was tuned, or failing that the defaults.
+
+    The latter are the `general` settings where there is a constraint.
+    """
     if tuned is not None and (lm or options.is_constrained or not options.hotwords):
         search, fusion = tuned.search, tuned.fusion
+    elif general is not None:
+        search, fusion = general.search, general.fusion
     else:
-        guided = lm or options.is_constrained or options.hotwords or options.word_bonus
+        guided = lm or options.hotwords or options.word_bonus or options.blank_penalty
         wide = guided or options.nbest > 1
         search, fusion = SearchConfig(beam_size=WIDE_BEAM if wide else 1), FusionConfig()
     given: dict[str, Any] = {
@@ -358,6 +370,9 @@ def _settings(
             search,
             beam_size=options.beam_size or max(search.beam_size, options.nbest),
             nbest=options.nbest,
+            blank_penalty=(
+                search.blank_penalty if options.blank_penalty is None else options.blank_penalty
+            ),
         ),
         dataclasses.replace(
             fusion, **{name: value for name, value in given.items() if value is not None}

@@ -3,7 +3,8 @@
 Weights and pruning are chosen in turns, since the best weights depend on what the search lets pass:
 
 1. the weights of the language model and the word bonus together, over a coarse grid and a fine one
-   within it, then the cost of an unknown word and that of an empty one; by a moderate search;
+   within it, then the blank's penalty with another word bonus, the cost of an unknown word and that
+   of an empty one; by a moderate search;
 2. the pruning (threshold of tokens by threshold of prefixes, with and without recombination), then
    the beam;
 3. the weights again, close to those of step 1, by the search of step 2;
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from asr.decode.beam import SearchConfig
 from asr.decode.decoder import GREEDY, Decoder
 from asr.decode.fusion import FusionConfig
+from asr.tuning.blank import BLANK_PENALTIES
 from asr.tuning.dev_set import DecodingTrial, DevEvaluator, count_unknown_words
 from asr.tuning.plateau import finer, luck, plateau_middle, plateau_narrowest, smoothed
 
@@ -61,6 +63,8 @@ PRUNED_AT_BEAM = 32
 """The beam while the pruning is chosen."""
 ENOUGH_UNKNOWN_WORDS = 20
 """With fewer in the dev set its errors tell little of what pruning does to unknown words."""
+_BONUS_CHANGES = (-3.0, -2.0, -1.0, 0.0, 1.0)
+"""To the word bonus, tried with each penalty of the blank, which favours more letters and words."""
 _FINE = 5
 """Points of a fine grid along each axis."""
 _LEAN = 0.5
@@ -108,6 +112,7 @@ def passes(decoder: Decoder) -> int:
     second = _FINE
     if _has_model(decoder):
         first, second = len(LM_WEIGHTS) * len(WORD_BONUSES) + _FINE**2, _FINE**2
+    first += len(BLANK_PENALTIES) * len(_BONUS_CHANGES)
     return first + second + 2 * penalties + 3 * prunings + 2 * beams
 
 
@@ -144,7 +149,35 @@ def _choose_weights(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
         weights = finer(weights, config.lm_weight, _FINE)
     bonuses = finer(bonuses, config.word_bonus, _FINE)
     decoder = _best_pair(evaluator, decoder, weights, bonuses)
+    decoder = _best_blank_penalty(evaluator, decoder)
     return _best_penalties(evaluator, decoder)
+
+
+def _best_blank_penalty(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
+    """With the penalty, and the word bonus that suits it, that makes fewer errors than none does.
+
+    What luck may have done is left alone.
+    """
+    config = _config(decoder)
+    bonuses = [config.word_bonus + change for change in _BONUS_CHANGES]
+    grid = []
+    for penalty in BLANK_PENALTIES:
+        penalised = _with_blank_penalty(decoder, penalty)
+        weighted = [dataclasses.replace(config, word_bonus=bonus) for bonus in bonuses]
+        grid.append([evaluator.word_errors(_weighted(penalised, one)) for one in weighted])
+    errors = np.array(grid)
+    smooth = smoothed(errors.astype(np.float64))
+    none = float(smooth[0].min())
+    if smooth.min() + luck(none) >= none:
+        return decoder
+    row, column = plateau_middle(errors)
+    config = dataclasses.replace(config, word_bonus=bonuses[column])
+    return _weighted(_with_blank_penalty(decoder, BLANK_PENALTIES[row]), config)
+
+
+def _with_blank_penalty(decoder: Decoder, penalty: float) -> Decoder:
+    search = dataclasses.replace(decoder.search, blank_penalty=penalty)
+    return dataclasses.replace(decoder, search=search)
 
 
 def _pairs_to_try(decoder: Decoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -273,6 +306,7 @@ def _pruning_trials(
                         token_log_threshold=token_log_threshold,
                         beam_log_threshold=beam_log_threshold,
                         recombine=recombine,
+                        blank_penalty=decoder.search.blank_penalty,
                     ),
                 )
             )

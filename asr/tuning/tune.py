@@ -21,10 +21,12 @@ from asr.checkpoint.checkpoint import LANGUAGE_MODEL, Checkpoint, load_checkpoin
 from asr.checkpoint.registry import writable_checkpoint
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.decoder import (
+    BLANK_PENALTY,
     Decoder,
     TunedSettings,
     all_tuned_settings,
     build_decoder,
+    general_settings,
     with_tuned_settings,
 )
 from asr.decode.fusion import FusionConfig
@@ -33,10 +35,12 @@ from asr.files import committed_path, sha256_of
 from asr.inference.options import AUTO, NONE, DecodingOptions
 from asr.inference.recognizer import Recognizer
 from asr.language.confusable import Costs, with_letter_costs
+from asr.language.confusable import letter_costs as kept_letter_costs
 from asr.model.device import torch_device
 from asr.scoring.calibration import expected_calibration_error, fit_calibration
 from asr.text.tokens import TokenTable
 from asr.text.unwritable import find_unwritable
+from asr.tuning.blank import list_penalty
 from asr.tuning.choice import Tuning, passes
 from asr.tuning.choice import tune as choose
 from asr.tuning.dev_set import DevEvaluator, encode_dev_set, was_trained_on
@@ -83,6 +87,8 @@ class TuningResult:
     """Of the grammar or word list, if there is one."""
     letter_costs: Costs | None = None
     """What writing another letter costs the model, if it was measured."""
+    list_penalty: float | None = None
+    """The blank's penalty for any grammar or word list, if it was measured."""
 
 
 @contextmanager
@@ -148,7 +154,11 @@ def tune_checkpoint(
             result = _with_language_model(checkpoint, evaluator, decoder, lm_file)
         else:
             result = _with_constraint(checkpoint, evaluator, decoder, constraint, dev_manifest)
-    return dataclasses.replace(result, letter_costs=letter_costs(dev, recognizer.tokens))
+    return dataclasses.replace(
+        result,
+        letter_costs=letter_costs(dev, recognizer.tokens),
+        list_penalty=list_penalty(dev, recognizer.tokens),
+    )
 
 
 def copy_settings(checkpoint: Path, other: Path, lm: Path | str | None = AUTO) -> TuningResult:
@@ -175,14 +185,22 @@ def copy_settings(checkpoint: Path, other: Path, lm: Path | str | None = AUTO) -
             f"{other}: expected one choice of `asr tune` {kind} to copy, found "
             f"{len(found)}; tune that checkpoint {kind} first"
         )
+    same = loaded.tokens == source.tokens
+    result = TuningResult(
+        checkpoint,
+        NONE,
+        found[0],
+        letter_costs=kept_letter_costs(source.metrics, source.tokens) if same else None,
+        list_penalty=general_settings(source.metrics).search.blank_penalty,
+    )
     if path is None:
-        return TuningResult(checkpoint, NONE, found[0])
+        return result
     build_decoder(loaded.tokens, lm=path)  # it has to fit the tokens
     lm_file = _language_model_file(source if lm == AUTO else loaded, path)
     if lm == AUTO:
         lm_file = dataclasses.replace(lm_file, content=_compressed(_content(path)))
     settings = _with_file(found[0], lm_file)
-    return TuningResult(checkpoint, LANGUAGE_MODEL, settings, lm_file)
+    return dataclasses.replace(result, name=LANGUAGE_MODEL, settings=settings, lm=lm_file)
 
 
 def save_result(result: TuningResult) -> None:
@@ -201,6 +219,8 @@ def save_result(result: TuningResult) -> None:
     metrics = load_checkpoint(result.checkpoint).metrics
     if result.letter_costs is not None:
         metrics = with_letter_costs(metrics, result.letter_costs)
+    if result.list_penalty is not None:
+        metrics = {**metrics, BLANK_PENALTY: result.list_penalty}
     update_metrics(
         result.checkpoint,
         with_tuned_settings(metrics, result.name, result.settings),

@@ -10,9 +10,15 @@ import pytest
 
 from asr.checkpoint.checkpoint import load_checkpoint, update_metrics
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.decode.decoder import TunedSettings, tuned_settings, with_tuned_settings
+from asr.decode.decoder import (
+    BLANK_PENALTY,
+    TunedSettings,
+    tuned_settings,
+    with_tuned_settings,
+)
 from asr.decode.fusion import FusionConfig
 from asr.files import sha256_of
+from asr.language.confusable import LETTER_COSTS
 from recipes.an4.language import prepare_language
 from recipes.tones.prepare import COUNTS
 from tests.support import Command, Tones
@@ -88,7 +94,18 @@ def test_without_a_model_beam_and_calibration_are_found(
     assert outcome.code == 0, outcome.stderr
     assert "lm_weight" not in outcome.stdout
     assert "calibration error of word confidences: " in outcome.stdout
-    assert tuned_settings(load_checkpoint(checkpoint).metrics) is not None
+    metrics = load_checkpoint(checkpoint).metrics
+    assert tuned_settings(metrics) is not None
+    penalty = metrics[BLANK_PENALTY]
+    assert f"blank_penalty of grammars and lists not tuned: {penalty:g}" in outcome.stdout
+    taught = checkpoint.with_name("on-all")
+    shutil.copytree(checkpoint, taught)
+    update_metrics(taught, {})
+    outcome = asr_command("tune", taught, "--like", checkpoint)
+    assert outcome.code == 0, outcome.stderr
+    copied = load_checkpoint(taught).metrics
+    assert copied[BLANK_PENALTY] == penalty
+    assert copied[LETTER_COSTS] == metrics[LETTER_COSTS]
 
 
 def test_a_choice_is_taken_over(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asr.config import from_dict, to_dict
 from asr.decode.beam import LARGEST_BEAM, SearchConfig, beam_search, search, search_batch
 from asr.decode.fusion import Fusion, FusionConfig
-from asr.decode.hypothesis import Hypothesis
+from asr.decode.hypothesis import Hypothesis, penalise_blank
 from asr.errors import ConfigError, TextError
 from asr.text.tokens import TokenTable
 from tests.oracles import Emissions, random_emissions
@@ -86,6 +86,7 @@ def test_bounded_search_equals_its_plain_twin(
 ) -> None:
     log_probs = random_emissions(seed, frames, len(world.table), peakiness=3)
     twin = guided_beam(log_probs, world, beam_size, threshold, recombine)
+    twin = twin or guided_beam(log_probs, world, beam_size, math.inf, recombine)
     config = SearchConfig(
         beam_size,
         nbest=beam_size,
@@ -122,9 +123,44 @@ def test_a_grammar_can_force_what_is_next_to_impossible() -> None:
     table = TokenTable(tuple("ab"))
     log_probs = torch.tensor([[-800.0, -800.0, 0.0]] * 3, dtype=torch.float64)
     fusion = Fusion(table, automaton=word_list(["aa"], table))
-    [best] = [h for h in search(log_probs, SearchConfig(8, nbest=8), fusion) if h.tokens]
-    assert best.tokens == (1, 1)
-    assert best.log_score == pytest.approx(-2400)
+    for threshold in (None, 5.0):  # the latter leaves only the blanks, which are no sentence
+        config = SearchConfig(8, nbest=8, beam_log_threshold=threshold)
+        [best] = [h for h in search(log_probs, config, fusion) if h.tokens]
+        assert best.tokens == (1, 1)
+        assert best.log_score == pytest.approx(-2400)
+
+
+@pytest.mark.parametrize("penalty", [0.5, 2.0, 900.0])
+def test_a_penalty_is_taken_from_the_blank_of_each_frame(penalty: float) -> None:
+    log_probs = random_emissions(1, 12, 4, peakiness=3)
+    penalised = penalise_blank(log_probs, penalty)
+    assert np.logaddexp.reduce(penalised, axis=1) == pytest.approx(0.0, abs=1e-9)
+    moved = penalised - log_probs
+    assert moved[:, 1:] == pytest.approx(np.repeat(moved[:, 1:2], 3, axis=1))
+    assert moved[:, 1] - moved[:, 0] == pytest.approx(penalty)
+    world = Sources(LETTERS, word_model=tiny_model(TEXT, 2))
+    for fusion in (None, world.fusion()):
+        config = SearchConfig(8, nbest=4, token_log_threshold=-4, beam_log_threshold=9)
+        expected = search(torch.from_numpy(penalised), config, fusion)
+        config = replace(config, blank_penalty=penalty)
+        assert search(torch.from_numpy(log_probs), config, fusion) == expected
+
+
+def test_a_penalty_of_the_blank_brings_letters_back() -> None:
+    log_probs = random_emissions(2, 60, 4, peakiness=2)
+    log_probs[:, 0] += 2.0  # a model that is reluctant to write
+    log_probs = log_probs - np.logaddexp.reduce(log_probs, axis=1, keepdims=True)
+    lengths = [
+        len(search(torch.from_numpy(log_probs), SearchConfig(50, blank_penalty=penalty))[0].tokens)
+        for penalty in (0.0, 1.0, 2.0, 4.0)
+    ]
+    assert lengths == sorted(set(lengths))
+
+
+@pytest.mark.parametrize("penalty", [-0.1, math.inf, math.nan])
+def test_a_penalty_out_of_range_is_refused(penalty: float) -> None:
+    with pytest.raises(ConfigError, match="blank_penalty: expected a finite number, 0 or more"):
+        SearchConfig(blank_penalty=penalty)
 
 
 def test_enumeration_over_a_word_model_by_hand() -> None:

@@ -95,6 +95,15 @@ def test_a_beam_of_one_with_knowledge_is_no_greedy_search(words_file: Path) -> N
     assert decoder(MISHEARD)[0].log_language < 0
 
 
+def test_a_penalty_of_the_blank_is_no_greedy_search() -> None:
+    decoder = Decoder(SearchConfig(beam_size=1, blank_penalty=3.0))
+    assert not decoder.is_greedy
+    assert decoder(MISHEARD) == search(MISHEARD, decoder.search)
+    running = decoder.start(TABLE, 0.04)
+    running.feed(MISHEARD)
+    assert running.finish().tokens == decoder(MISHEARD)[0].tokens
+
+
 def test_more_hypotheses_on_demand() -> None:
     narrow = Decoder(SearchConfig(beam_size=4, nbest=2))
     assert len(narrow(MISHEARD)) == 2

@@ -1,9 +1,10 @@
 """Which decoder the options make for a checkpoint, and what is refused."""
 
 import logging
+import math
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pytest
@@ -13,10 +14,16 @@ from asr.checkpoint.checkpoint import LANGUAGE_MODEL, load_checkpoint, update_me
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.beam import SearchConfig
 from asr.decode.confidence import Calibration
-from asr.decode.decoder import REJECT_BELOW, TunedSettings, with_tuned_settings
+from asr.decode.decoder import (
+    BLANK_PENALTY,
+    CONSTRAINED,
+    REJECT_BELOW,
+    TunedSettings,
+    with_tuned_settings,
+)
 from asr.errors import AsrError, CheckpointError, ConfigError, TextError
 from asr.files import sha256_of
-from asr.inference.options import HOTWORD_BOOST, WIDE_BEAM, DecodingOptions
+from asr.inference.options import HOTWORD_BOOST, WIDE_BEAM, DecodingKeywords, DecodingOptions
 from asr.language.confusable import LETTER_COSTS, with_letter_costs
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import estimate
@@ -67,6 +74,8 @@ def own(tones: Tones, tmp_path: Path) -> Path:
         ({"unknown_penalty": 1.0}, "unknown_penalty: expected 0 or less"),
         ({"reject_below": -1.0}, "reject_below: has no effect"),
         ({"grammar": "x", "reject_below": 1.0}, "reject_below: expected 0 or less"),
+        ({"blank_penalty": -1.0}, "blank_penalty: expected 0 or more"),
+        ({"blank_penalty": math.nan}, "blank_penalty: expected a finite number"),
         ({"lexicon": "a", "grammar": "b"}, "lexicon: expected a lexicon or a grammar"),
         ({"grammar": ""}, "grammar: expected the path of a file"),
         ({"hotwords": "HELLO"}, "hotwords: expected words with their boosts"),
@@ -101,7 +110,7 @@ def test_a_grammar_or_lexicon_takes_the_place_of_the_own_model(own: Path, tmp_pa
     words.write_text("A\n")
     decoding = asr.load(own).prepare(lexicon=words)
     assert (decoding.lm, decoding.is_tuned) == (None, False)
-    assert decoding.decoder.search.beam_size == WIDE_BEAM
+    assert decoding.decoder.search == CONSTRAINED
     assert asr.load(own).prepare(lexicon=words, lm=own / LANGUAGE_MODEL).lm == own / LANGUAGE_MODEL
 
 
@@ -173,6 +182,32 @@ def test_a_checkpoint_may_reject_with_any_grammar(own: Path, tmp_path: Path) -> 
     for wrong in (0.5, "low", True):
         update_metrics(own, {**load_checkpoint(own).metrics, REJECT_BELOW: wrong})
         with pytest.raises(CheckpointError, match="reject_below: expected a number of 0 or less"):
+            asr.load(own).prepare(grammar=other)
+
+
+def test_a_checkpoint_may_have_a_blank_penalty_for_any_grammar(own: Path, tmp_path: Path) -> None:
+    grammar, other = tmp_path / "a.txt", tmp_path / "b.txt"
+    grammar.write_text("A\nB\n")
+    other.write_text("A\n")
+    search = SearchConfig(beam_size=5, blank_penalty=0.25)
+    tuned = TunedSettings(search=search, constraint_sha256=sha256_of(grammar))
+    keep_settings(own, "a.txt", tuned)
+    update_metrics(own, {**load_checkpoint(own).metrics, BLANK_PENALTY: 1.5})
+    recognizer = asr.load(own)
+
+    def penalty(**options: Unpack[DecodingKeywords]) -> float:
+        return recognizer.prepare(**options).decoder.search.blank_penalty
+
+    assert recognizer.prepare(grammar=grammar).is_tuned
+    assert penalty(grammar=grammar) == 0.25
+    assert penalty(grammar=other) == penalty(grammar=other, beam_size=9) == 1.5
+    assert penalty(grammar=grammar, blank_penalty=0) == penalty(grammar=other, blank_penalty=0) == 0
+    assert penalty() == 0
+    alone = recognizer.prepare(lm="none", blank_penalty=2).decoder
+    assert (alone.search.blank_penalty, alone.search.beam_size) == (2, WIDE_BEAM)
+    for wrong in (-0.5, "high", True):
+        update_metrics(own, {**load_checkpoint(own).metrics, BLANK_PENALTY: wrong})
+        with pytest.raises(CheckpointError, match="blank_penalty: expected a number of 0 or more"):
             asr.load(own).prepare(grammar=other)
 
 

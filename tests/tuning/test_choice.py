@@ -149,6 +149,26 @@ def test_recombination_is_taken_where_it_makes_fewer_errors(dev: DevSet, decoder
         assert search.recombine == taken
 
 
+def reluctant(dev: DevSet, nats: float) -> DevSet:
+    """The emissions of a model that prefers the blank."""
+    emissions = []
+    for log_probs in dev.emissions:
+        moved = log_probs.clone()
+        moved[:, 0] += nats
+        emissions.append(moved.log_softmax(dim=1))
+    return dataclasses.replace(dev, emissions=tuple(emissions))
+
+
+@pytest.mark.usefixtures("few_trials")
+def test_a_model_that_leaves_out_letters_gets_a_penalty_of_the_blank(
+    dev: DevSet, decoder: Decoder
+) -> None:
+    plain, _ = settings(tune(DevEvaluator(dev, TABLE), decoder))
+    assert plain.blank_penalty == 0
+    search, _ = settings(tune(DevEvaluator(reluctant(dev, 4.0), TABLE), decoder))
+    assert search.blank_penalty >= 1
+
+
 def test_edges_are_named(dev: DevSet, decoder: Decoder) -> None:
     evaluator = Valley(dev, TABLE)
     evaluator.lowest = FusionConfig(2.5, -2.5, unknown_log_penalty=-40.0)
