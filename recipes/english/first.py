@@ -1,4 +1,4 @@
-"""The first half of the English model's training: `python -m recipes.english.first`.
+"""The first stage of the English model's training: `python -m recipes.english.first`.
 
 It starts from `checkpoints/alphanumeric` and learns sentences and words from frames of 40 ms, at
 half the cost of 20, and with little noise; `train.py` goes on from it.
