@@ -195,11 +195,11 @@ def test_options_of_the_table_matter(checkpoint: Path, files: Path, utterance: U
         ),
         (
             {"grammar": "rules.jsgf"},
-            "decoding with a beam of 50 and rules.jsgf, without a language model",
+            "decoding with a beam of 1000 and rules.jsgf, without a language model",
         ),
         (
             {"lexicon": "words.txt", "lm": "words.arpa"},
-            "decoding with a beam of 50 and words.arpa, words.txt",
+            "decoding with a beam of 1000 and words.arpa, words.txt",
         ),
     ],
 )
