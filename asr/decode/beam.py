@@ -23,12 +23,7 @@ from torch import Tensor
 
 from asr.decode.external_scores import Nodes
 from asr.decode.fusion import Fusion
-from asr.decode.hypothesis import (
-    Hypothesis,
-    check_blank_penalty,
-    checked_emissions,
-    penalise_blank,
-)
+from asr.decode.hypothesis import Hypothesis, checked_emissions, penalise_blank
 from asr.decode.kernel import (
     BEFORE_THE_FIRST_FRAME,
     Floats,
@@ -66,7 +61,6 @@ class SearchConfig:
     """Nats that the blank loses in each frame, as by `penalise_blank`."""
 
     def __post_init__(self) -> None:
-        check_blank_penalty(self.blank_penalty)
         if self.beam_size < 1:
             raise ConfigError(f"beam_size: expected at least 1, found {self.beam_size}")
         if self.beam_size > LARGEST_BEAM:
@@ -88,6 +82,10 @@ class SearchConfig:
             raise ConfigError(
                 "beam_log_threshold: expected a difference of natural logarithms above 0, found "
                 f"{self.beam_log_threshold}"
+            )
+        if not 0 <= self.blank_penalty < math.inf:
+            raise ConfigError(
+                f"blank_penalty: expected a finite number, 0 or more, found {self.blank_penalty}"
             )
 
     @classmethod
@@ -127,15 +125,12 @@ def search(
     where the emissions are not log-probabilities or not over the tokens of `fusion`, and where
     memory does not suffice.
     """
-    emissions = checked_emissions(log_probs)
     running = BeamSearch(config, fusion)
-    running.feed(emissions)
+    running.feed(checked_emissions(log_probs))
     found = running.hypotheses(config.nbest)
     if not found and config.beam_log_threshold is not None:
         # What was likely so far may lead to no sentence that is allowed: then others are needed.
-        running = BeamSearch(dataclasses.replace(config, beam_log_threshold=None), fusion)
-        running.feed(emissions)
-        found = running.hypotheses(config.nbest)
+        return search(log_probs, dataclasses.replace(config, beam_log_threshold=None), fusion)
     return found
 
 

@@ -69,12 +69,6 @@ def checked_emissions(log_probs: Tensor) -> NDArray[np.float64]:
     return emissions
 
 
-def check_blank_penalty(penalty: float) -> None:
-    """Raise ConfigError unless it is a finite number, 0 or more."""
-    if not 0 <= penalty < math.inf:
-        raise ConfigError(f"blank_penalty: expected a finite number, 0 or more, found {penalty}")
-
-
 def penalise_blank(emissions: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """Emissions `(T, C)` whose blank has lost so many nats; each frame sums to 1 again.
 
@@ -84,7 +78,7 @@ def penalise_blank(emissions: NDArray[np.float64], penalty: float) -> NDArray[np
     """
     if not penalty:
         return emissions
-    lost = -np.exp(emissions[:, BLANK]) * -math.expm1(-penalty)
-    penalised: NDArray[np.float64] = emissions - np.log1p(lost)[:, None]
+    changes = np.exp(emissions[:, BLANK]) * math.expm1(-penalty)  # of the frames' sums, from 1
+    penalised: NDArray[np.float64] = emissions - np.log1p(changes)[:, None]
     penalised[:, BLANK] -= penalty
     return penalised

@@ -186,12 +186,13 @@ def copy_settings(checkpoint: Path, other: Path, lm: Path | str | None = AUTO) -
             f"{len(found)}; tune that checkpoint {kind} first"
         )
     same = loaded.tokens == source.tokens
+    general = general_settings(source.metrics)
     result = TuningResult(
         checkpoint,
         NONE,
         found[0],
         letter_costs=kept_letter_costs(source.metrics, source.tokens) if same else None,
-        list_penalty=general_settings(source.metrics).search.blank_penalty,
+        list_penalty=general.search.blank_penalty if BLANK_PENALTY in source.metrics else None,
     )
     if path is None:
         return result

@@ -106,6 +106,9 @@ def test_without_a_model_beam_and_calibration_are_found(
     copied = load_checkpoint(taught).metrics
     assert copied[BLANK_PENALTY] == penalty
     assert copied[LETTER_COSTS] == metrics[LETTER_COSTS]
+    update_metrics(checkpoint, {name: metrics[name] for name in metrics if name != BLANK_PENALTY})
+    assert asr_command("tune", taught, "--like", checkpoint).code == 0
+    assert load_checkpoint(taught).metrics[BLANK_PENALTY] == penalty
 
 
 def test_a_choice_is_taken_over(
