@@ -15,7 +15,7 @@ help:
 	@echo "make test   run the tests (slow ones: make slow; lines covered: make coverage)"
 	@echo "make lint   style and types"
 	@echo "make docs   write the guides and the reference as pages into build/docs"
-	@echo "make wheel  build the package into dist/, with the checkpoint alphanumeric"
+	@echo "make wheel  build the package into dist/, with the checkpoint english"
 	@echo "make setup  only create $(VENV) and install into it"
 	@echo "make clean  remove $(VENV) and caches"
 
@@ -30,7 +30,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/python -m recipes.synthetic.demo
+	$(BIN)/python -m recipes.english.demo
 
 test: $(INSTALLED)
 	$(PYTEST)

@@ -1,7 +1,7 @@
 """A CTC speech recogniser that one person can train, trust and ship.
 
 import asr
-recognizer = asr.load("alphanumeric")
+recognizer = asr.load("english")
 print(recognizer.transcribe("recording.wav").text)
 """
 

@@ -19,7 +19,7 @@ from asr.version import DISTRIBUTION
 from tests.support import REPOSITORY
 
 SAMPLE = REPOSITORY / "recipes" / "synthetic" / "samples" / "03-enter-flite-slt.flac"
-CHECKPOINT = REPOSITORY / "checkpoints" / "alphanumeric"
+CHECKPOINT = REPOSITORY / "checkpoints" / "english"
 CHECKPOINT_FILES = {"README.md", "config.json", "lm.arpa.gz", "metrics.json", "model.safetensors"}
 
 needs_setuptools = pytest.mark.skipif(
@@ -44,7 +44,7 @@ def test_every_package_is_listed() -> None:
 
 def test_files_of_the_shipped_checkpoint_are_listed() -> None:
     listed = setup_cfg()["options.package_data"]["asr.shipped"].split()
-    assert set(listed) == {f"alphanumeric/{name}" for name in CHECKPOINT_FILES}
+    assert set(listed) == {f"english/{name}" for name in CHECKPOINT_FILES}
 
 
 def copy_of_the_source(folder: Path) -> Path:
@@ -105,7 +105,7 @@ def test_wheel_transcribes_away_from_its_source(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as content:
         shipped = {name for name in content.namelist() if name.startswith("asr/shipped/")}
         modules = {name for name in content.namelist() if name.endswith(".py")}
-    assert shipped == {f"asr/shipped/alphanumeric/{name}" for name in CHECKPOINT_FILES}
+    assert shipped == {f"asr/shipped/english/{name}" for name in CHECKPOINT_FILES}
     assert modules == {
         path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "asr").rglob("*.py")
     }
@@ -125,11 +125,11 @@ def test_wheel_transcribes_away_from_its_source(tmp_path: Path) -> None:
     )
     found = run(sys.executable, "-c", check, cwd=tmp_path, PYTHONPATH=str(target))
     assert found == f"{target / 'asr' / '__init__.py'} None\n"
-    transcribe = ("-m", "asr", "transcribe", "alphanumeric", SAMPLE, "--beam_size", "1")
+    transcribe = ("-m", "asr", "transcribe", "english", SAMPLE, "--beam_size", "1")
     text = run(sys.executable, *transcribe, cwd=tmp_path, PYTHONPATH=str(target))
     assert text == f"{asr.load(CHECKPOINT).transcribe(SAMPLE, beam_size=1).text}\n"
     assert text.strip()
-    model = target / "asr" / "shipped" / "alphanumeric" / "model.safetensors"
+    model = target / "asr" / "shipped" / "english" / "model.safetensors"
     assert sha256_of(model) == sha256_of(CHECKPOINT / "model.safetensors")
 
 
@@ -155,7 +155,7 @@ def test_wheel_in_an_environment_of_its_own(tmp_path: Path) -> None:
     command = python.with_name("asr").with_suffix(python.suffix)
     version = run(command, "--version", cwd=tmp_path)
     assert version == f"asr {asr.__version__} ({DISTRIBUTION}, source {commit}-dirty)\n"
-    text = run(command, "transcribe", "alphanumeric", SAMPLE, cwd=tmp_path)
+    text = run(command, "transcribe", "english", SAMPLE, cwd=tmp_path)
     assert text == run(
         sys.executable, "-m", "asr", "transcribe", CHECKPOINT, SAMPLE, cwd=REPOSITORY
     )

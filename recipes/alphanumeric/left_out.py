@@ -1,7 +1,7 @@
 """The alphanumeric model without FSDD and without speechocean762's readers of digit strings.
 
-Run `python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out`. The shipped checkpoint
-is trained on both; the error rates of this model on them show what to expect of new voices and
+Run `python -m recipes.alphanumeric.left_out -o runs/alphanumeric-left-out`. The final model is
+trained on both; the error rates of this model on them show what to expect of new voices and
 microphones. Training starts from `checkpoints/an4-blstm`, which was fully trained on clean letters;
 starting from a model trained for a short time gave worse results (RESULTS.md).
 """

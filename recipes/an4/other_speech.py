@@ -2,7 +2,7 @@
 
     python -m recipes.an4.other_speech -o runs/an4-other-speech --seed 0 --threads 2
 
-Starts from the weights of `checkpoints/alphanumeric`, which was trained on AN4, other corpora,
+Starts from the weights of `recipes.alphanumeric.train`, which was trained on AN4, other corpora,
 synthesised speech and noise, and continues training on AN4 alone.
 """
 
@@ -16,7 +16,7 @@ from recipes.an4.train_on_all import CONFIG as ALL
 CONFIG = dataclasses.replace(
     ALL,
     name="an4-other-speech",
-    init_from="checkpoints/alphanumeric",
+    init_from="runs/alphanumeric/checkpoint",
     data=dataclasses.replace(
         ALL.data,
         description=f"{ALL.data.description}; before that {BEFORE.data.description}",

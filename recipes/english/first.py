@@ -1,7 +1,7 @@
 """The first stage of the English model's training: `python -m recipes.english.first`.
 
-It starts from `checkpoints/alphanumeric` and learns sentences and words from frames of 40 ms, at
-half the cost of 20, and with little noise; `train.py` goes on from it.
+It starts from the model of `recipes.alphanumeric` and learns sentences and words from frames of
+40 ms, at half the cost of 20, and with little noise; `train.py` goes on from it.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from recipes.alphanumeric.train import CONFIG as ALPHANUMERIC
 CONFIG = dataclasses.replace(
     ALPHANUMERIC,
     name="english-first",
-    init_from="checkpoints/alphanumeric",
+    init_from="runs/alphanumeric/checkpoint",
     data=dataclasses.replace(
         ALPHANUMERIC.data,
         train=("data/english/train.jsonl",),

@@ -5,7 +5,7 @@
 #
 # CORPORA has the folders an4, fsdd, speechocean762 and librispeech-dev-clean (any part of it), VOICES
 # Kokoro's voices (recipes/synthetic/kokoro.py). flite, eSpeak NG and `pip install 'ctc-asr[neural]'`
-# are needed too. Five hours of two cores; what is finished is not made again, but for tuning.
+# are needed too. Eight hours of two cores; what is finished is not made again, but for tuning.
 set -eu
 corpora=$1 voices=$2
 digits=ZERO,ONE,TWO,THREE,FOUR,FIVE,SIX,SEVEN,EIGHT,NINE
@@ -16,6 +16,8 @@ unless() { # FILE COMMAND...: run the command where the file is missing
     if [ ! -e "$file" ]; then "$@"; fi
 }
 synthesise="python -m recipes.synthetic.prepare train"
+# Two processes of one thread are faster than one of two: each reads and augments for itself.
+train="torchrun --nproc_per_node 2 -m"
 
 # Corpora
 unless data/an4/train.jsonl python -m recipes.an4.prepare --source "$corpora/an4"
@@ -25,7 +27,7 @@ unless data/speechocean762/train.jsonl \
 unless data/librispeech/manifest.jsonl \
     asr import librispeech "$corpora/librispeech-dev-clean" -o data/librispeech/manifest.jsonl
 
-# The data of the alphanumeric model
+# Letters, digits and numbers, and the model that learns these
 unless data/an4-spliced-all/manifest.jsonl python -m recipes.an4.splice checkpoints/an4-blstm \
     data/an4/train.jsonl data/an4/dev.jsonl --utterances 1900 -o data/an4-spliced-all
 unless data/an4-spliced/manifest.jsonl python -m recipes.an4.splice checkpoints/an4-blstm \
@@ -38,6 +40,10 @@ unless data/synthetic-digits/manifest.jsonl \
 unless data/accented-digits/manifest.jsonl \
     $synthesise --words $digits --utterances 1500 --seed 8 --accents -o data/accented-digits
 unless data/alphanumeric/train.jsonl python -m recipes.alphanumeric.prepare
+unless runs/alphanumeric-left-out/checkpoint \
+    $train recipes.alphanumeric.left_out -o runs/alphanumeric-left-out --threads 1
+unless runs/alphanumeric/checkpoint \
+    $train recipes.alphanumeric.train -o runs/alphanumeric --threads 1
 
 # Sentences, commands, neural voices
 unless data/english/sentences.jsonl python -m recipes.english.sentences
@@ -48,13 +54,11 @@ unless data/synthetic-commands/manifest.jsonl \
 unless data/neural/manifest.jsonl python -m recipes.synthetic.neural data/english/phrases.txt \
     --voices "$voices" --utterances 1300 --processes 2 -o data/neural
 
-unless data/words/manifest.jsonl python -m recipes.cut checkpoints/alphanumeric \
+unless data/words/manifest.jsonl python -m recipes.cut runs/alphanumeric/checkpoint \
     data/english/sentences.jsonl -o data/words
 unless data/english/train.jsonl python -m recipes.english.prepare
 
 # The model
-# Two processes of one thread are faster than one of two: each reads and augments for itself.
-train="torchrun --nproc_per_node 2 -m"
 unless runs/english-first/checkpoint \
     $train recipes.english.first -o runs/english-first --threads 1
 unless runs/english-quiet/checkpoint \

@@ -40,9 +40,10 @@ def plan(commands: list[str], seed: int) -> list[Job]:
 def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english/spoken"),
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    every: Annotated[int, typer.Option("--every", min=1, help="Only one of so many.")] = 1,
 ) -> None:
     """Write the recordings and their manifest."""
-    said = render_all(plan(read_commands(), seed), output_dir / "audio")
+    said = render_all(plan(read_commands(), seed)[::every], output_dir / "audio")
     utterances = [dataclasses.replace(one, text=one.text.upper()) for one in said]
     write_manifest(output_dir / "manifest.jsonl", utterances)
     typer.echo(f"{output_dir / 'manifest.jsonl'}: {len(utterances)} recordings")

@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLES = REPOSITORY / "recipes" / "synthetic" / "samples"
 COMMAND = [
     *(sys.executable, "-m", "asr", "transcribe"),
-    str(REPOSITORY / "checkpoints" / "alphanumeric"),
+    str(REPOSITORY / "checkpoints" / "english"),
     *(str(SAMPLES / name) for name in ("07-code-flite-slt.flac", "23-date-flite-slt.flac")),
 ]
 ANOTHER_USER = 65_534

@@ -26,7 +26,7 @@ from asr.checkpoint.integrity import json_with_digest
 from asr.cli.main import main as asr
 from asr.files import sha256_of
 
-CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "alphanumeric"
+CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "english"
 RECORDINGS = (".wav", ".au", ".mp3", ".flac", ".opus", ".w64")
 _SECONDS = 60.0
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODEL = REPOSITORY / "checkpoints" / "alphanumeric" / "lm.arpa.gz"
+MODEL = REPOSITORY / "checkpoints" / "english" / "lm.arpa.gz"
 GRAMMAR = "#JSGF V1.0;\ngrammar g;\npublic <g> = (YES | NO) (ONE | TWO)*;\n"
 CASES = ("none", "lm", "grammar", "hotwords", "lm+grammar+hotwords")
 

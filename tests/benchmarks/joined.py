@@ -60,7 +60,7 @@ def main() -> int:
     worst = 0.0
     print("| checkpoint | decoding | utterances in a recording | errors | words | WER | ratio |")
     print("|---|---|---|---|---|---|---|")
-    for name in arguments.checkpoint or ["an4-blstm", "alphanumeric"]:
+    for name in arguments.checkpoint or ["an4-blstm", "english"]:
         recognizer = asr.load(name)
         rate = recognizer.sample_rate
         spoken = [

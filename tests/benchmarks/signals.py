@@ -109,7 +109,7 @@ class Transcribe(Work):
 
     def arguments(self) -> list[str]:
         out = str(self.folder / "out")
-        return ["transcribe", "alphanumeric", str(SAMPLES), "-o", out, "--lm", "none"]
+        return ["transcribe", "english", str(SAMPLES), "-o", out, "--lm", "none"]
 
     def faults(self) -> Iterator[str]:
         if not all(text.endswith("\n") for text in self.results.values()):
@@ -127,7 +127,7 @@ class Evaluate(Work):
         out.mkdir(exist_ok=True)
         written = ["--json", str(out / "figures.json"), "--hypotheses", str(out / "texts.jsonl")]
         manifest = str(SAMPLES / "manifest.jsonl")
-        return ["evaluate", "alphanumeric", manifest, "--lm", "none", *written]
+        return ["evaluate", "english", manifest, "--lm", "none", *written]
 
     @property
     def results(self) -> list[object]:
@@ -154,7 +154,7 @@ class Tune(Work):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.checkpoint = folder / "checkpoint"
-        shutil.copytree(REPOSITORY / "checkpoints" / "alphanumeric", self.checkpoint)
+        shutil.copytree(REPOSITORY / "checkpoints" / "english", self.checkpoint)
 
     def arguments(self) -> list[str]:
         manifest = str(SAMPLES / "manifest.jsonl")

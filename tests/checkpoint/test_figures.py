@@ -13,14 +13,14 @@ def test_rates_intervals_and_command_are_told_from_the_rest() -> None:
         "wer_interval": [0.017, 0.0414],
         "cer": 0.01,
         "cer_interval": "unknown",
-        "command": "asr evaluate alphanumeric test.jsonl",
+        "command": "asr evaluate english test.jsonl",
         "utterances": 130,
     }
     assert figures_of("AN4 test", record) == Figures(
         name="AN4 test",
         rates={"wer": 0.0285, "cer": 0.01},
         intervals={"wer": (0.017, 0.0414)},
-        command="asr evaluate alphanumeric test.jsonl",
+        command="asr evaluate english test.jsonl",
         rest={"cer_interval": "unknown", "utterances": 130},
     )
 

@@ -32,7 +32,7 @@ def test_front_matter_of_a_measured_checkpoint() -> None:
         "epochs": 7,
     }
     config = config_of(language="en", licence="CC BY-SA 4.0")
-    assert read(render_front_matter("alphanumeric", config, metrics)) == {
+    assert read(render_front_matter("english", config, metrics)) == {
         "library_name": "asr",
         "pipeline_tag": "automatic-speech-recognition",
         "language": "en",
@@ -40,7 +40,7 @@ def test_front_matter_of_a_measured_checkpoint() -> None:
         "tags": ["speech", "ctc", "lstm"],
         "model-index": [
             {
-                "name": "alphanumeric",
+                "name": "english",
                 "results": [
                     {
                         "task": {"type": "automatic-speech-recognition"},

@@ -14,8 +14,8 @@ from tests.conftest import REPOSITORY
 
 def test_checkpoints_of_a_checkout() -> None:
     shipped = shipped_checkpoints()
-    assert list(shipped) == ["alphanumeric", "an4-blstm", "english"]
-    assert shipped["alphanumeric"] == REPOSITORY / "checkpoints" / "alphanumeric"
+    assert list(shipped) == ["an4-blstm", "english"]
+    assert shipped["english"] == REPOSITORY / "checkpoints" / "english"
 
 
 def test_checkpoints_of_an_installed_package(
@@ -40,28 +40,28 @@ def test_a_path_that_exists_comes_before_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert find_checkpoint("alphanumeric") == REPOSITORY / "checkpoints" / "alphanumeric"
-    Path("alphanumeric").mkdir()
-    assert find_checkpoint("alphanumeric") == Path("alphanumeric")
+    assert find_checkpoint("english") == REPOSITORY / "checkpoints" / "english"
+    Path("english").mkdir()
+    assert find_checkpoint("english") == Path("english")
     assert find_checkpoint(tmp_path) == tmp_path
-    with pytest.raises(CheckpointError, match=r"alphanumeric: .*config\.json is missing"):
-        load_checkpoint("alphanumeric")
+    with pytest.raises(CheckpointError, match=r"english: .*config\.json is missing"):
+        load_checkpoint("english")
 
 
 def test_a_checkpoint_is_loaded_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    loaded = load_checkpoint("alphanumeric")
-    assert loaded.folder == REPOSITORY / "checkpoints" / "alphanumeric"
-    assert loaded.config["recipe"] == "alphanumeric"
+    loaded = load_checkpoint("english")
+    assert loaded.folder == REPOSITORY / "checkpoints" / "english"
+    assert loaded.config["recipe"] == "english"
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("", "alphanumerik", "../alphanumeric", "./alphanumeric", "alphanumeric/"),
-        *("/nonexistent/alphanumeric", "*", "alpha*", "a\nb", "a\0b", "\x1b[2J", "\ud800"),
+        *("", "engglish", "../english", "./english", "english/"),
+        *("/nonexistent/english", "*", "eng*", "a\nb", "a\0b", "\x1b[2J", "\ud800"),
         *("x" * 300, "x" * 100_000),
     ],
 )
@@ -72,7 +72,7 @@ def test_what_is_no_checkpoint(name: str, tmp_path: Path, monkeypatch: pytest.Mo
             find(name)
         message = str(caught.value)
         assert "expected a checkpoint folder or the name of a shipped checkpoint" in message
-        assert "(alphanumeric, an4-blstm, english), found nothing" in message
+        assert "(an4-blstm, english), found nothing" in message
         assert message.isprintable()
         assert len(message) < 400
 
@@ -88,10 +88,10 @@ def test_a_shipped_checkpoint_is_not_changed_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    message = r"alphanumeric: a shipped checkpoint.*copy it first \(cp -r .*my-alphanumeric"
+    message = r"english: a shipped checkpoint.*copy it first \(cp -r .*my-english"
     with pytest.raises(CheckpointError, match=message):
-        writable_checkpoint("alphanumeric")
+        writable_checkpoint("english")
     with pytest.raises(CheckpointError, match=message):
-        update_metrics("alphanumeric", {})
-    path = REPOSITORY / "checkpoints" / "alphanumeric"
+        update_metrics("english", {})
+    path = REPOSITORY / "checkpoints" / "english"
     assert writable_checkpoint(path) == path

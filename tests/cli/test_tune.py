@@ -165,7 +165,7 @@ def test_wrong_usage(tones: Tones, checkpoint: Path, tmp_path: Path, asr_command
     assert "expected a DEV_MANIFEST to tune on, or --like" in nothing.stderr
     both = asr_command("tune", checkpoint, dev, "--like", checkpoint)
     assert (both.code, "--like: tunes nothing" in both.stderr) == (2, True)
-    shipped = asr_command("tune", "alphanumeric", dev)
+    shipped = asr_command("tune", "english", dev)
     assert "a shipped checkpoint, which is not changed by its name" in shipped.error
     missing = asr_command("tune", checkpoint, dev, "--lm", tmp_path / "gone.arpa")
     assert missing.error.startswith(f"{tmp_path / 'gone.arpa'}: cannot read")

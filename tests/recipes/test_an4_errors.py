@@ -19,7 +19,7 @@ from recipes.an4.errors import ErrorSegment, TranscriptScorer
 from recipes.synthetic.prepare import SAMPLES
 from tests.support import REPOSITORY
 
-CHECKPOINT = REPOSITORY / "checkpoints" / "alphanumeric"
+CHECKPOINT = REPOSITORY / "checkpoints" / "english"
 VOCABULARY = frozenset("A B OF FIVE NINE SEVENTY TWO YES".split())
 
 

@@ -12,7 +12,7 @@ import torch
 import asr
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.signal import audio
-from recipes.english import judge, phrases, prepare, sentences, spoken, word_list
+from recipes.english import demo, judge, phrases, prepare, sentences, spoken, word_list
 from recipes.synthetic.neural import read_phrases
 from recipes.synthetic.prepare import SAMPLE_VOICES
 from tests.support import REPOSITORY
@@ -197,3 +197,27 @@ def test_sentences_of_a_list_are_told_apart_and_from_others(
     with pytest.raises(SystemExit):
         judge.main(CHECKPOINT, sentences, tmp_path / "missing.jsonl", None)
     assert "missing.jsonl: cannot read the manifest" in capsys.readouterr().err
+
+
+def test_committed_commands_are_those_of_the_plan() -> None:
+    planned = spoken.plan(phrases.read_commands(), seed=0)[::16]
+    found = read_manifest(demo.SPOKEN / "manifest.jsonl")
+    assert [(one.id, one.text, one.speaker) for one in found] == [
+        (job.id, job.text.upper(), job.voice.speaker) for job in planned
+    ]
+    files = {one.audio_filepath for one in found}
+    assert files == set((demo.SPOKEN / "audio").iterdir())
+    assert sum(path.stat().st_size for path in files) < 400_000
+
+
+def test_demo_recognises_commands_and_rejects_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    demo.demo()
+    printed = capsys.readouterr().out
+    assert "reference   YES\n    hypothesis  YES" in printed
+    assert re.search(r"^WER +1\d\.\d\d%", printed, re.M)
+    right = re.search(r"^(\d+) of 10 commands right$", printed, re.M)
+    rejected = re.search(r"^(\d+) of 24 other recordings, those above, rejected$", printed, re.M)
+    assert right
+    assert rejected
+    assert int(right[1]) >= 9
+    assert int(rejected[1]) >= 23

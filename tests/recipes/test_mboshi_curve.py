@@ -19,8 +19,8 @@ def test_fewer_minutes_have_more_epochs() -> None:
     epochs = [run.optim.epochs for run in runs]
     assert epochs == sorted(epochs, reverse=True)
     assert not any(run.init_from for run in runs)
-    tuned = curve.configuration(60, "alphanumeric")
-    assert tuned.init_from == "alphanumeric"
+    tuned = curve.configuration(60, "english")
+    assert tuned.init_from == "english"
     assert tuned.optim.epochs == runs[2].optim.epochs
     assert curve.configuration(228, CONFIG.init_from).optim.warmup_epochs == 0.5
 
@@ -46,16 +46,16 @@ def test_finished_runs_are_not_trained_again(
     common = ["--results", str(tmp_path / "results"), "--picture", str(tmp_path / "curve.png")]
     printed = CliRunner().invoke(app, [*common, "--only", "120", "--only", "15"]).output
     assert "| nothing | 15 | 1 | 6.67 | 26.67 (20.00 to 33.33) |" in printed
-    CliRunner().invoke(app, [*common, "--only", "15", "--init_from", "x/alphanumeric"])
+    CliRunner().invoke(app, [*common, "--only", "15", "--init_from", "x/english"])
     CliRunner().invoke(app, [*common, "--only", "15"])
     assert trained == [
         ("nothing-120", 120, ""),
         ("nothing-15", 15, ""),
-        ("alphanumeric-15", 15, "x/alphanumeric"),
+        ("english-15", 15, "x/english"),
     ]
     found = curve.curves(Results(tmp_path / "results"))
     assert {name: [one["minutes"] for one in own] for name, own in found.items()} == {
-        "alphanumeric": [15],
+        "english": [15],
         "nothing": [15, 120],
     }
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

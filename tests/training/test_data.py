@@ -48,7 +48,7 @@ def test_with_minutes_of_speech_a_new_run_says_what_to_expect(
 ) -> None:
     setup.prepare(micro, tmp_path / "run", CPU, Group(), resume=False)
     assert "0.3 minutes of training data are little to start from random weights" in caplog.text
-    assert "--init_from CHECKPOINT, such as alphanumeric or an4-blstm" in caplog.text
+    assert "--init_from CHECKPOINT, such as an4-blstm or english" in caplog.text
 
     caplog.clear()
     setup.prepare(micro, whole, CPU, Group(), resume=True)

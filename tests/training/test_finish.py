@@ -63,7 +63,7 @@ def test_a_run_without_an_epoch_says_so(
     assert "no epoch of this run is finished" in outcome.stderr
 
 
-@pytest.mark.parametrize("other", ["--resume", "--find_batch", "--init_from=alphanumeric"])
+@pytest.mark.parametrize("other", ["--resume", "--find_batch", "--init_from=english"])
 def test_finishing_is_no_other_thing(broken: Path, asr_command: Command, other: str) -> None:
     outcome = asr_command("train", "-o", broken, "--finish", other)
     assert "cannot be combined with" in outcome.usage_error

@@ -253,4 +253,4 @@ def test_of_several_models_the_settings_of_the_one_named_are_copied(
 def test_a_shipped_checkpoint_is_not_changed_by_its_name(checkpoint: Path) -> None:
     check_writable(checkpoint)
     with pytest.raises(CheckpointError, match="a shipped checkpoint"):
-        check_writable(Path("alphanumeric"))
+        check_writable(Path("english"))
