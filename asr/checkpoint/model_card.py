@@ -12,6 +12,7 @@ from asr.checkpoint.figures import RATES, Figures, figures_of, percent
 from asr.checkpoint.front_matter import language_of, licence_of, render_front_matter
 from asr.config import flatten
 from asr.decode.decoder import TUNED
+from asr.decode.priors import LOG_PRIORS
 from asr.language.confusable import LETTER_COSTS
 from asr.printing import printable
 
@@ -53,7 +54,7 @@ def sections(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str,
     tokens = " ".join(repr(token) for token in config["tokens"])
     tuned = metrics.get(TUNED)
     decoding = {"Decoding": _results(tuned)} if isinstance(tuned, Mapping) else {}
-    told = {LETTER_COSTS, *([TUNED] if decoding else [])}
+    told = {LETTER_COSTS, LOG_PRIORS, *([TUNED] if decoding else [])}
     results = {name: value for name, value in metrics.items() if name not in told}
     prose = (COMMANDS, HISTORY)
     settings = {key: value for key, value in config["training"].items() if key not in prose}

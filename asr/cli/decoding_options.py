@@ -69,12 +69,14 @@ def _decoding_options(
             "open.",
         ),
     ] = None,
-    blank_penalty: Annotated[
+    prior_weight: Annotated[
         float | None,
         _option(
-            "--blank_penalty",
-            "Nats that the blank loses in each frame, 0 or more, for a model that leaves out "
-            "letters. Default: as tuned, with a grammar or lexicon also as tuned for any, or 0.",
+            "--prior_weight",
+            "The power of the label priors by which the model's outputs are divided, 0 or more, "
+            "for more letters. Default: as tuned, with a grammar or lexicon also as tuned for any, "
+            "or 0.5; 0 without these and a language model, or without priors, which `asr tune` "
+            "measures.",
         ),
     ] = None,
     hotwords: Annotated[

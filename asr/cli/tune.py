@@ -150,8 +150,8 @@ def _summary(result: "TuningResult") -> str:
             )
     if result.rejection:
         lines += _rejection(result.rejection)
-    if result.list_penalty is not None:
-        lines.append(f"blank_penalty of grammars and lists not tuned: {result.list_penalty:g}")
+    if (weight := result.list_prior_weight) is not None:
+        lines.append(f"prior_weight of grammars and lists not tuned: {weight:g}")
     return "\n".join(lines)
 
 

@@ -23,13 +23,14 @@ from torch import Tensor
 
 from asr.decode.external_scores import Nodes
 from asr.decode.fusion import Fusion
-from asr.decode.hypothesis import Hypothesis, checked_emissions, penalise_blank
+from asr.decode.hypothesis import Hypothesis, checked_emissions
 from asr.decode.kernel import (
     BEFORE_THE_FIRST_FRAME,
     Floats,
     search_kernel,
     search_kernel_alone,
 )
+from asr.decode.priors import divided_by_priors
 from asr.decode.trie import Index, common_ancestor, path_to, tokens_of
 from asr.errors import ConfigError
 from asr.text.tokens import TokenTable
@@ -57,8 +58,8 @@ class SearchConfig:
     """Of prefixes that no continuation can tell apart (their last tokens and all states of the
     external scorers are the same) only the best of the frame is kept. A beam then holds many more
     different ones, but those it drops are missing among the n-best. Nothing without `fusion`."""
-    blank_penalty: float = 0.0
-    """Nats that the blank loses in each frame, as by `penalise_blank`."""
+    prior_weight: float = 0.0
+    """The power of the label priors by which emissions are divided, as by `divided_by_priors`."""
 
     def __post_init__(self) -> None:
         if self.beam_size < 1:
@@ -83,9 +84,9 @@ class SearchConfig:
                 "beam_log_threshold: expected a difference of natural logarithms above 0, found "
                 f"{self.beam_log_threshold}"
             )
-        if not 0 <= self.blank_penalty < math.inf:
+        if not 0 <= self.prior_weight < math.inf:
             raise ConfigError(
-                f"blank_penalty: expected a finite number, 0 or more, found {self.blank_penalty}"
+                f"prior_weight: expected a finite number, 0 or more, found {self.prior_weight}"
             )
 
     @classmethod
@@ -109,7 +110,10 @@ def beam_search(log_probs: Tensor, beam_size: int, nbest: int = 1) -> list[Hypot
 
 
 def search(
-    log_probs: Tensor, config: SearchConfig, fusion: Fusion | None = None
+    log_probs: Tensor,
+    config: SearchConfig,
+    fusion: Fusion | None = None,
+    log_priors: Sequence[float] | None = None,
 ) -> list[Hypothesis]:
     """Decode one utterance of emissions `(T, C)`, in float64 whatever their type.
 
@@ -117,20 +121,21 @@ def search(
     sequences, and with `fusion` distinct texts. `log_score` is the log-probability of the
     sequence, summed over those of its alignments whose every prefix stayed in the beam: never
     above -`ctc_loss`, and equal to it while the beam does not fill and nothing else is pruned, of
-    the emissions with the blank's penalty; what `fusion` adds to it is `log_language`. Without
-    frames the hypothesis is empty.
+    the emissions divided by the priors; what `fusion` adds to it is `log_language`. Without frames
+    the hypothesis is empty.
 
     There is always one without `fusion`. There is none where no sequence is possible:
     by an automaton, by a closed vocabulary, or as far as the beam could see. Raises ConfigError
-    where the emissions are not log-probabilities or not over the tokens of `fusion`, and where
-    memory does not suffice.
+    where the emissions are not log-probabilities or not over the tokens of `fusion` and of the
+    priors, which `config.prior_weight` needs, and where memory does not suffice.
     """
-    running = BeamSearch(config, fusion)
+    running = BeamSearch(config, fusion, log_priors)
     running.feed(checked_emissions(log_probs))
     found = running.hypotheses(config.nbest)
     if not found and config.beam_log_threshold is not None:
         # What was likely so far may lead to no sentence that is allowed: then others are needed.
-        return search(log_probs, dataclasses.replace(config, beam_log_threshold=None), fusion)
+        wider = dataclasses.replace(config, beam_log_threshold=None)
+        return search(log_probs, wider, fusion, log_priors)
     return found
 
 
@@ -140,8 +145,13 @@ class BeamSearch:
     Its memory grows with the beam and with the tokens that are not settled.
     """
 
-    def __init__(self, config: SearchConfig, fusion: Fusion | None = None) -> None:
-        self.config, self.fusion = config, fusion
+    def __init__(
+        self,
+        config: SearchConfig,
+        fusion: Fusion | None = None,
+        log_priors: Sequence[float] | None = None,
+    ) -> None:
+        self.config, self.fusion, self.log_priors = config, fusion, log_priors
         self._kernel = search_kernel_alone if fusion is None else search_kernel
         self._state = BEFORE_THE_FIRST_FRAME
         self._log_acoustic = self._log_language = np.zeros(0)
@@ -150,8 +160,8 @@ class BeamSearch:
     def feed(self, emissions: Floats) -> None:
         """Search the next emissions `(T, C)`, checked ones.
 
-        Raises ConfigError where they are not over the tokens of `fusion`, and where memory does not
-        suffice.
+        Raises ConfigError where they are not over the tokens of `fusion` and of the priors, and
+        where memory does not suffice.
         """
         num_tokens = emissions.shape[1]
         if self.fusion is not None and num_tokens != len(self.fusion.table):
@@ -163,7 +173,7 @@ class BeamSearch:
         token_threshold, beam_threshold = config.token_log_threshold, config.beam_log_threshold
         try:
             self._state, self._log_acoustic, self._log_language = self._kernel(
-                penalise_blank(emissions, config.blank_penalty),
+                divided_by_priors(emissions, self.log_priors, config.prior_weight),
                 -math.inf if token_threshold is None else float(token_threshold),
                 min(config.tokens_per_frame or num_tokens, num_tokens),
                 config.beam_size,

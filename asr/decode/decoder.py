@@ -21,6 +21,7 @@ from asr.decode.fusion import Fusion, FusionConfig
 from asr.decode.greedy import GreedySearch, greedy_search
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.kernel import search_kernel, search_kernel_alone
+from asr.decode.priors import LOG_PRIORS, PRIOR_WEIGHT
 from asr.decode.streaming import StreamingSearch
 from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
@@ -38,13 +39,14 @@ TUNED = "decoding"
 CONSTRAINED = SearchConfig(beam_size=1000, beam_log_threshold=20.0)
 """The search with a grammar or word list that was not tuned. Most of what it allows scores badly in
 a passage that the model is unsure of: a narrow beam loses the right sentence there."""
-BLANK_PENALTY, REJECT_BELOW = "blank_penalty", "reject_below"
+LIST_PRIOR_WEIGHT, REJECT_BELOW = "prior_weight", "reject_below"
 """The keys in a checkpoint's metrics of what holds for grammars and word lists that were not tuned.
 """
 _WIDEST_TUNED = 1000
 """What a checkpoint may ask for: memory and time grow with the beam."""
-_RETIRED = ("rescoring",)
-"""Keys of such settings that earlier versions wrote: the second pass, which has been removed."""
+_RETIRED = {"": ("rescoring",), "search": ("blank_penalty",)}
+"""Keys that earlier versions wrote, of such settings and of their `search`: the second pass, which
+has been removed, and what the blank lost, in place of label priors."""
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +112,7 @@ def general_settings(metrics: Mapping[str, Any]) -> TunedSettings:
     Raises ConfigError where what the checkpoint holds is not a number in range.
     """
     values = {}
-    for name, sign in ((BLANK_PENALTY, 1), (REJECT_BELOW, -1)):
+    for name, sign in ((LIST_PRIOR_WEIGHT, 1), (REJECT_BELOW, -1)):
         value = values[name] = metrics.get(name)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (value is None or (is_number and 0 <= sign * value < math.inf)):
@@ -118,8 +120,11 @@ def general_settings(metrics: Mapping[str, Any]) -> TunedSettings:
             raise ConfigError(
                 f"metrics: {name}: expected a number of 0 or {least}, found {value!r}"
             )
+    weight = values[LIST_PRIOR_WEIGHT]
+    if weight is None:
+        weight = PRIOR_WEIGHT if LOG_PRIORS in metrics else 0.0
     return TunedSettings(
-        search=dataclasses.replace(CONSTRAINED, blank_penalty=values[BLANK_PENALTY] or 0.0),
+        search=dataclasses.replace(CONSTRAINED, prior_weight=weight),
         reject_below=values[REJECT_BELOW],
     )
 
@@ -142,14 +147,20 @@ def _without_retired(record: Any, name: str) -> Any:
     """A record without the keys that have gone; a message says so where they were in use."""
     if not isinstance(record, Mapping):
         return record
-    gone = [key for key in _RETIRED if record.get(key) is not None]
+    parts = {"": record, "search": record.get("search")}
+    known: dict[str, Any] = {}
+    gone: list[str] = []
+    for part, keys in _RETIRED.items():
+        if isinstance(values := parts[part], Mapping):
+            gone += [key for key in keys if values.get(key)]
+            known[part] = {key: value for key, value in values.items() if key not in keys}
     if gone:
         _log.warning(
             "metrics: %s.%s: %s was tuned by an earlier version and is ignored now; run "
             "`asr tune` again",
             *(TUNED, name, ", ".join(gone)),
         )
-    return {key: value for key, value in record.items() if key not in _RETIRED}
+    return known.pop("") | known
 
 
 def with_tuned_settings(
@@ -179,6 +190,8 @@ class Decoder:
     fusion: Fusion | None = None
     calibration: Calibration = field(default_factory=Calibration)
     """Of the word confidences."""
+    log_priors: tuple[float, ...] | None = None
+    """Of the tokens, for `search.prior_weight`."""
     reject_below: float | None = None
     """With an automaton: what was said counts as none of its sentences where
     `confidence.mean_log_ratio` is lower."""
@@ -187,7 +200,7 @@ class Decoder:
     def is_greedy(self) -> bool:
         """Whether only the likeliest token of each frame counts."""
         search = self.search
-        return self.fusion is None and search.beam_size == 1 and not search.blank_penalty
+        return self.fusion is None and search.beam_size == 1 and not search.prior_weight
 
     @property
     def is_constrained(self) -> bool:
@@ -203,14 +216,17 @@ class Decoder:
         if self.is_greedy:
             return [greedy_search(log_probs)]
         wanted = min(max(self.search.nbest, at_least), self.search.beam_size)
-        return search(log_probs, dataclasses.replace(self.search, nbest=wanted), self.fusion)
+        config = dataclasses.replace(self.search, nbest=wanted)
+        return search(log_probs, config, self.fusion, self.log_priors)
 
     def start(self, table: TokenTable, frame_seconds: float) -> StreamingSearch:
         """Start to decode emissions that arrive in blocks, frames of so many seconds each.
 
         `table` has the tokens of the emissions. Without an end in sight memory stays flat.
         """
-        running = GreedySearch() if self.is_greedy else BeamSearch(self.search, self.fusion)
+        if self.is_greedy:
+            return StreamingSearch(GreedySearch(), table, frame_seconds)
+        running = BeamSearch(self.search, self.fusion, self.log_priors)
         return StreamingSearch(running, table, frame_seconds)
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.errors import ConfigError
-from asr.text.tokens import BLANK
 
 _TOLERANCE = 1e-3
 """How far from 0 the logarithm of a frame's total probability may lie."""
@@ -67,18 +66,3 @@ def checked_emissions(log_probs: Tensor) -> NDArray[np.float64]:
     # Compiled code is made for each layout anew.
     emissions: NDArray[np.float64] = log_probs.contiguous().numpy()
     return emissions
-
-
-def penalise_blank(emissions: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
-    """Emissions `(T, C)` whose blank has lost so many nats; each frame sums to 1 again.
-
-    A model that is unsure of a letter says blank, so that among sentences which differ in length
-    the short ones have an advantage; this takes it from them. Among all sequences over the same
-    frames the order is that without the renormalisation.
-    """
-    if not penalty:
-        return emissions
-    changes = np.exp(emissions[:, BLANK]) * math.expm1(-penalty)  # of the frames' sums, from 1
-    penalised: NDArray[np.float64] = emissions - np.log1p(changes)[:, None]
-    penalised[:, BLANK] -= penalty
-    return penalised

@@ -25,6 +25,7 @@ from asr.decode.decoder import (
     tuned_settings,
 )
 from asr.decode.fusion import FusionConfig
+from asr.decode.priors import PRIOR_WEIGHT, log_priors
 from asr.errors import AsrError, CheckpointError, ConfigError
 from asr.language.confusable import Costs, describe_close_sentences, letter_costs
 from asr.language.grammar.compiler import read_grammar
@@ -55,7 +56,7 @@ class DecodingKeywords(TypedDict, total=False):
     word_bonus: float | None
     unknown_penalty: float | None
     closed_vocabulary: bool | None
-    blank_penalty: float | None
+    prior_weight: float | None
     hotwords: Mapping[str, float] | Iterable[str] | None
     lexicon: str | Path | None
     grammar: str | Path | None
@@ -85,10 +86,11 @@ class DecodingOptions:
     """Log-score of a word that the language model lacks, 0 or less; -10 where nothing was tuned."""
     closed_vocabulary: bool | None = None
     """Whether words that the language model lacks are impossible."""
-    blank_penalty: float | None = None
-    """Nats that the blank loses in each frame, 0 or more: for a model that leaves out letters. With
-    a lexicon or grammar that was not tuned as the checkpoint says for any; 0 where nothing was
-    tuned."""
+    prior_weight: float | None = None
+    """The power of the label priors by which the model's outputs are divided, 0 or more: more
+    letters, and more of the rare ones. Where nothing was tuned 0.5 with a language model, and with
+    a lexicon or grammar as the checkpoint says for any, or else 0.5; 0 without any of these, or in
+    a checkpoint without priors, which `asr tune` measures."""
     hotwords: Mapping[str, float] | Iterable[str] | None = None
     """Words and phrases to listen for, each with its boost, a log-score; `HOTWORD_BOOST` where only
     the words are given."""
@@ -189,11 +191,11 @@ def _is_finite(value: object) -> bool:
 
 
 def _check_numbers(options: DecodingOptions) -> None:
-    for name in ("lm_weight", "word_bonus", "unknown_penalty", "blank_penalty", "reject_below"):
+    for name in ("lm_weight", "word_bonus", "unknown_penalty", "prior_weight", "reject_below"):
         value = getattr(options, name)
         if value is not None and not _is_finite(value):
             raise ConfigError(f"{name}: expected a finite number, found {value!r}")
-    for name in ("lm_weight", "blank_penalty"):
+    for name in ("lm_weight", "prior_weight"):
         value = getattr(options, name)
         if value is not None and value < 0:
             raise ConfigError(f"{name}: expected 0 or more, found {value}")
@@ -291,6 +293,7 @@ def prepare_decoding(
     sentences = listed_sentences(grammar) if grammar else None
     tuned = general = costs = None
     try:
+        priors = log_priors(checkpoint.metrics, tokens)
         if options.beam_size != 1:
             tuned = tuned_settings(checkpoint.metrics, lm, options.constraint)
         if options.is_constrained:
@@ -299,7 +302,12 @@ def prepare_decoding(
             costs = letter_costs(checkpoint.metrics, tokens)
     except ConfigError as error:
         raise CheckpointError(f"{checkpoint.folder or 'checkpoint'}: {error}") from error
-    search, fusion = _settings(options, lm, tuned, general)
+    search, fusion = _settings(options, lm, tuned, general, has_priors=priors is not None)
+    if search.prior_weight and priors is None:
+        raise ConfigError(
+            "prior_weight: expected a checkpoint with label priors, found none in "
+            f"{checkpoint.folder or 'it'}; `asr tune` measures them"
+        )
     try:
         decoder = build_decoder(
             tokens,
@@ -324,6 +332,7 @@ def prepare_decoding(
     decoder = dataclasses.replace(
         decoder,
         calibration=tuned.calibration if tuned and is_tuned else Calibration(),
+        log_priors=priors,
         reject_below=next((one for one in thresholds if one is not None), None),
     )
     return Decoding(options, decoder, lm, own is not None, tuned is not None, is_tuned)
@@ -346,6 +355,8 @@ def _settings(
     lm: Path | None,
     tuned: TunedSettings | None,
     general: TunedSettings | None,
+    *,
+    has_priors: bool,
 ) -> tuple[SearchConfig, FusionConfig]:
     """What the options say, and for the rest what was tuned, or failing that the defaults.
 
@@ -356,9 +367,11 @@ def _settings(
     elif general is not None:
         search, fusion = general.search, general.fusion
     else:
-        guided = lm or options.hotwords or options.word_bonus or options.blank_penalty
+        guided = lm or options.hotwords or options.word_bonus or options.prior_weight
         wide = guided or options.nbest > 1
-        search, fusion = SearchConfig(beam_size=WIDE_BEAM if wide else 1), FusionConfig()
+        weight = PRIOR_WEIGHT if lm and has_priors else 0.0
+        search = SearchConfig(beam_size=WIDE_BEAM if wide else 1, prior_weight=weight)
+        fusion = FusionConfig()
     given: dict[str, Any] = {
         "lm_weight": options.lm_weight,
         "word_bonus": options.word_bonus,
@@ -370,8 +383,8 @@ def _settings(
             search,
             beam_size=options.beam_size or max(search.beam_size, options.nbest),
             nbest=options.nbest,
-            blank_penalty=(
-                search.blank_penalty if options.blank_penalty is None else options.blank_penalty
+            prior_weight=(
+                search.prior_weight if options.prior_weight is None else options.prior_weight
             ),
         ),
         dataclasses.replace(

@@ -2,9 +2,9 @@
 
 Weights and pruning are chosen in turns, since the best weights depend on what the search lets pass:
 
-1. the weights of the language model and the word bonus together, over a coarse grid and a fine one
-   within it, then the blank's penalty with another word bonus, the cost of an unknown word and that
-   of an empty one; by a moderate search;
+1. the weights of the language model and the word bonus together, over a coarse grid, that of the
+   label priors with another word bonus, the first two again over a fine grid, the cost of an
+   unknown word and that of an empty one; by a moderate search;
 2. the pruning (threshold of tokens by threshold of prefixes, with and without recombination), then
    the beam;
 3. the weights again, close to those of step 1, by the search of step 2;
@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from asr.decode.beam import SearchConfig
 from asr.decode.decoder import GREEDY, Decoder
 from asr.decode.fusion import FusionConfig
-from asr.tuning.blank import BLANK_PENALTIES
 from asr.tuning.dev_set import DecodingTrial, DevEvaluator, count_unknown_words
 from asr.tuning.plateau import finer, luck, plateau_middle, plateau_narrowest, smoothed
+from asr.tuning.priors import PRIOR_WEIGHTS
 
 LM_WEIGHTS: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 WORD_BONUSES: tuple[float, ...] = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
@@ -64,7 +64,7 @@ PRUNED_AT_BEAM = 32
 ENOUGH_UNKNOWN_WORDS = 20
 """With fewer in the dev set its errors tell little of what pruning does to unknown words."""
 _BONUS_CHANGES = (-3.0, -2.0, -1.0, 0.0, 1.0)
-"""To the word bonus, tried with each penalty of the blank, which favours more letters and words."""
+"""To the word bonus, tried with each weight of the priors, which favour more letters and words."""
 _FINE = 5
 """Points of a fine grid along each axis."""
 _LEAN = 0.5
@@ -112,7 +112,8 @@ def passes(decoder: Decoder) -> int:
     second = _FINE
     if _has_model(decoder):
         first, second = len(LM_WEIGHTS) * len(WORD_BONUSES) + _FINE**2, _FINE**2
-    first += len(BLANK_PENALTIES) * len(_BONUS_CHANGES)
+    if decoder.log_priors is not None:
+        first += len(PRIOR_WEIGHTS) * len(_BONUS_CHANGES)
     return first + second + 2 * penalties + 3 * prunings + 2 * beams
 
 
@@ -144,39 +145,39 @@ def _choose_weights(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
     """
     weights, bonuses = _pairs_to_try(decoder)
     decoder = _best_pair(evaluator, decoder, weights, bonuses)
+    without_priors = _config(decoder).word_bonus
+    decoder = _best_prior_weight(evaluator, decoder)
     config = _config(decoder)
+    bonuses = tuple(bonus + config.word_bonus - without_priors for bonus in bonuses)
     if len(weights) > 1:
         weights = finer(weights, config.lm_weight, _FINE)
     bonuses = finer(bonuses, config.word_bonus, _FINE)
     decoder = _best_pair(evaluator, decoder, weights, bonuses)
-    decoder = _best_blank_penalty(evaluator, decoder)
     return _best_penalties(evaluator, decoder)
 
 
-def _best_blank_penalty(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
-    """With the penalty, and the word bonus that suits it, that makes fewer errors than none does.
-
-    What luck may have done is left alone.
-    """
+def _best_prior_weight(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
+    """The decoder with the best weight of the priors, if it has any, and the word bonus for it."""
+    if decoder.log_priors is None:
+        return decoder
     config = _config(decoder)
     bonuses = [config.word_bonus + change for change in _BONUS_CHANGES]
-    grid = []
-    for penalty in BLANK_PENALTIES:
-        penalised = _with_blank_penalty(decoder, penalty)
-        weighted = [dataclasses.replace(config, word_bonus=bonus) for bonus in bonuses]
-        grid.append([evaluator.word_errors(_weighted(penalised, one)) for one in weighted])
-    errors = np.array(grid)
-    smooth = smoothed(errors.astype(np.float64))
-    none = float(smooth[0].min())
-    if smooth.min() + luck(none) >= none:
-        return decoder
-    row, column = plateau_middle(errors)
-    config = dataclasses.replace(config, word_bonus=bonuses[column])
-    return _weighted(_with_blank_penalty(decoder, BLANK_PENALTIES[row]), config)
+    candidates = [
+        [
+            _weighted(
+                _with_prior_weight(decoder, weight), dataclasses.replace(config, word_bonus=bonus)
+            )
+            for bonus in bonuses
+        ]
+        for weight in PRIOR_WEIGHTS
+    ]
+    errors = [[evaluator.word_errors(candidate) for candidate in row] for row in candidates]
+    row, column = plateau_middle(np.array(errors))
+    return candidates[row][column]
 
 
-def _with_blank_penalty(decoder: Decoder, penalty: float) -> Decoder:
-    search = dataclasses.replace(decoder.search, blank_penalty=penalty)
+def _with_prior_weight(decoder: Decoder, weight: float) -> Decoder:
+    search = dataclasses.replace(decoder.search, prior_weight=weight)
     return dataclasses.replace(decoder, search=search)
 
 
@@ -306,7 +307,7 @@ def _pruning_trials(
                         token_log_threshold=token_log_threshold,
                         beam_log_threshold=beam_log_threshold,
                         recombine=recombine,
-                        blank_penalty=decoder.search.blank_penalty,
+                        prior_weight=decoder.search.prior_weight,
                     ),
                 )
             )

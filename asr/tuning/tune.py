@@ -21,7 +21,7 @@ from asr.checkpoint.checkpoint import LANGUAGE_MODEL, Checkpoint, load_checkpoin
 from asr.checkpoint.registry import writable_checkpoint
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.decoder import (
-    BLANK_PENALTY,
+    LIST_PRIOR_WEIGHT,
     Decoder,
     TunedSettings,
     all_tuned_settings,
@@ -30,6 +30,8 @@ from asr.decode.decoder import (
     with_tuned_settings,
 )
 from asr.decode.fusion import FusionConfig
+from asr.decode.priors import LOG_PRIORS, measure_log_priors
+from asr.decode.priors import log_priors as kept_log_priors
 from asr.errors import AsrError, CheckpointError, ConfigError, ManifestError
 from asr.files import committed_path, sha256_of
 from asr.inference.options import AUTO, NONE, DecodingOptions
@@ -40,11 +42,11 @@ from asr.model.device import torch_device
 from asr.scoring.calibration import expected_calibration_error, fit_calibration
 from asr.text.tokens import TokenTable
 from asr.text.unwritable import find_unwritable
-from asr.tuning.blank import list_penalty
 from asr.tuning.choice import Tuning, passes
 from asr.tuning.choice import tune as choose
 from asr.tuning.dev_set import DevEvaluator, encode_dev_set, was_trained_on
 from asr.tuning.letters import letter_costs
+from asr.tuning.priors import list_prior_weight
 from asr.tuning.rejection import Rejection, allowed_utterances, choose_rejection
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], object]]]
@@ -87,8 +89,10 @@ class TuningResult:
     """Of the grammar or word list, if there is one."""
     letter_costs: Costs | None = None
     """What writing another letter costs the model, if it was measured."""
-    list_penalty: float | None = None
-    """The blank's penalty for any grammar or word list, if it was measured."""
+    log_priors: tuple[float, ...] | None = None
+    """Of the tokens, if they were measured."""
+    list_prior_weight: float | None = None
+    """Their weight for any grammar or word list, if it was measured."""
 
 
 @contextmanager
@@ -146,6 +150,8 @@ def tune_checkpoint(
             dev = encode_dev_set(recognizer, utterances, advance)
         except ManifestError as error:
             raise ManifestError(f"{dev_manifest}: {error}") from error
+    log_priors = measure_log_priors(dev.emissions)
+    decoder = dataclasses.replace(decoder, log_priors=log_priors)
     with progress("searches", passes(decoder)) as advance:
         evaluator = DevEvaluator(
             dev, recognizer.tokens, threads or torch.get_num_threads(), advance
@@ -157,7 +163,8 @@ def tune_checkpoint(
     return dataclasses.replace(
         result,
         letter_costs=letter_costs(dev, recognizer.tokens),
-        list_penalty=list_penalty(dev, recognizer.tokens),
+        log_priors=log_priors,
+        list_prior_weight=list_prior_weight(dev, recognizer.tokens, log_priors),
     )
 
 
@@ -186,13 +193,21 @@ def copy_settings(checkpoint: Path, other: Path, lm: Path | str | None = AUTO) -
             f"{len(found)}; tune that checkpoint {kind} first"
         )
     same = loaded.tokens == source.tokens
+    if found[0].search.prior_weight and not same:
+        raise CheckpointError(
+            f"{checkpoint}: expected the tokens of {other}, which was tuned with label priors of "
+            f"its own, found others; tune {checkpoint} on a dev set"
+        )
     general = general_settings(source.metrics)
     result = TuningResult(
         checkpoint,
         NONE,
         found[0],
         letter_costs=kept_letter_costs(source.metrics, source.tokens) if same else None,
-        list_penalty=general.search.blank_penalty if BLANK_PENALTY in source.metrics else None,
+        log_priors=kept_log_priors(source.metrics, source.tokens) if same else None,
+        list_prior_weight=(
+            general.search.prior_weight if same and LIST_PRIOR_WEIGHT in source.metrics else None
+        ),
     )
     if path is None:
         return result
@@ -220,8 +235,10 @@ def save_result(result: TuningResult) -> None:
     metrics = load_checkpoint(result.checkpoint).metrics
     if result.letter_costs is not None:
         metrics = with_letter_costs(metrics, result.letter_costs)
-    if result.list_penalty is not None:
-        metrics = {**metrics, BLANK_PENALTY: result.list_penalty}
+    if result.log_priors is not None:
+        metrics = {**metrics, LOG_PRIORS: list(result.log_priors)}
+    if result.list_prior_weight is not None:
+        metrics = {**metrics, LIST_PRIOR_WEIGHT: result.list_prior_weight}
     update_metrics(
         result.checkpoint,
         with_tuned_settings(metrics, result.name, result.settings),

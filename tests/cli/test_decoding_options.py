@@ -196,7 +196,7 @@ def test_what_does_not_fit_is_one_message(
         (("--lm", ""), "--lm: expected the path of a file, found ''"),
         (("--reject_below", "-1"), "--reject_below: has no effect without a grammar or lexicon"),
         (("--reject_below", "1"), "--reject_below: expected 0 or less"),
-        (("--blank_penalty", "-1"), "--blank_penalty: expected 0 or more, found -1"),
+        (("--prior_weight", "-1"), "--prior_weight: expected 0 or more, found -1"),
         (("--nbest", "0"), "--nbest: expected at least 1, found 0"),
         (("--beam_size", "0"), "--beam_size"),
         (("--device", "abacus"), "abacus"),

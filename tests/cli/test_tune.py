@@ -11,12 +11,13 @@ import pytest
 from asr.checkpoint.checkpoint import load_checkpoint, update_metrics
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.decode.decoder import (
-    BLANK_PENALTY,
+    LIST_PRIOR_WEIGHT,
     TunedSettings,
     tuned_settings,
     with_tuned_settings,
 )
 from asr.decode.fusion import FusionConfig
+from asr.decode.priors import LOG_PRIORS
 from asr.files import sha256_of
 from asr.language.confusable import LETTER_COSTS
 from recipes.an4.language import prepare_language
@@ -96,19 +97,21 @@ def test_without_a_model_beam_and_calibration_are_found(
     assert "calibration error of word confidences: " in outcome.stdout
     metrics = load_checkpoint(checkpoint).metrics
     assert tuned_settings(metrics) is not None
-    penalty = metrics[BLANK_PENALTY]
-    assert f"blank_penalty of grammars and lists not tuned: {penalty:g}" in outcome.stdout
+    weight = metrics[LIST_PRIOR_WEIGHT]
+    assert f"prior_weight of grammars and lists not tuned: {weight:g}" in outcome.stdout
     taught = checkpoint.with_name("on-all")
     shutil.copytree(checkpoint, taught)
     update_metrics(taught, {})
     outcome = asr_command("tune", taught, "--like", checkpoint)
     assert outcome.code == 0, outcome.stderr
     copied = load_checkpoint(taught).metrics
-    assert copied[BLANK_PENALTY] == penalty
+    assert (copied[LIST_PRIOR_WEIGHT], copied[LOG_PRIORS]) == (weight, metrics[LOG_PRIORS])
     assert copied[LETTER_COSTS] == metrics[LETTER_COSTS]
-    update_metrics(checkpoint, {name: metrics[name] for name in metrics if name != BLANK_PENALTY})
+    update_metrics(
+        checkpoint, {name: metrics[name] for name in metrics if name != LIST_PRIOR_WEIGHT}
+    )
     assert asr_command("tune", taught, "--like", checkpoint).code == 0
-    assert load_checkpoint(taught).metrics[BLANK_PENALTY] == penalty
+    assert load_checkpoint(taught).metrics[LIST_PRIOR_WEIGHT] == weight
 
 
 def test_a_choice_is_taken_over(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from asr.config import from_dict, to_dict
 from asr.decode.beam import LARGEST_BEAM, SearchConfig, beam_search, search, search_batch
 from asr.decode.fusion import Fusion, FusionConfig
-from asr.decode.hypothesis import Hypothesis, penalise_blank
+from asr.decode.hypothesis import Hypothesis
+from asr.decode.priors import divided_by_priors, measure_log_priors
 from asr.errors import ConfigError, TextError
 from asr.text.tokens import TokenTable
 from tests.oracles import Emissions, random_emissions
@@ -130,37 +131,37 @@ def test_a_grammar_can_force_what_is_next_to_impossible() -> None:
         assert best.log_score == pytest.approx(-2400)
 
 
-@pytest.mark.parametrize("penalty", [0.5, 2.0, 900.0])
-def test_a_penalty_is_taken_from_the_blank_of_each_frame(penalty: float) -> None:
+@pytest.mark.parametrize("weight", [0.3, 1.0, 50.0])
+def test_emissions_are_divided_by_the_priors(weight: float) -> None:
     log_probs = random_emissions(1, 12, 4, peakiness=3)
-    penalised = penalise_blank(log_probs, penalty)
-    assert np.logaddexp.reduce(penalised, axis=1) == pytest.approx(0.0, abs=1e-9)
-    moved = penalised - log_probs
-    assert moved[:, 1:] == pytest.approx(np.repeat(moved[:, 1:2], 3, axis=1))
-    assert moved[:, 1] - moved[:, 0] == pytest.approx(penalty)
+    log_priors = (-0.5, -1.5, -2.5, -4.0)
+    divided = torch.from_numpy(divided_by_priors(log_probs, log_priors, weight))
     world = Sources(LETTERS, word_model=tiny_model(TEXT, 2))
     for fusion in (None, world.fusion()):
         config = SearchConfig(8, nbest=4, token_log_threshold=-4, beam_log_threshold=9)
-        expected = search(torch.from_numpy(penalised), config, fusion)
-        config = replace(config, blank_penalty=penalty)
-        assert search(torch.from_numpy(log_probs), config, fusion) == expected
+        expected = search(divided, config, fusion)
+        config = replace(config, prior_weight=weight)
+        assert search(torch.from_numpy(log_probs), config, fusion, log_priors) == expected
+    with pytest.raises(ConfigError, match="prior_weight: expected the priors of 4 tokens, found n"):
+        search(torch.from_numpy(log_probs), config)
 
 
-def test_a_penalty_of_the_blank_brings_letters_back() -> None:
+def test_the_priors_of_a_reluctant_model_bring_letters_back() -> None:
     log_probs = random_emissions(2, 60, 4, peakiness=2)
     log_probs[:, 0] += 2.0  # a model that is reluctant to write
-    log_probs = log_probs - np.logaddexp.reduce(log_probs, axis=1, keepdims=True)
+    emissions = torch.from_numpy(log_probs).log_softmax(dim=1)
+    log_priors = measure_log_priors([emissions])
     lengths = [
-        len(search(torch.from_numpy(log_probs), SearchConfig(50, blank_penalty=penalty))[0].tokens)
-        for penalty in (0.0, 1.0, 2.0, 4.0)
+        len(search(emissions, SearchConfig(50, prior_weight=weight), None, log_priors)[0].tokens)
+        for weight in (0.0, 1.0, 2.0)
     ]
     assert lengths == sorted(set(lengths))
 
 
-@pytest.mark.parametrize("penalty", [-0.1, math.inf, math.nan])
-def test_a_penalty_out_of_range_is_refused(penalty: float) -> None:
-    with pytest.raises(ConfigError, match="blank_penalty: expected a finite number, 0 or more"):
-        SearchConfig(blank_penalty=penalty)
+@pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan])
+def test_a_weight_of_the_priors_out_of_range_is_refused(weight: float) -> None:
+    with pytest.raises(ConfigError, match="prior_weight: expected a finite number, 0 or more"):
+        SearchConfig(prior_weight=weight)
 
 
 def test_enumeration_over_a_word_model_by_hand() -> None:

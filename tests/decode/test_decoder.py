@@ -22,6 +22,7 @@ from asr.decode.decoder import (
 )
 from asr.decode.fusion import FusionConfig
 from asr.decode.greedy import greedy_search
+from asr.decode.priors import measure_log_priors
 from asr.errors import AsrError, ConfigError, TextError
 from asr.files import sha256_of
 from asr.language.ngram.arpa import write_arpa
@@ -95,10 +96,11 @@ def test_a_beam_of_one_with_knowledge_is_no_greedy_search(words_file: Path) -> N
     assert decoder(MISHEARD)[0].log_language < 0
 
 
-def test_a_penalty_of_the_blank_is_no_greedy_search() -> None:
-    decoder = Decoder(SearchConfig(beam_size=1, blank_penalty=3.0))
+def test_division_by_priors_is_no_greedy_search() -> None:
+    priors = measure_log_priors([MISHEARD])
+    decoder = Decoder(SearchConfig(beam_size=1, prior_weight=0.75), log_priors=priors)
     assert not decoder.is_greedy
-    assert decoder(MISHEARD) == search(MISHEARD, decoder.search)
+    assert decoder(MISHEARD) == search(MISHEARD, decoder.search, log_priors=priors)
     running = decoder.start(TABLE, 0.04)
     running.feed(MISHEARD)
     assert running.finish().tokens == decoder(MISHEARD)[0].tokens
@@ -269,6 +271,9 @@ def test_keys_that_have_gone_are_ignored_with_a_message(
     metrics["decoding"]["words"]["rescoring"] = {"lm_sha256": "0", "weight": 0.1}
     assert tuned_settings(metrics, words_file) == settings_for(words_file)
     assert "decoding.words: rescoring was tuned by an earlier version" in caplog.text
+    metrics["decoding"]["words"]["search"]["blank_penalty"] = 2.0
+    assert tuned_settings(metrics, words_file) == settings_for(words_file)
+    assert "decoding.words: rescoring, blank_penalty was tuned by an earlier" in caplog.text
 
 
 def test_a_tuned_beam_beyond_what_tuning_tries_is_refused() -> None:

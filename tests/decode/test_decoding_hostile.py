@@ -10,6 +10,7 @@ import math
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -440,9 +441,9 @@ def test_what_is_compiled_is_not_part_of_the_real_time_factor(
     recognizer = Recognizer.load(CHECKPOINT)
     events: list[str] = []
 
-    def heard(log_probs: Tensor, config: SearchConfig, fusion: Fusion | None) -> list[object]:
+    def heard(log_probs: Tensor, config: SearchConfig, *known: Any) -> list[object]:
         events.append("search")
-        return [*search(log_probs, config, fusion)]
+        return [*search(log_probs, config, *known)]
 
     def read(*arguments: object, **named: object) -> object:
         events.append("read")

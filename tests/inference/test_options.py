@@ -15,12 +15,13 @@ from asr.corpus.manifest import Utterance, read_manifest
 from asr.decode.beam import SearchConfig
 from asr.decode.confidence import Calibration
 from asr.decode.decoder import (
-    BLANK_PENALTY,
     CONSTRAINED,
+    LIST_PRIOR_WEIGHT,
     REJECT_BELOW,
     TunedSettings,
     with_tuned_settings,
 )
+from asr.decode.priors import LOG_PRIORS, PRIOR_WEIGHT
 from asr.errors import AsrError, CheckpointError, ConfigError, TextError
 from asr.files import sha256_of
 from asr.inference.options import HOTWORD_BOOST, WIDE_BEAM, DecodingKeywords, DecodingOptions
@@ -33,6 +34,13 @@ from tests.support import Tones
 @pytest.fixture
 def utterance(tones: Tones) -> Utterance:
     return read_manifest(tones.test)[0]
+
+
+def keep_priors(folder: Path) -> tuple[float, ...]:
+    checkpoint = load_checkpoint(folder)
+    priors = (-0.5, *[-3.0] * (len(checkpoint.tokens) - 1))
+    update_metrics(folder, {**checkpoint.metrics, LOG_PRIORS: list(priors)})
+    return priors
 
 
 def keep_settings(folder: Path, name: str, settings: TunedSettings) -> None:
@@ -74,8 +82,8 @@ def own(tones: Tones, tmp_path: Path) -> Path:
         ({"unknown_penalty": 1.0}, "unknown_penalty: expected 0 or less"),
         ({"reject_below": -1.0}, "reject_below: has no effect"),
         ({"grammar": "x", "reject_below": 1.0}, "reject_below: expected 0 or less"),
-        ({"blank_penalty": -1.0}, "blank_penalty: expected 0 or more"),
-        ({"blank_penalty": math.nan}, "blank_penalty: expected a finite number"),
+        ({"prior_weight": -1.0}, "prior_weight: expected 0 or more"),
+        ({"prior_weight": math.nan}, "prior_weight: expected a finite number"),
         ({"lexicon": "a", "grammar": "b"}, "lexicon: expected a lexicon or a grammar"),
         ({"grammar": ""}, "grammar: expected the path of a file"),
         ({"hotwords": "HELLO"}, "hotwords: expected words with their boosts"),
@@ -185,30 +193,55 @@ def test_a_checkpoint_may_reject_with_any_grammar(own: Path, tmp_path: Path) -> 
             asr.load(own).prepare(grammar=other)
 
 
-def test_a_checkpoint_may_have_a_blank_penalty_for_any_grammar(own: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_may_have_a_prior_weight_for_any_grammar(own: Path, tmp_path: Path) -> None:
     grammar, other = tmp_path / "a.txt", tmp_path / "b.txt"
     grammar.write_text("A\nB\n")
     other.write_text("A\n")
-    search = SearchConfig(beam_size=5, blank_penalty=0.25)
-    tuned = TunedSettings(search=search, constraint_sha256=sha256_of(grammar))
+    tuned = TunedSettings(
+        search=SearchConfig(beam_size=5, prior_weight=0.25), constraint_sha256=sha256_of(grammar)
+    )
     keep_settings(own, "a.txt", tuned)
-    update_metrics(own, {**load_checkpoint(own).metrics, BLANK_PENALTY: 1.5})
+    keep_priors(own)
+    update_metrics(own, {**load_checkpoint(own).metrics, LIST_PRIOR_WEIGHT: 0.75})
     recognizer = asr.load(own)
 
-    def penalty(**options: Unpack[DecodingKeywords]) -> float:
-        return recognizer.prepare(**options).decoder.search.blank_penalty
+    def weight(**options: Unpack[DecodingKeywords]) -> float:
+        return recognizer.prepare(**options).decoder.search.prior_weight
 
     assert recognizer.prepare(grammar=grammar).is_tuned
-    assert penalty(grammar=grammar) == 0.25
-    assert penalty(grammar=other) == penalty(grammar=other, beam_size=9) == 1.5
-    assert penalty(grammar=grammar, blank_penalty=0) == penalty(grammar=other, blank_penalty=0) == 0
-    assert penalty() == 0
-    alone = recognizer.prepare(lm="none", blank_penalty=2).decoder
-    assert (alone.search.blank_penalty, alone.search.beam_size) == (2, WIDE_BEAM)
+    assert weight(grammar=grammar) == 0.25
+    assert weight(grammar=other) == weight(grammar=other, beam_size=9) == 0.75
+    assert weight(grammar=grammar, prior_weight=0) == weight(grammar=other, prior_weight=0) == 0
+    assert weight() == weight(beam_size=9) == 0
+    alone = recognizer.prepare(lm="none", prior_weight=1).decoder
+    assert (alone.search.prior_weight, alone.search.beam_size) == (1, WIDE_BEAM)
     for wrong in (-0.5, "high", True):
-        update_metrics(own, {**load_checkpoint(own).metrics, BLANK_PENALTY: wrong})
-        with pytest.raises(CheckpointError, match="blank_penalty: expected a number of 0 or more"):
+        update_metrics(own, {**load_checkpoint(own).metrics, LIST_PRIOR_WEIGHT: wrong})
+        with pytest.raises(CheckpointError, match="prior_weight: expected a number of 0 or more"):
             asr.load(own).prepare(grammar=other)
+
+
+def test_priors_count_half_with_a_language_model_that_was_not_tuned(
+    own: Path, tmp_path: Path
+) -> None:
+    lm = tmp_path / "other.arpa"
+    write_arpa(lm, estimate([["A"]], 1).table)
+    assert asr.load(own).prepare(lm=lm).decoder.search.prior_weight == 0
+    with pytest.raises(ConfigError, match="prior_weight: expected a checkpoint with label priors"):
+        asr.load(own).prepare(lm=lm, prior_weight=0.5)
+    priors = keep_priors(own)
+    recognizer = asr.load(own)
+    decoder = recognizer.prepare(lm=lm).decoder
+    assert (decoder.search.prior_weight, decoder.log_priors) == (PRIOR_WEIGHT, priors)
+    assert recognizer.prepare(lm=lm, prior_weight=0).decoder.search.prior_weight == 0
+    grammar = tmp_path / "a.txt"
+    grammar.write_text("A\n")
+    assert recognizer.prepare(grammar=grammar).decoder.search.prior_weight == PRIOR_WEIGHT
+    assert recognizer.prepare(lm=lm).decoder.search.beam_size == WIDE_BEAM
+    assert recognizer.prepare(lm="none").decoder.is_greedy
+    update_metrics(own, {**load_checkpoint(own).metrics, LOG_PRIORS: [-1.0]})
+    with pytest.raises(CheckpointError, match="log_priors: expected 11 numbers of -100 to 0"):
+        asr.load(own).prepare(lm=lm)
 
 
 def test_a_model_is_known_by_the_file_it_was_copied_from(own: Path, tmp_path: Path) -> None:

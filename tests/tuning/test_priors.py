@@ -1,4 +1,4 @@
-"""The blank's penalty for any list, from the sentences of a dev set."""
+"""The weight of the priors for any list, from the sentences of a dev set."""
 
 import dataclasses
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from asr.tuning.blank import BLANK_PENALTIES, list_penalty
+from asr.decode.priors import measure_log_priors
 from asr.tuning.dev_set import DevSet
+from asr.tuning.priors import PRIOR_WEIGHTS, list_prior_weight
 from tests.oracles import forward_score
 from tests.tuning.synthetic import TABLE, dev_set_of
 
@@ -21,38 +22,44 @@ def with_blank(dev: DevSet, nats: float) -> DevSet:
     return dataclasses.replace(dev, emissions=tuple(e.log_softmax(dim=1) for e in emissions))
 
 
+def weight_of(dev: DevSet, priors: tuple[float, ...]) -> float:
+    return list_prior_weight(dev, TABLE, priors)
+
+
 def test_what_the_blank_has_too_much_is_taken_from_it() -> None:
     dev = dev_set_of(TEXTS * 5, clarity=2.0)
-    found = [list_penalty(with_blank(dev, nats), TABLE) for nats in (-9.0, 1.0, 2.5)]
-    assert found[0] == 0
-    assert found[2] - found[1] == pytest.approx(1.5, abs=0.5)
-    assert list_penalty(with_blank(dev, 7.0), TABLE) == BLANK_PENALTIES[-1]
+    priors = (0.0, *[-2.5] * (len(TABLE) - 1))
+    assert weight_of(with_blank(dev, -9.0), priors) == 0
+    found = [weight_of(with_blank(dev, nats), priors) for nats in (0.5, 2.0)]
+    assert found[1] - found[0] == pytest.approx(1.5 / 2.5, abs=0.2)
+    assert weight_of(with_blank(dev, 7.0), priors) == PRIOR_WEIGHTS[-1]
 
 
 def test_the_right_sentences_are_likeliest_by_the_oracle() -> None:
     dev = with_blank(dev_set_of(TEXTS, clarity=1.0), 1.5)
+    priors = measure_log_priors(dev.emissions)
     means = []
-    for penalty in BLANK_PENALTIES:
+    for weight in PRIOR_WEIGHTS:
         chances = []
         for text, log_probs in zip(dev.references, dev.emissions, strict=True):
-            emissions = log_probs.numpy().copy()
-            emissions[:, 0] -= penalty
+            emissions = log_probs.numpy() - weight * np.array(priors)
             scores = {one: forward_score(emissions, TABLE.encode(one)) for one in TEXTS}
             chances.append(scores[text] - np.logaddexp.reduce(list(scores.values())))
         means.append(np.mean(chances))
-    assert min(means[0], means[-1]) < max(means) - 0.1
-    assert list_penalty(dev, TABLE) == BLANK_PENALTIES[int(np.argmax(means))]
+    assert means[0] < max(means) - 0.1
+    assert weight_of(dev, priors) == PRIOR_WEIGHTS[int(np.argmax(means))]
 
 
 def test_what_says_nothing_is_passed_over() -> None:
     dev = with_blank(dev_set_of(TEXTS, clarity=2.0), 2.0)
+    priors = measure_log_priors(dev.emissions)
     frame = dev.emissions[0][:1]
     more = DevSet(
         (*dev.references, "", "X", "BEAD"),
         (*dev.emissions, frame, frame, frame),  # the last is too short for any sentence but A
         1.0,
     )
-    assert list_penalty(more, TABLE) == list_penalty(dev, TABLE) > 0
-    assert list_penalty(DevSet(("", "A"), (frame, frame), 1.0), TABLE) == 0
+    assert weight_of(more, priors) == weight_of(dev, priors) > 0
+    assert weight_of(DevSet(("", "A"), (frame, frame), 1.0), priors) == 0
     none = DevSet(("AN", "BE"), (frame, torch.zeros(0, len(TABLE))), 1.0)
-    assert list_penalty(none, TABLE) == 0
+    assert weight_of(none, priors) == 0
