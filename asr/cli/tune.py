@@ -72,15 +72,15 @@ def tune(
     device: Device = "cpu",
     threads: Threads = 0,
 ) -> None:
-    """Choose language model weight, word bonus, blank penalty, pruning and beam on DEV_MANIFEST.
+    """Choose the weights of language model and priors, word bonus, pruning and beam on a dev set.
 
     The choice is kept in the checkpoint, with the language model and a calibration of word
     confidences: from then on that is how the checkpoint decodes unless told otherwise. With
     --grammar or --lexicon the cost of a word, the search and --reject_below are chosen for it; for
     the last one DEV_MANIFEST has to hold other utterances too, or noise with an empty transcript.
-    For grammars and lists that are not tuned, the blank's penalty is measured with the sentences of
-    DEV_MANIFEST as the list, and what writing one letter for another costs, to warn of sentences
-    that are hard to tell apart.
+    The label priors are measured on DEV_MANIFEST, their weight for grammars and lists that are not
+    tuned with its sentences as the list, and what writing one letter for another costs, to warn of
+    sentences that are hard to tell apart.
     """
     from asr.tuning.report import draw_trials, render_trials
     from asr.tuning.tune import check_writable, copy_settings, save_result, tune_checkpoint
