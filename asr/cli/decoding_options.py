@@ -75,8 +75,7 @@ def _decoding_options(
             "--prior_weight",
             "The power of the label priors by which the model's outputs are divided, 0 or more, "
             "for more letters. Default: as tuned, with a grammar or lexicon also as tuned for any, "
-            "or 0.5; 0 without these and a language model, or without priors, which `asr tune` "
-            "measures.",
+            "or 0.5; 0 without these and a language model, or in a checkpoint without priors.",
         ),
     ] = None,
     hotwords: Annotated[

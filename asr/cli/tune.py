@@ -78,8 +78,8 @@ def tune(
     confidences: from then on that is how the checkpoint decodes unless told otherwise. With
     --grammar or --lexicon the cost of a word, the search and --reject_below are chosen for it; for
     the last one DEV_MANIFEST has to hold other utterances too, or noise with an empty transcript.
-    The label priors are measured on DEV_MANIFEST, their weight for grammars and lists that are not
-    tuned with its sentences as the list, and what writing one letter for another costs, to warn of
+    For grammars and lists that are not tuned, the weight of the label priors is measured with the
+    sentences of DEV_MANIFEST as the list, and what writing one letter for another costs, to warn of
     sentences that are hard to tell apart.
     """
     from asr.tuning.report import draw_trials, render_trials

@@ -24,15 +24,26 @@ PRIOR_WEIGHT = 0.5
 """With a language model, a grammar or a word list that was not tuned, where priors are known."""
 
 
-def measure_log_priors(emissions: Iterable[Tensor]) -> tuple[float, ...]:
-    """The logarithms of the mean probabilities in all frames of emissions `(T, C)`.
+def measure_log_priors(emissions: Iterable[Tensor], num_tokens: int) -> tuple[float, ...]:
+    """The logarithms of the mean probabilities of the tokens in all frames of emissions `(T, C)`.
 
-    Each token counts as heard in one frame more than it was: of a token that hardly occurs little
-    is known.
+    Each token counts as heard in one frame more than it was: of one that hardly occurs little is
+    known.
     """
-    totals = [log_probs.double().exp().sum(dim=0) for log_probs in emissions]
-    counts = torch.stack(totals).sum(dim=0) + 1
-    return tuple((counts / counts.sum()).log().numpy().round(2).tolist())
+    return log_priors_of(total_probabilities(emissions, num_tokens))
+
+
+def total_probabilities(emissions: Iterable[Tensor], num_tokens: int) -> Tensor:
+    """`(C,)` sums of the probabilities in all frames."""
+    total = torch.zeros(num_tokens, dtype=torch.float64)
+    for log_probs in emissions:
+        total += log_probs.cpu().double().exp().sum(dim=0)
+    return total
+
+
+def log_priors_of(total: Tensor) -> tuple[float, ...]:
+    """The priors, as by `measure_log_priors`, of the sum of all `total_probabilities`."""
+    return tuple(((total + 1) / (total + 1).sum()).log().numpy().round(2).tolist())
 
 
 def log_priors(metrics: Mapping[str, Any], table: TokenTable) -> tuple[float, ...] | None:

@@ -90,7 +90,7 @@ class DecodingOptions:
     """The power of the label priors by which the model's outputs are divided, 0 or more: more
     letters, and more of the rare ones. Where nothing was tuned 0.5 with a language model, and with
     a lexicon or grammar as the checkpoint says for any, or else 0.5; 0 without any of these, or in
-    a checkpoint without priors, which `asr tune` measures."""
+    a checkpoint without priors, as of earlier versions until `asr tune` measures them."""
     hotwords: Mapping[str, float] | Iterable[str] | None = None
     """Words and phrases to listen for, each with its boost, a log-score; `HOTWORD_BOOST` where only
     the words are given."""

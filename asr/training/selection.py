@@ -3,6 +3,7 @@
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -12,12 +13,13 @@ from asr.checkpoint.average import average_weights
 from asr.checkpoint.checkpoint import save_checkpoint
 from asr.checkpoint.run_folder import PLANNED
 from asr.config import to_dict
+from asr.decode.priors import LOG_PRIORS
 from asr.errors import AsrError, CheckpointError
 from asr.files import atomic_write, make_folder, sha256_of
 from asr.training.config import Config
 from asr.training.lineage import lineage_record
 from asr.training.run import Progress, Run
-from asr.training.validation import validate
+from asr.training.validation import measure_priors, validate
 
 STORED_DTYPE = torch.float16
 """Precision of the weights in a checkpoint: half the size, no measurable loss."""
@@ -147,9 +149,18 @@ def finish(run: Run, progress: Progress) -> Path:
             100 * results[name]["dev_cer"],
         )
     chosen = mean if results[mean]["dev_cer"] <= 1.1 * results[best]["dev_cer"] else best
+    if chosen == best:
+        if run.group.is_main:
+            run.model.load_state_dict(candidates[best])
+        run.group.broadcast_weights(run.model)
+    metrics = {
+        "dev": {name.removeprefix("dev_"): value for name, value in results[chosen].items()},
+        LOG_PRIORS: list(measure_priors(run)),
+        "weights": chosen,
+    }
     checkpoint = run.folder / "checkpoint"
     if run.group.is_main:
-        write_checkpoint(run, progress, checkpoint, candidates[chosen], chosen, results[chosen])
+        write_checkpoint(run, progress, checkpoint, candidates[chosen], metrics)
     return checkpoint
 
 
@@ -158,8 +169,7 @@ def write_checkpoint(
     progress: Progress,
     checkpoint: Path,
     weights: dict[str, Tensor],
-    chosen: str,
-    result: dict[str, float],
+    metrics: dict[str, Any],
 ) -> None:
     """Write the checkpoint with its metrics and the record of how it was trained."""
     config = run.config
@@ -171,8 +181,7 @@ def write_checkpoint(
         units=run.tokens.units,
         weights=weights,
         metrics={
-            "dev": {name.removeprefix("dev_"): value for name, value in result.items()},
-            "weights": chosen,
+            **metrics,
             "epochs": progress.epoch,
             **({} if has_ended(run, progress) else {PLANNED: config.optim.epochs}),
             "training_seconds": sum(
@@ -196,7 +205,7 @@ def write_checkpoint(
     if run.writer is not None:
         run.writer.close()
     _log.info("checkpoint written to %s", checkpoint)
-    warn_if_useless(result["dev_wer"], config.init_from)
+    warn_if_useless(metrics["dev"]["wer"], config.init_from)
 
 
 def warn_if_useless(wer: float, init_from: str) -> None:

@@ -1,8 +1,12 @@
-"""Validation after each epoch: loss, WER and CER of greedy search."""
+"""Validation: loss, WER and CER of greedy search after each epoch; label priors at the end."""
+
+from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from asr.decode.greedy import greedy_search_batch
+from asr.decode.priors import log_priors_of, total_probabilities
 from asr.model.loss import ctc_loss
 from asr.scoring.wer import score
 from asr.training.dev_transcripts import record_samples, record_transcripts
@@ -35,3 +39,19 @@ def validate(run: Run, epoch: int | None = None) -> dict[str, float]:
     # In a fixed order, or the last digits would depend on the number of processes.
     loss = sum(results[i][1] for i in sorted(results)) / len(results)
     return {"dev_loss": loss, "dev_wer": rates.wer, "dev_cer": rates.cer}
+
+
+@torch.no_grad()
+def measure_priors(run: Run) -> tuple[float, ...]:
+    """The label priors, as by `measure_log_priors`, on the validation manifest."""
+    run.model.eval()
+    total = total_probabilities(_dev_emissions(run), len(run.tokens))
+    return log_priors_of(sum(run.group.gather(total), torch.zeros_like(total)))
+
+
+def _dev_emissions(run: Run) -> Iterator[Tensor]:
+    """Of this process's share of the validation manifest, those `(T, C)` of each utterance."""
+    for cpu_batch in run.dev_loader:
+        batch = cpu_batch.to(run.device)
+        log_probs, lengths = run.model(batch.features, batch.feature_lengths)
+        yield from (one[:length] for one, length in zip(log_probs, lengths.tolist(), strict=True))

@@ -90,7 +90,7 @@ class TuningResult:
     letter_costs: Costs | None = None
     """What writing another letter costs the model, if it was measured."""
     log_priors: tuple[float, ...] | None = None
-    """Of the tokens, if they were measured."""
+    """Of the tokens: those of training, or where it left none, of the dev set."""
     list_prior_weight: float | None = None
     """Their weight for any grammar or word list, if it was measured."""
 
@@ -150,7 +150,9 @@ def tune_checkpoint(
             dev = encode_dev_set(recognizer, utterances, advance)
         except ManifestError as error:
             raise ManifestError(f"{dev_manifest}: {error}") from error
-    log_priors = measure_log_priors(dev.emissions)
+    log_priors = kept_log_priors(loaded.metrics, recognizer.tokens)
+    if log_priors is None:
+        log_priors = measure_log_priors(dev.emissions, len(recognizer.tokens))
     decoder = dataclasses.replace(decoder, log_priors=log_priors)
     with progress("searches", passes(decoder)) as advance:
         evaluator = DevEvaluator(

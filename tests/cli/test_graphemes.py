@@ -11,6 +11,7 @@ import pytest
 
 from asr.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from asr.corpus.manifest import Utterance, read_manifest
+from asr.decode.priors import LOG_PRIORS
 from asr.text.tokens import is_loose, split_text
 from tests.support import Command, Tones
 
@@ -39,7 +40,7 @@ def checkpoint(tones: Tones, tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokens=[spelt(token) for token in loaded.config["tokens"]],
         units="graphemes",
         weights=loaded.weights,
-        metrics={},
+        metrics={LOG_PRIORS: loaded.metrics[LOG_PRIORS]},
     )
     return folder
 

@@ -150,7 +150,7 @@ def test_the_priors_of_a_reluctant_model_bring_letters_back() -> None:
     log_probs = random_emissions(2, 60, 4, peakiness=2)
     log_probs[:, 0] += 2.0  # a model that is reluctant to write
     emissions = torch.from_numpy(log_probs).log_softmax(dim=1)
-    log_priors = measure_log_priors([emissions])
+    log_priors = measure_log_priors([emissions], 4)
     lengths = [
         len(search(emissions, SearchConfig(50, prior_weight=weight), None, log_priors)[0].tokens)
         for weight in (0.0, 1.0, 2.0)

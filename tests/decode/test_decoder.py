@@ -97,7 +97,7 @@ def test_a_beam_of_one_with_knowledge_is_no_greedy_search(words_file: Path) -> N
 
 
 def test_division_by_priors_is_no_greedy_search() -> None:
-    priors = measure_log_priors([MISHEARD])
+    priors = measure_log_priors([MISHEARD], len(TABLE))
     decoder = Decoder(SearchConfig(beam_size=1, prior_weight=0.75), log_priors=priors)
     assert not decoder.is_greedy
     assert decoder(MISHEARD) == search(MISHEARD, decoder.search, log_priors=priors)

@@ -18,7 +18,7 @@ def test_priors_are_mean_probabilities_with_a_frame_more_of_each_token() -> None
     first = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]).log()
     second = torch.tensor([[0.25, 0.5, 0.25]]).log()
     expected = [(1.75 + 1) / 6, (1.0 + 1) / 6, (0.25 + 1) / 6]
-    assert np.exp(measure_log_priors([first, second])) == pytest.approx(expected, abs=0.005)
+    assert np.exp(measure_log_priors([first, second], 3)) == pytest.approx(expected, abs=0.005)
 
 
 def test_priors_of_a_checkpoint() -> None:

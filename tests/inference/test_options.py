@@ -1,5 +1,6 @@
 """Which decoder the options make for a checkpoint, and what is refused."""
 
+import dataclasses
 import logging
 import math
 import shutil
@@ -118,7 +119,7 @@ def test_a_grammar_or_lexicon_takes_the_place_of_the_own_model(own: Path, tmp_pa
     words.write_text("A\n")
     decoding = asr.load(own).prepare(lexicon=words)
     assert (decoding.lm, decoding.is_tuned) == (None, False)
-    assert decoding.decoder.search == CONSTRAINED
+    assert decoding.decoder.search == dataclasses.replace(CONSTRAINED, prior_weight=PRIOR_WEIGHT)
     assert asr.load(own).prepare(lexicon=words, lm=own / LANGUAGE_MODEL).lm == own / LANGUAGE_MODEL
 
 
@@ -226,6 +227,9 @@ def test_priors_count_half_with_a_language_model_that_was_not_tuned(
 ) -> None:
     lm = tmp_path / "other.arpa"
     write_arpa(lm, estimate([["A"]], 1).table)
+    metrics = load_checkpoint(own).metrics
+    del metrics[LOG_PRIORS]
+    update_metrics(own, metrics)
     assert asr.load(own).prepare(lm=lm).decoder.search.prior_weight == 0
     with pytest.raises(ConfigError, match="prior_weight: expected a checkpoint with label priors"):
         asr.load(own).prepare(lm=lm, prior_weight=0.5)

@@ -11,7 +11,7 @@ from asr.scoring.wer import score
 from asr.training import Config
 from asr.training.distributed import Group
 from asr.training.setup import prepare
-from asr.training.validation import validate
+from asr.training.validation import measure_priors, validate
 from tests.training_support import CPU
 
 pytest_plugins = ["tests.training_fixtures"]
@@ -45,3 +45,19 @@ def test_the_final_validation_adds_no_samples(micro: Config, tmp_path: Path) -> 
     validate(run)
     assert (tmp_path / "dev_transcripts.txt").exists()
     assert not (tmp_path / "dev_samples.jsonl").exists()
+
+
+def test_priors_are_mean_probabilities_of_the_validation_set(micro: Config, tmp_path: Path) -> None:
+    run, _ = prepare(micro, tmp_path, CPU, Group(), resume=False)
+    total, frames = torch.zeros(len(run.tokens), dtype=torch.float64), 0
+    run.model.eval()
+    with torch.no_grad():
+        for batch in run.dev_loader:
+            log_probs, lengths = run.model(batch.features, batch.feature_lengths)
+            for one, length in zip(log_probs, lengths, strict=True):
+                total += one[:length].exp().double().sum(dim=0)
+                frames += int(length)
+    expected = ((total + 1) / (frames + len(run.tokens))).log()
+    run.model.train()
+    assert measure_priors(run) == pytest.approx(expected.tolist(), abs=0.006)
+    assert not run.model.training

@@ -165,7 +165,7 @@ def test_a_model_that_leaves_out_letters_is_divided_by_its_priors(
     dev: DevSet, decoder: Decoder
 ) -> None:
     dev = reluctant(dev, 4.0)
-    decoder = dataclasses.replace(decoder, log_priors=measure_log_priors(dev.emissions))
+    decoder = dataclasses.replace(decoder, log_priors=measure_log_priors(dev.emissions, len(TABLE)))
     search, _ = settings(tune(DevEvaluator(dev, TABLE), decoder))
     assert search.prior_weight >= 0.2
 

@@ -37,7 +37,7 @@ def test_what_the_blank_has_too_much_is_taken_from_it() -> None:
 
 def test_the_right_sentences_are_likeliest_by_the_oracle() -> None:
     dev = with_blank(dev_set_of(TEXTS, clarity=1.0), 1.5)
-    priors = measure_log_priors(dev.emissions)
+    priors = measure_log_priors(dev.emissions, len(TABLE))
     means = []
     for weight in PRIOR_WEIGHTS:
         chances = []
@@ -52,7 +52,7 @@ def test_the_right_sentences_are_likeliest_by_the_oracle() -> None:
 
 def test_what_says_nothing_is_passed_over() -> None:
     dev = with_blank(dev_set_of(TEXTS, clarity=2.0), 2.0)
-    priors = measure_log_priors(dev.emissions)
+    priors = measure_log_priors(dev.emissions, len(TABLE))
     frame = dev.emissions[0][:1]
     more = DevSet(
         (*dev.references, "", "X", "BEAD"),
