@@ -7,21 +7,23 @@ use: it is a record in the checkpoint's `metrics.json`, found again by the langu
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from asr.config import from_dict, to_dict
+from asr.decode.align import viterbi_align
 from asr.decode.beam import BeamSearch, SearchConfig, search
-from asr.decode.confidence import Calibration
+from asr.decode.confidence import Calibration, mean_log_ratio
 from asr.decode.fusion import Fusion, FusionConfig
 from asr.decode.greedy import GreedySearch, greedy_search
-from asr.decode.hypothesis import Hypothesis
+from asr.decode.hypothesis import Hypothesis, checked_emissions
 from asr.decode.kernel import search_kernel, search_kernel_alone
-from asr.decode.priors import LOG_PRIORS, PRIOR_WEIGHT
+from asr.decode.priors import LOG_PRIORS, PRIOR_WEIGHT, divided_by_priors
 from asr.decode.streaming import StreamingSearch
 from asr.errors import ConfigError, TextError
 from asr.files import sha256_of
@@ -194,7 +196,7 @@ class Decoder:
     """Of the tokens, for `search.prior_weight`."""
     reject_below: float | None = None
     """With an automaton: what was said counts as none of its sentences where
-    `confidence.mean_log_ratio` is lower."""
+    `log_ratio` is lower."""
 
     @property
     def is_greedy(self) -> bool:
@@ -218,6 +220,13 @@ class Decoder:
         wanted = min(max(self.search.nbest, at_least), self.search.beam_size)
         config = dataclasses.replace(self.search, nbest=wanted)
         return search(log_probs, config, self.fusion, self.log_priors)
+
+    def log_ratio(self, log_probs: Tensor, tokens: Sequence[int]) -> float:
+        """The `mean_log_ratio` of a sequence in emissions `(T, C)`, divided by the priors."""
+        weight = self.search.prior_weight
+        divided = divided_by_priors(checked_emissions(log_probs), self.log_priors, weight)
+        emissions = torch.from_numpy(divided)
+        return mean_log_ratio(emissions, viterbi_align(emissions, tokens))
 
     def start(self, table: TokenTable, frame_seconds: float) -> StreamingSearch:
         """Start to decode emissions that arrive in blocks, frames of so many seconds each.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.decode.align import viterbi_align
-from asr.decode.confidence import VOTERS, mean_log_ratio, word_confidences
+from asr.decode.confidence import VOTERS, word_confidences
 from asr.decode.decoder import Decoder
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.timing import FrameClock, time_words
@@ -81,15 +81,13 @@ class SegmentDecoder:
             log_language=best.log_language,
             nbest=self._distinct(hypotheses)[: decoder.search.nbest],
         )
-        if not (self.word_timestamps or decoder.is_constrained):
-            return transcript
-        alignment = viterbi_align(log_probs, best.tokens)
         if decoder.is_constrained:
-            log_ratio = mean_log_ratio(log_probs, alignment)
+            log_ratio = decoder.log_ratio(log_probs, best.tokens)
             transcript = dataclasses.replace(transcript, log_ratio=log_ratio)
             if decoder.reject_below is not None and log_ratio < decoder.reject_below:
                 return dataclasses.replace(transcript, text="", rejected=True)
         if self.word_timestamps:
+            alignment = viterbi_align(log_probs, best.tokens)
             confidences = word_confidences(log_probs, alignment, hypotheses[:VOTERS], self.tokens)
             words = time_words(alignment, self.tokens, clock, end_seconds)
             words = with_confidences(words, decoder.calibration.apply(confidences))

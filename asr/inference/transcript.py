@@ -37,7 +37,7 @@ class Transcript:
     """The words of `text` with times and confidences, if asked for; they do not overlap."""
     log_ratio: float | None = None
     """With a lexicon or grammar: how much less likely, per frame, the best sentence it allows is
-    than the likeliest path (`mean_log_ratio`), 0 or less."""
+    than the likeliest path (`Decoder.log_ratio`), 0 or less."""
     rejected: bool = False
     """Nothing that the lexicon or grammar allows was said, as far as the search or `log_ratio` can
     tell: the text is empty, and `nbest` still begins with the best that was found."""

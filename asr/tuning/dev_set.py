@@ -16,7 +16,7 @@ from torch import Tensor
 from asr.corpus.manifest import Utterance
 from asr.corpus.recordings import read_utterance
 from asr.decode.align import viterbi_align
-from asr.decode.confidence import VOTERS, mean_log_ratio, word_confidences
+from asr.decode.confidence import VOTERS, word_confidences
 from asr.decode.decoder import Decoder
 from asr.decode.fusion import Fusion
 from asr.errors import ManifestError
@@ -69,7 +69,7 @@ class ConstrainedResult:
     text: str | None
     """None: nothing that it allows is possible."""
     log_ratio: float
-    """As `mean_log_ratio`."""
+    """As `Decoder.log_ratio`."""
 
 
 def encode_dev_set(
@@ -151,7 +151,7 @@ class DevEvaluator:
             found = decoder(log_probs)
             if not found:
                 return ConstrainedResult(None, 0.0)
-            log_ratio = mean_log_ratio(log_probs, viterbi_align(log_probs, found[0].tokens))
+            log_ratio = decoder.log_ratio(log_probs, found[0].tokens)
             return ConstrainedResult(self.table.decode(found[0].tokens), log_ratio)
 
         with ThreadPoolExecutor(self.threads) as pool:

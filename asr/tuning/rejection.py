@@ -1,6 +1,6 @@
 """When to reject what was said as none of the sentences that a grammar or word list allows.
 
-The threshold is on `asr.decode.confidence.mean_log_ratio`: how much less likely, a frame, the best
+The threshold is on `asr.decode.decoder.Decoder.log_ratio`: how much less likely, a frame, the best
 allowed sentence is than the likeliest path. It is where fewest answers of the dev set are wrong.
 """
 

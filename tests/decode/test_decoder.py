@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from asr.decode.align import viterbi_align
 from asr.decode.beam import SearchConfig, search
-from asr.decode.confidence import Calibration
+from asr.decode.confidence import Calibration, mean_log_ratio
 from asr.decode.decoder import (
     Decoder,
     TunedSettings,
@@ -280,3 +281,17 @@ def test_a_tuned_beam_beyond_what_tuning_tries_is_refused() -> None:
     metrics = {"decoding": {"x": {"search": {"beam_size": 100_000}}}}
     with pytest.raises(ConfigError, match=r"expected at most 1000, .*found 100000"):
         tuned_settings(metrics)
+
+
+def test_what_is_rejected_is_compared_as_the_search_compares() -> None:
+    tokens = greedy_search(MISHEARD).tokens[:-1]
+    assert Decoder().log_ratio(MISHEARD, tokens) == pytest.approx(
+        mean_log_ratio(MISHEARD, viterbi_align(MISHEARD, tokens))
+    )
+    priors = (-0.1, *[-4.0] * (len(TABLE) - 1))
+    decoder = Decoder(SearchConfig(prior_weight=0.75), log_priors=priors)
+    divided = (MISHEARD - 0.75 * torch.tensor(priors)).log_softmax(dim=1)
+    assert decoder.log_ratio(MISHEARD, tokens) == pytest.approx(
+        mean_log_ratio(divided, viterbi_align(divided, tokens))
+    )
+    assert decoder.log_ratio(MISHEARD, tokens) != Decoder().log_ratio(MISHEARD, tokens)
