@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
+from asr.decode.priors import PRIOR_WEIGHT
 from asr.text.tokens import BLANK, TokenTable
 from asr.tuning.dev_set import DevSet
 
@@ -25,9 +26,10 @@ _LOWEST = -20.0
 def list_prior_weight(dev: DevSet, table: TokenTable, log_priors: Sequence[float]) -> float:
     """The weight with which the right sentences are likeliest, each among those of the dev set.
 
-    Their mean log-probability decides, a tie goes to the lower weight. Sentences are compared
-    exactly, by their probabilities summed over all alignments. Transcripts that the model cannot
-    write are passed over; 0 where fewer than two different ones are left.
+    Their mean log-probability decides; of the weights that are as good, within the standard error
+    of their difference from the best, the middle one is taken. Sentences are compared exactly, by
+    their probabilities summed over all alignments. Transcripts that the model cannot write are
+    passed over; the default where fewer than two different ones are left.
     """
     texts = [" ".join(reference.split()) for reference in dev.references]
     usable = [
@@ -38,19 +40,26 @@ def list_prior_weight(dev: DevSet, table: TokenTable, log_priors: Sequence[float
     usable = usable[:: -(-len(usable) // _MOST) or 1]
     sentences = sorted({texts[i] for i in usable})
     if len(sentences) < 2:
-        return 0.0
+        return PRIOR_WEIGHT
     encoded = [table.encode(sentence) for sentence in sentences]
     place = {sentence: number for number, sentence in enumerate(sentences)}
     priors = torch.tensor(log_priors)
-    totals = torch.zeros(len(PRIOR_WEIGHTS), dtype=torch.float64)
+    found = []
     for i in usable:
         emissions, right = dev.emissions[i].float(), place[texts[i]]
         chances = [
             _log_posteriors(emissions - weight * priors, encoded)[right] for weight in PRIOR_WEIGHTS
         ]
         # NaN: no sentence at all fits into the recording.
-        totals += torch.stack(chances).nan_to_num(nan=_LOWEST).clamp(min=_LOWEST)
-    return PRIOR_WEIGHTS[int((totals / len(usable)).round(decimals=3).argmax())]
+        found.append(torch.stack(chances).nan_to_num(nan=_LOWEST).clamp(min=_LOWEST))
+    chances_by_weight = torch.stack(found)
+    best = int(chances_by_weight.mean(dim=0).argmax())
+    loss = chances_by_weight[:, best, None] - chances_by_weight
+    error = loss.std(dim=0, correction=0) / len(usable) ** 0.5
+    worse = (loss.mean(dim=0) > error).nonzero().flatten().tolist()
+    lowest = max((i + 1 for i in worse if i < best), default=0)
+    highest = min((i - 1 for i in worse if i > best), default=len(PRIOR_WEIGHTS) - 1)
+    return PRIOR_WEIGHTS[(lowest + highest) // 2]
 
 
 def _log_posteriors(emissions: Tensor, sentences: Sequence[Sequence[int]]) -> Tensor:
