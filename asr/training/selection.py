@@ -138,9 +138,7 @@ def finish(run: Run, progress: Progress) -> Path:
     best, mean = names = run.group.broadcast(list(candidates))
     results = {}
     for name in names:
-        if run.group.is_main:
-            run.model.load_state_dict(candidates[name])
-        run.group.broadcast_weights(run.model)
+        _give_weights(run, candidates.get(name))
         results[name] = validate(run)
         _log.info(
             "%s: dev WER %.2f %%, CER %.2f %%",
@@ -150,9 +148,7 @@ def finish(run: Run, progress: Progress) -> Path:
         )
     chosen = mean if results[mean]["dev_cer"] <= 1.1 * results[best]["dev_cer"] else best
     if chosen == best:
-        if run.group.is_main:
-            run.model.load_state_dict(candidates[best])
-        run.group.broadcast_weights(run.model)
+        _give_weights(run, candidates.get(best))
     metrics = {
         "dev": {name.removeprefix("dev_"): value for name, value in results[chosen].items()},
         LOG_PRIORS: list(measure_priors(run)),
@@ -162,6 +158,13 @@ def finish(run: Run, progress: Progress) -> Path:
     if run.group.is_main:
         write_checkpoint(run, progress, checkpoint, candidates[chosen], metrics)
     return checkpoint
+
+
+def _give_weights(run: Run, weights: dict[str, Tensor] | None) -> None:
+    """Give the model of every process the weights, which the main one has."""
+    if weights is not None:
+        run.model.load_state_dict(weights)
+    run.group.broadcast_weights(run.model)
 
 
 def write_checkpoint(

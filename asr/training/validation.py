@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from asr.corpus.dataset import Batch
 from asr.decode.greedy import greedy_search_batch
 from asr.decode.priors import log_priors_of, total_probabilities
 from asr.model.loss import ctc_loss
@@ -22,9 +23,7 @@ def validate(run: Run, epoch: int | None = None) -> dict[str, float]:
     """
     run.model.eval()
     own: dict[str, tuple[str, float]] = {}
-    for cpu_batch in run.dev_loader:
-        batch = cpu_batch.to(run.device)
-        log_probs, lengths = run.model(batch.features, batch.feature_lengths)
+    for batch, log_probs, lengths in _dev_outputs(run):
         losses = ctc_loss(log_probs, lengths, batch.targets, batch.target_lengths).tolist()
         found = greedy_search_batch(log_probs, lengths)
         for i, hypothesis, loss in zip(batch.ids, found, losses, strict=True):
@@ -45,13 +44,17 @@ def validate(run: Run, epoch: int | None = None) -> dict[str, float]:
 def measure_priors(run: Run) -> tuple[float, ...]:
     """The label priors, as by `measure_log_priors`, on the validation manifest."""
     run.model.eval()
-    total = total_probabilities(_dev_emissions(run), len(run.tokens))
+    emissions = (
+        one[:length]
+        for _, log_probs, lengths in _dev_outputs(run)
+        for one, length in zip(log_probs, lengths.tolist(), strict=True)
+    )
+    total = total_probabilities(emissions, len(run.tokens))
     return log_priors_of(sum(run.group.gather(total), torch.zeros_like(total)))
 
 
-def _dev_emissions(run: Run) -> Iterator[Tensor]:
-    """Of this process's share of the validation manifest, those `(T, C)` of each utterance."""
+def _dev_outputs(run: Run) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+    """This process's batches of the validation manifest, with emissions and their lengths."""
     for cpu_batch in run.dev_loader:
         batch = cpu_batch.to(run.device)
-        log_probs, lengths = run.model(batch.features, batch.feature_lengths)
-        yield from (one[:length] for one, length in zip(log_probs, lengths.tolist(), strict=True))
+        yield batch, *run.model(batch.features, batch.feature_lengths)
