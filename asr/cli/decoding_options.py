@@ -109,6 +109,15 @@ def _decoding_options(
             "any, or never; -1000 rejects nothing.",
         ),
     ] = None,
+    no_speech_below: Annotated[
+        float | None,
+        _option(
+            "--no_speech_below",
+            "Without --grammar and --lexicon: words between pauses are noise, and left out, where "
+            "they are less than so many nats a letter likelier than that nothing was said, 0 or "
+            "more. Default: 2; 0 leaves nothing out.",
+        ),
+    ] = None,
 ) -> None:
     """The list of options; commands take them over."""
 

@@ -197,6 +197,9 @@ class Decoder:
     reject_below: float | None = None
     """With an automaton: what was said counts as none of its sentences where
     `log_ratio` is lower."""
+    no_speech_below: float = 0.0
+    """Words between pauses are left out of a transcript where they are less than so many nats a
+    letter likelier than that nothing was said (`asr.decode.no_speech`). 0: none."""
 
     @property
     def is_greedy(self) -> bool:

@@ -17,6 +17,7 @@ from asr.decode.align import viterbi_align
 from asr.decode.confidence import VOTERS, word_confidences
 from asr.decode.decoder import Decoder
 from asr.decode.hypothesis import Hypothesis
+from asr.decode.no_speech import spoken_tokens
 from asr.decode.timing import FrameClock, time_words
 from asr.inference.transcript import Alternative, Transcript
 from asr.text.timed import TimedWord
@@ -72,7 +73,20 @@ class SegmentDecoder:
         decoder = self.decoder
         if not hypotheses:
             return Transcript("", end_seconds, -math.inf, 0.0, rejected=True)
-        best = hypotheses[0]
+        best, *others = hypotheses
+        alignment = None
+        if decoder.no_speech_below:
+            alignment = viterbi_align(log_probs, best.tokens)
+            spoken = spoken_tokens(
+                log_probs,
+                alignment,
+                self.tokens,
+                self.clock.frame_seconds,
+                decoder.no_speech_below,
+            )
+            if spoken != best.tokens:
+                best, alignment = dataclasses.replace(best, tokens=spoken), None
+                hypotheses = [best, *others]
         transcript = Transcript(
             text=self.tokens.decode(best.tokens),
             duration_seconds=end_seconds,
@@ -87,7 +101,7 @@ class SegmentDecoder:
             if decoder.reject_below is not None and log_ratio < decoder.reject_below:
                 return dataclasses.replace(transcript, text="", rejected=True)
         if self.word_timestamps:
-            alignment = viterbi_align(log_probs, best.tokens)
+            alignment = alignment or viterbi_align(log_probs, best.tokens)
             confidences = word_confidences(log_probs, alignment, hypotheses[:VOTERS], self.tokens)
             words = time_words(alignment, self.tokens, clock, end_seconds)
             words = with_confidences(words, decoder.calibration.apply(confidences))

@@ -25,6 +25,7 @@ from asr.decode.decoder import (
     tuned_settings,
 )
 from asr.decode.fusion import FusionConfig
+from asr.decode.no_speech import NO_SPEECH_BELOW
 from asr.decode.priors import PRIOR_WEIGHT, log_priors
 from asr.errors import AsrError, CheckpointError, ConfigError
 from asr.language.confusable import Costs, describe_close_sentences, letter_costs
@@ -61,6 +62,7 @@ class DecodingKeywords(TypedDict, total=False):
     lexicon: str | Path | None
     grammar: str | Path | None
     reject_below: float | None
+    no_speech_below: float | None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class DecodingOptions:
     reject_below: float | None = None
     """With a lexicon or grammar: the text is empty where `Transcript.log_ratio` is lower; 0 or
     less. None: as tuned for these, or else as the checkpoint says for any."""
+    no_speech_below: float | None = None
+    """Without them: words between pauses are noise, and left out, where they are less than so many
+    nats a letter likelier than that nothing was said; 0 or more. None: 2; 0 leaves nothing out.
+    """
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lm", _checked_lm(self.lm))
@@ -133,6 +139,10 @@ class DecodingOptions:
             )
         if self.reject_below is not None and not self.is_constrained:
             raise ConfigError("reject_below: has no effect without a grammar or lexicon")
+        if self.no_speech_below is not None and self.is_constrained:
+            raise ConfigError(
+                "no_speech_below: has no effect with a grammar or lexicon, where reject_below has"
+            )
         if not self.may_use_lm:
             for name in _NEEDS_MODEL:
                 if getattr(self, name) is not None:
@@ -191,11 +201,12 @@ def _is_finite(value: object) -> bool:
 
 
 def _check_numbers(options: DecodingOptions) -> None:
-    for name in ("lm_weight", "word_bonus", "unknown_penalty", "prior_weight", "reject_below"):
+    weights = ("lm_weight", "word_bonus", "unknown_penalty", "prior_weight")
+    for name in (*weights, "reject_below", "no_speech_below"):
         value = getattr(options, name)
         if value is not None and not _is_finite(value):
             raise ConfigError(f"{name}: expected a finite number, found {value!r}")
-    for name in ("lm_weight", "prior_weight"):
+    for name in ("lm_weight", "prior_weight", "no_speech_below"):
         value = getattr(options, name)
         if value is not None and value < 0:
             raise ConfigError(f"{name}: expected 0 or more, found {value}")
@@ -244,9 +255,9 @@ class Decoding:
 
     def settings(self) -> dict[str, Any]:
         """The settings in use, as plain JSON values."""
-        if self.decoder.is_greedy:
-            return {"search": "greedy"}
-        settings: dict[str, Any] = {"search": "beam", **to_dict(self.decoder.search)}
+        settings: dict[str, Any] = {"search": "greedy"}
+        if not self.decoder.is_greedy:
+            settings = {"search": "beam", **to_dict(self.decoder.search)}
         if self.decoder.fusion is not None:
             fusion = self.decoder.fusion.config
             settings["word_bonus"] = fusion.word_bonus
@@ -263,6 +274,7 @@ class Decoding:
             path = getattr(self.options, name)
             settings[name] = str(path) if path else None
         settings["reject_below"] = self.decoder.reject_below
+        settings["no_speech_below"] = self.decoder.no_speech_below or None
         return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -334,8 +346,15 @@ def prepare_decoding(
         calibration=tuned.calibration if tuned and is_tuned else Calibration(),
         log_priors=priors,
         reject_below=next((one for one in thresholds if one is not None), None),
+        no_speech_below=_no_speech_below(options),
     )
     return Decoding(options, decoder, lm, own is not None, tuned is not None, is_tuned)
+
+
+def _no_speech_below(options: DecodingOptions) -> float:
+    if options.is_constrained:
+        return 0.0
+    return NO_SPEECH_BELOW if options.no_speech_below is None else options.no_speech_below
 
 
 def _warn_of_close_sentences(

@@ -196,6 +196,7 @@ def test_what_does_not_fit_is_one_message(
         (("--lm", ""), "--lm: expected the path of a file, found ''"),
         (("--reject_below", "-1"), "--reject_below: has no effect without a grammar or lexicon"),
         (("--reject_below", "1"), "--reject_below: expected 0 or less"),
+        (("--no_speech_below", "-1"), "--no_speech_below: expected 0 or more"),
         (("--prior_weight", "-1"), "--prior_weight: expected 0 or more, found -1"),
         (("--nbest", "0"), "--nbest: expected at least 1, found 0"),
         (("--beam_size", "0"), "--beam_size"),
@@ -323,8 +324,8 @@ def test_evaluate_says_how_it_decoded(
     figures = tmp_path / "figures.json"
     arguments = ("evaluate", tones.checkpoint, small, "--json", figures)
     outcome = asr_command(*arguments)
-    assert "\ndecoding: search greedy\n" in outcome.stdout
-    assert settings_used(figures) == {"search": "greedy"}
+    assert "\ndecoding: search greedy, no_speech_below 2.0\n" in outcome.stdout
+    assert settings_used(figures) == {"search": "greedy", "no_speech_below": 2.0}
     outcome = asr_command(*arguments, "--lm", lm, "--word_bonus", "0.5", "--nbest", "2")
     assert outcome.code == 0
     expected = {
@@ -366,7 +367,7 @@ def test_tuned_settings_are_used_with_their_model(
     assert "of uncalibrated word confidences" in outcome.stdout
     assert {**as_tuned, "lm_weight": 0.9}.items() <= settings_used(figures).items()
     asr_command(*arguments)
-    assert settings_used(figures) == {"search": "greedy"}
+    assert settings_used(figures) == {"search": "greedy", "no_speech_below": 2.0}
 
 
 def test_settings_tuned_without_a_model_are_for_use_without_knowledge(
@@ -385,7 +386,7 @@ def test_settings_tuned_without_a_model_are_for_use_without_knowledge(
     asr_command(*arguments, "--hotwords", "A:1")
     assert settings_used(figures)["beam_size"] == WIDE_BEAM
     asr_command(*arguments, "--beam_size", "1")
-    assert settings_used(figures) == {"search": "greedy"}
+    assert settings_used(figures) == {"search": "greedy", "no_speech_below": 2.0}
     asr_command(*arguments, "--nbest", "9")
     assert settings_used(figures)["beam_size"] == 9
 

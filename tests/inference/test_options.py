@@ -83,6 +83,8 @@ def own(tones: Tones, tmp_path: Path) -> Path:
         ({"unknown_penalty": 1.0}, "unknown_penalty: expected 0 or less"),
         ({"reject_below": -1.0}, "reject_below: has no effect"),
         ({"grammar": "x", "reject_below": 1.0}, "reject_below: expected 0 or less"),
+        ({"no_speech_below": -1.0}, "no_speech_below: expected 0 or more"),
+        ({"grammar": "x", "no_speech_below": 1.0}, "no_speech_below: has no effect with a grammar"),
         ({"prior_weight": -1.0}, "prior_weight: expected 0 or more"),
         ({"prior_weight": math.nan}, "prior_weight: expected a finite number"),
         ({"lexicon": "a", "grammar": "b"}, "lexicon: expected a lexicon or a grammar"),

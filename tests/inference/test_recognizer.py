@@ -82,7 +82,7 @@ def test_times_are_when_the_words_sound(recognizer: Recognizer) -> None:
 def test_words_cost_nothing_unless_asked(
     recognizer: Recognizer, spoken: list[tuple[Path, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asr.inference.decoding.viterbi_align", lambda *_: pytest.fail("aligned"))
+    monkeypatch.setattr("asr.inference.decoding.word_confidences", lambda *_: pytest.fail("asked"))
     found = recognizer.transcribe(spoken[0][0])
     assert (found.words, found.log_ratio, found.rejected) == ((), None, False)
 
