@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.errors import ConfigError
-from asr.language.spelling import NAMED, abbreviate
+from asr.language.spelling import NAMED, abbreviate, in_model_case
 from asr.text.tokens import TokenTable
 
 Costs = NDArray[np.float64]
@@ -63,6 +63,7 @@ def letter_costs(metrics: Mapping[str, Any], table: TokenTable) -> Costs | None:
 
 def describe_close_sentences(sentences: Sequence[str], table: TokenTable, costs: Costs) -> str:
     """The closest pairs of sentences, each with its distance; empty if none is close."""
+    sentences = list(dict.fromkeys(in_model_case(sentence, table) for sentence in sentences))
     pairs = close_pairs([table.encode(sentence) for sentence in sentences], costs)
     named = [
         f"{sentences[one.first]!r} and {sentences[one.second]!r} ({one.distance:.1f})"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from asr.compiled import compiled, helper
 from asr.errors import ConfigError, TextError
 from asr.language.automata.automaton import Automaton, spelling_trie, step
+from asr.language.spelling import in_model_case
 from asr.text.tokens import TokenTable
 
 LARGEST_BOOST = 1e6
@@ -72,7 +73,7 @@ def spell_hotword(phrase: str, boost: float, table: TokenTable) -> list[int]:
             f"hot word {phrase!r}: expected a boost from {-LARGEST_BOOST:g} to "
             f"{LARGEST_BOOST:g}, found {boost}"
         )
-    text = " ".join(phrase.split())
+    text = in_model_case(" ".join(phrase.split()), table)
     unknown = table.unknown(text)
     if unknown or not text:
         found = ", ".join(map(repr, unknown)) or "no characters"

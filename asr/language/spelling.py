@@ -13,8 +13,20 @@ NAMED = 5
 """Items that a message names before it only counts the rest."""
 
 
+def in_model_case(text: str, table: TokenTable) -> str:
+    """A text in upper or lower case where only that makes it one that a table can spell; in NFC.
+
+    Most models write one case alone, and who lists what may be said need not know which.
+    """
+    for form in (text, text.upper(), text.lower()):
+        if not table.unknown(form):
+            return normal_form(form)
+    return text
+
+
 def spelling_error(word: str, table: TokenTable) -> str:
-    """Why a token table cannot spell a word; empty if it can."""
+    """Why a token table cannot spell a word in any case; empty if it can."""
+    word = in_model_case(word, table)
     if not word or any(character.isspace() for character in word):
         return f"{word!r} is not one word"
     unknown = table.unknown(word)

@@ -7,7 +7,14 @@ import numpy as np
 
 from asr.errors import TextError
 from asr.language.automata.automaton import Automaton, Edges, trimmed_automaton
-from asr.language.spelling import NAMED, abbreviate, speller, spelling_error, word_trie
+from asr.language.spelling import (
+    NAMED,
+    abbreviate,
+    in_model_case,
+    speller,
+    spelling_error,
+    word_trie,
+)
 from asr.text.tokens import TokenTable
 
 
@@ -35,8 +42,10 @@ def parse_word_list(text: str, table: TokenTable, name: str = "word list") -> Au
     Raises TextError, with line numbers, on words that contain white space or that the table cannot
     spell, and on a list without words.
     """
+    can_spell = speller(table)
     lines = [line.strip() for line in unicodedata.normalize("NFC", text).split("\n")]
-    words, can_spell = list(filter(None, lines)), speller(table)
+    lines = [line if can_spell(line) else in_model_case(line, table) for line in lines]
+    words = list(filter(None, lines))
     if not words:
         raise TextError(f"{name}: expected at least one word, found none")
     wrong = [i for i, word in enumerate(lines) if not can_spell(word)]

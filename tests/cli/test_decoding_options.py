@@ -155,6 +155,20 @@ def test_lexicon_grammar_and_hotwords_reach_the_search(
     assert text.split()[0] not in asr_command(*arguments, *hotwords).stdout.split()
 
 
+def test_what_may_be_said_is_listed_in_any_case(
+    tones: Tones, spoken: tuple[Path, str], tmp_path: Path, asr_command: Command
+) -> None:
+    path, text = spoken
+    arguments = ("transcribe", tones.checkpoint, path)
+    sentences, words = tmp_path / "sentences.txt", tmp_path / "words.txt"
+    sentences.write_text(f"{text.lower()}\nbbbbbb\n")
+    words.write_text("\n".join({*text.lower().split(), "bbbbbb"}))
+    for option in (("--grammar", sentences), ("--lexicon", words)):
+        assert asr_command(*arguments, *option).stdout == f"{text}\n"
+    found = asr_command(*arguments, "--hotwords", f"{text.split()[0].lower()}:-500").stdout
+    assert text.split()[0] not in found.split()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -73,6 +73,8 @@ def test_the_closest_are_described() -> None:
     described = describe_close_sentences(["A C", "B C", "C"], TABLE, costs)
     assert described == "'A C' and 'B C' (1.2)"
     assert describe_close_sentences(["A", "C"], TABLE, costs) == ""
+    # In the model's case, in which two of them are one.
+    assert describe_close_sentences(["a c", "A c", "B C"], TABLE, costs) == described
 
 
 def test_costs_are_kept_in_the_metrics() -> None:

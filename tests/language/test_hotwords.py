@@ -76,6 +76,10 @@ def test_spaces_of_a_phrase_are_single() -> None:
     assert followed({"  a   b ": 3.0}, SPACED, "a b ") == (3.0, 0.0)
 
 
+def test_a_phrase_may_have_another_case_than_the_model_writes() -> None:
+    assert followed({"AB b": 3.0}, SPACED, "ab b ") == (3.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("phrase", "found"), [("caba", "'c'"), ("", "no characters"), ("  ", "no characters")]
 )

@@ -8,7 +8,7 @@
 
 An utterance is a sentence of any public rule. A rule may refer to itself at its very end, which is
 repetition; any other recursion may not be expressible as a finite automaton and is refused. Words
-must be spelt as in the training transcripts: case is not changed.
+are spelt as in the training transcripts, but for their case, which is the model's where it has one.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ from asr.language.grammar.tree import (
     Word,
     leaves,
 )
-from asr.language.spelling import abbreviate, spelling_error
+from asr.language.spelling import abbreviate, in_model_case, spelling_error
 from asr.text.tokens import BLANK, TokenTable
 
 MAX_SIZE = 1_000_000
@@ -145,7 +145,8 @@ class _Builder:
         """The state in which an expansion begins, followed by the state `after`."""
         match expansion:
             case Word(text):
-                for token in [self._space, *reversed(self._table.encode(text))]:
+                spelling = self._table.encode(in_model_case(text, self._table))
+                for token in [self._space, *reversed(spelling)]:
                     after = self._automaton.token_state(token, after)
                 return after
             case Reference(rule):

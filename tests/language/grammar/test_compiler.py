@@ -215,23 +215,31 @@ def test_grammar_without_a_word_to_say_is_refused(text: str) -> None:
     ("text", "fault"),
     [
         (
-            "public <s> = YES |\n Yes;",
+            "public <s> = YES |\n YES-;",
             r"^grammar: expected words in the model's characters ' ABC.*', found 1 that are not: "
-            r"line 2, column 2: 'Yes' has 'e', 's' \(the model writes 'YES'\); spell them",
+            r"line 2, column 2: 'YES-' has '-' \(the model writes 'YES'\); spell them",
         ),
         (
             "public <s> = A; <t> = B7;",
             r"line 1, column 23: 'B7' has '7' \(write numbers as they are said, in words\); spell",
         ),
         (
-            "public <s> = a b c a d e f g;",
-            r"found 7 that are not: line 1, column 14: 'a' .*and 2 more",
+            "public <s> = a1 b1 c1 a1 d1 e1 f1 g1;",
+            r"found 7 that are not: line 1, column 14: 'a1' .*and 2 more",
         ),
     ],
 )
 def test_words_that_the_table_lacks_are_refused(text: str, fault: str) -> None:
     with pytest.raises(TextError, match=fault):
         compiled(text)
+
+
+def test_words_may_have_another_case_than_the_model_writes() -> None:
+    upper, lower = TokenTable(tuple(" AB")), TokenTable(tuple(" ab"))
+    for table, words in ((upper, {"AB", "A"}), (lower, {"ab", "a"})):
+        assert allowed("public <s> = Ab | a;", table=table) == words
+    # With both cases each is what it is.
+    assert allowed("public <s> = Ab;", table=TokenTable(tuple(" Aab"))) == {"Ab"}
 
 
 def test_table_without_a_space() -> None:
