@@ -94,11 +94,11 @@ def tune(evaluator: DevEvaluator, decoder: Decoder) -> Tuning:
     if decoder.fusion is None:
         return _choose_search(evaluator, decoder, (False,))
     decoder = dataclasses.replace(decoder, search=MODERATE)
-    decoder = _choose_weights(evaluator, decoder)
+    decoder, bonuses = _choose_weights(evaluator, decoder)
     decoder = _choose_search(evaluator, decoder, (False, True)).choice.decoder
     decoder = _refine_weights(evaluator, decoder)
     tuning = _choose_search(evaluator, decoder, (decoder.search.recombine,))
-    return dataclasses.replace(tuning, edges=(*_weights_at_edges(decoder), *tuning.edges))
+    return dataclasses.replace(tuning, edges=(*_weights_at_edges(decoder, bonuses), *tuning.edges))
 
 
 def passes(decoder: Decoder) -> int:
@@ -137,8 +137,8 @@ def _penalties(decoder: Decoder) -> dict[str, tuple[float, ...]]:
     return {"unknown_log_penalty": UNKNOWN_LOG_PENALTIES, **empty}
 
 
-def _choose_weights(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
-    """The decoder with the best weights of all that are tried.
+def _choose_weights(evaluator: DevEvaluator, decoder: Decoder) -> tuple[Decoder, tuple[float, ...]]:
+    """The decoder with the best weights of all that are tried, and the word bonuses among these.
 
     Language model and words together, as the one makes up for what the other takes from long
     sentences.
@@ -151,9 +151,9 @@ def _choose_weights(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
     bonuses = tuple(bonus + config.word_bonus - without_priors for bonus in bonuses)
     if len(weights) > 1:
         weights = finer(weights, config.lm_weight, _FINE)
-    bonuses = finer(bonuses, config.word_bonus, _FINE)
-    decoder = _best_pair(evaluator, decoder, weights, bonuses)
-    return _best_penalties(evaluator, decoder)
+    fine = finer(bonuses, config.word_bonus, _FINE)
+    decoder = _best_pair(evaluator, decoder, weights, fine)
+    return _best_penalties(evaluator, decoder), bonuses
 
 
 def _best_prior_weight(evaluator: DevEvaluator, decoder: Decoder) -> Decoder:
@@ -188,9 +188,9 @@ def _pairs_to_try(decoder: Decoder) -> tuple[tuple[float, ...], tuple[float, ...
     return (_config(decoder).lm_weight,), BONUSES_ALONE
 
 
-def _weights_at_edges(decoder: Decoder) -> list[str]:
+def _weights_at_edges(decoder: Decoder, bonuses: Sequence[float]) -> list[str]:
     """The weights that lie at, or beyond, the edge of what was tried."""
-    weights, bonuses = _pairs_to_try(decoder)
+    weights, _ = _pairs_to_try(decoder)
     tried = {"lm_weight": weights, "word_bonus": bonuses}
     if len(weights) == 1:
         del tried["lm_weight"]

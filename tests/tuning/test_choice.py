@@ -184,6 +184,19 @@ def test_edges_are_named(dev: DevSet, decoder: Decoder) -> None:
     ]
 
 
+def test_a_word_bonus_that_was_tried_together_with_the_priors_is_no_edge(
+    dev: DevSet, decoder: Decoder
+) -> None:
+    evaluator = Valley(dev, TABLE)
+    evaluator.lowest = FusionConfig(1.0, -3.5, unknown_log_penalty=-8.0)
+    priors = measure_log_priors(dev.emissions, len(TABLE))
+    for log_priors, edges in ((None, ["word_bonus"]), (priors, [])):
+        tuning = tune(evaluator, dataclasses.replace(decoder, log_priors=log_priors))
+        _, config = settings(tuning)
+        assert config.word_bonus <= -3
+        assert [edge.split()[0] for edge in tuning.edges] == edges
+
+
 def test_pruning_leaves_room_for_an_unknown_word(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
