@@ -28,11 +28,12 @@ from recipes.mboshi.train import CONFIG
 from recipes.recurrent.experiments import Result, Results, core_minutes, table
 
 NOTHING = "nothing"
-EPOCHS = {15: 60, 30: 42, 60: 34, 120: 34, 228: CONFIG.optim.epochs}
+EPOCHS = {15: 60, 30: 50, 60: 44, 120: 42, 228: CONFIG.optim.epochs}
 """By minutes of recordings; the last is all of train."""
 LITTLE = 60
-"""Up to so many minutes, which a model soon knows by heart, batches are of 20 s, for more steps,
-and the second half of the epochs has two views of each utterance (CR-CTC)."""
+"""Up to so many minutes, which a model soon knows by heart, batches are of 28 s, 18 without
+silence, for more steps, masks are many and wide, and the second half of the epochs has two views of
+each utterance (CR-CTC)."""
 
 
 def manifest_of(minutes: int) -> str:
@@ -46,12 +47,16 @@ def configuration(minutes: int, init_from: str = "") -> Config:
     # Random weights would diverge, or stay with the blank, if the rate rose quickly.
     warmup = CONFIG.optim.warmup_epochs if init_from else epochs / 12
     optim = dataclasses.replace(CONFIG.optim, epochs=epochs, warmup_epochs=warmup)
+    augment = CONFIG.augment
     if minutes <= LITTLE:
         optim = dataclasses.replace(
-            optim, batch_seconds=20.0, consistency=0.2, single_view_epochs=epochs // 2
+            optim, batch_seconds=28.0, consistency=0.2, single_view_epochs=epochs // 2
+        )
+        augment = dataclasses.replace(
+            augment, time_masks=4, time_mask_frames=20, frequency_mask_mels=15
         )
     data = dataclasses.replace(CONFIG.data, train=(manifest_of(minutes),))
-    return dataclasses.replace(CONFIG, data=data, optim=optim, init_from=init_from)
+    return dataclasses.replace(CONFIG, data=data, augment=augment, optim=optim, init_from=init_from)
 
 
 def train_and_score(folder: Path, minutes: int, init_from: str, threads: int) -> Result:

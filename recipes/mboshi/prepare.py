@@ -11,6 +11,7 @@ and writes under the output folder:
     train-{15,30,60,120}.jsonl     so many minutes of train, each of them part of the next
     open/{train,dev,test}.jsonl    speaker-open: test is martial's part of the test, train and dev
                                    are without him
+    open/martial.jsonl             all that he says
 """
 
 import argparse
@@ -142,6 +143,8 @@ def split_corpus(
     for name, utterances in (("train", rest), ("dev", dev)):
         splits[f"open/{name}"] = [one for one in utterances if one.speaker != OPEN_SPEAKER]
     splits["open/test"] = [one for one in test if one.speaker == OPEN_SPEAKER]
+    everything = (*rest, *dev, *test)
+    splits[f"open/{OPEN_SPEAKER}"] = [one for one in everything if one.speaker == OPEN_SPEAKER]
     return splits
 
 

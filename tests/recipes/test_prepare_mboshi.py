@@ -56,7 +56,7 @@ def test_both_layouts(layout: str, tmp_path: Path, request: pytest.FixtureReques
     assert mboshi.main(["--source", str(source), "-o", str(output)]) == 0
     found = {
         name: {one.id: one.text for one in read_manifest(output / f"{name}.jsonl")}
-        for name in ("train", "dev", "test", "train-15", "open/train", "open/test")
+        for name in ("train", "dev", "test", "train-15", "open/train", "open/test", "open/martial")
     }
     assert found["train"] | found["dev"] == TEXTS["train"]
     assert len(found["dev"]) == 1
@@ -64,6 +64,8 @@ def test_both_layouts(layout: str, tmp_path: Path, request: pytest.FixtureReques
     assert found["train-15"] == found["train"]
     assert not any(key.startswith("martial") for key in found["open/train"])
     assert found["open/test"] == {"martial_2": "sá"}
+    own = {key for key in TEXTS["train"] | TEXTS["dev"] if key.startswith("martial")}
+    assert found["open/martial"].keys() == own > found["open/test"].keys()
 
 
 def test_a_wrong_length_in_a_header_is_no_loss(published: Path) -> None:
