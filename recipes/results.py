@@ -13,7 +13,6 @@ import typer
 
 import asr
 from asr.corpus.manifest import read_manifest
-from asr.decode.decoder import Decoder
 from asr.errors import AsrError
 from asr.files import write_text_atomic
 from asr.inference.evaluation import evaluate
@@ -33,7 +32,7 @@ MARKS = ("<!-- made by python -m recipes.results -->\n", "<!-- end -->\n")
 def rows(checkpoint: Path, tests: dict[str, Path]) -> list[str]:
     """Markdown rows of a checkpoint, one per test set: WER and CER by default, greedy WER."""
     recognizer = asr.load(checkpoint)
-    decoders = (recognizer.prepare().decoder, Decoder())
+    decoders = (recognizer.prepare().decoder, recognizer.prepare(beam_size=1).decoder)
     lines = []
     for name, manifest in tests.items():
         utterances = read_manifest(manifest)
