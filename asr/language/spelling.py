@@ -41,14 +41,13 @@ def spelling_error(word: str, table: TokenTable) -> str:
 
 
 def _as_written(word: str, table: TokenTable) -> str:
-    """A word as the model would write it: in its case, without marks and signs that it lacks."""
+    """A word without the marks and signs that the model lacks, in its case; empty if it lacks more."""
     parts = unicodedata.normalize("NFD", word.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     bare = "".join(character for character in parts if not unicodedata.combining(character))
     plain = "".join(character for character in bare if character.isalnum())
-    for form in dict.fromkeys((word, bare, plain)):
-        for other in (form, form.upper(), form.lower()):
-            if other and not table.unknown(other):
-                return normal_form(other)
+    for form in (in_model_case(bare, table), in_model_case(plain, table)):
+        if form and not table.unknown(form):
+            return form
     return ""
 
 

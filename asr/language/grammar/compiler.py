@@ -11,6 +11,7 @@ repetition; any other recursion may not be expressible as a finite automaton and
 are spelt as in the training transcripts, but for their case, which is the model's where it has one.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +80,12 @@ def compile_grammar(grammar: Grammar, table: TokenTable, max_size: int = MAX_SIZ
     and on sentences of several words if the table has no space; AsrError on a grammar that allows
     no word, and on one that needs more than `max_size` states.
     """
-    _refuse_unspellable(grammar, table)
+    spellings = _spellings(grammar, table)
     path = grammar.source.path
     # Without a space BLANK marks the ends of words, to tell sentences of several words below.
     space = table.space if table.space >= 0 else BLANK
     try:
-        builder = _Builder(grammar, table, space, max_size)
+        builder = _Builder(grammar, spellings, space, max_size)
         automaton = trimmed_automaton(*builder.determinise())
     except AutomatonSizeError:
         raise AsrError(
@@ -113,8 +114,10 @@ class _Builder:
     by the same state twice is built once, which closes the loop of a rule that ends in itself.
     """
 
-    def __init__(self, grammar: Grammar, table: TokenTable, space: int, max_size: int) -> None:
-        self._grammar, self._table, self._space = grammar, table, space
+    def __init__(
+        self, grammar: Grammar, spellings: Mapping[str, list[int]], space: int, max_size: int
+    ) -> None:
+        self._grammar, self._spellings, self._space = grammar, spellings, space
         self._automaton = NondeterministicAutomaton(max_size)
         self._rule_states: dict[tuple[str, int], int] = {}
         self._pending: list[tuple[str, int, int]] = []
@@ -145,8 +148,7 @@ class _Builder:
         """The state in which an expansion begins, followed by the state `after`."""
         match expansion:
             case Word(text):
-                spelling = self._table.encode(in_model_case(text, self._table))
-                for token in [self._space, *reversed(spelling)]:
+                for token in [self._space, *reversed(self._spellings[text])]:
                     after = self._automaton.token_state(token, after)
                 return after
             case Reference(rule):
@@ -165,18 +167,23 @@ class _Builder:
                 return once if required else again
 
 
-def _refuse_unspellable(grammar: Grammar, table: TokenTable) -> None:
+def _spellings(grammar: Grammar, table: TokenTable) -> dict[str, list[int]]:
+    """The tokens of each word."""
+    spellings: dict[str, list[int]] = {}
     errors: dict[str, str] = {}
     for rule in grammar.rules.values():
         for part in leaves(rule.expansion):
-            if isinstance(part, Word) and part.text not in errors:
-                error = spelling_error(part.text, table)
+            if not isinstance(part, Word) or part.text in spellings or part.text in errors:
+                continue
+            if error := spelling_error(part.text, table):
                 where = grammar.source.line_and_column(part.offset)
-                errors[part.text] = error and f"{where}: {error}"
-    found = list(filter(None, errors.values()))
-    if found:
+                errors[part.text] = f"{where}: {error}"
+            else:
+                spellings[part.text] = table.encode(in_model_case(part.text, table))
+    if errors:
         raise TextError(
             f"{grammar.source.path}: expected words in the model's characters "
-            f"{''.join(table.characters)!r}, found {len(found)} that are not: {abbreviate(found)}; "
-            "spell them as in the training transcripts"
+            f"{''.join(table.characters)!r}, found {len(errors)} that are not: "
+            f"{abbreviate(list(errors.values()))}; spell them as in the training transcripts"
         )
+    return spellings
