@@ -41,7 +41,7 @@ def spelling_error(word: str, table: TokenTable) -> str:
 
 
 def _as_written(word: str, table: TokenTable) -> str:
-    """A word without the marks and signs that the model lacks, in its case; empty if it lacks more."""
+    """A word in the model's case without marks and signs that it lacks; empty if it lacks more."""
     parts = unicodedata.normalize("NFD", word.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     bare = "".join(character for character in parts if not unicodedata.combining(character))
     plain = "".join(character for character in bare if character.isalnum())
