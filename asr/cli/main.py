@@ -26,6 +26,7 @@ from asr.cli.score import score
 from asr.cli.shard import shard
 from asr.cli.train import train
 from asr.cli.transcribe import transcribe
+from asr.cli.trim import trim
 from asr.cli.tune import tune
 from asr.errors import AsrError, ConfigError
 from asr.printing import log_to_stderr
@@ -63,7 +64,7 @@ def common(
 
 for verb in (
     *(transcribe, listen, evaluate, align, score),
-    *(train, runs, tune, average, shard, describe),
+    *(train, runs, tune, average, trim, shard, describe),
 ):
     app.command(verb.__name__)(verb)
 app.add_typer(lm, name="lm")

@@ -1,4 +1,4 @@
-"""Where a speaker pauses, by the loudness of a recording.
+"""Where a speaker pauses, begins and ends, by the loudness of a recording.
 
 Shapes: S samples.
 """
@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from asr.signal.distortions import band_pass
 
 PAUSE_SECONDS = 0.3
 """Shorter ones occur within words and between letters."""
@@ -24,6 +26,15 @@ _LEAST_RANGE_DB = 6.0
 """Where the loud parts are no louder than this above the quiet ones, nothing or all is speech."""
 _BLOCK_SECONDS = 60.0
 """Quiet and loud are what they are nearby: speakers and microphones change."""
+_SPEECH_HZ = (150.0, 3500.0)
+"""Hum and the handling of a microphone are below, hiss is above."""
+_SPEECH_RANGE_DB = 30.0
+"""What is further below the loud parts of speech is background."""
+_LOUD_SHARE = 0.02
+"""The loud parts are exceeded in so much of the time, so that a bang is none of them."""
+_SPEECH_SMOOTHED_FRAMES = 11
+_SHORTEST_SOUND_SECONDS = 0.2
+"""Smoothed over 0.11 s, a shorter sound is a click."""
 
 
 def cuts_in(quiet: NDArray[np.bool_]) -> list[float]:
@@ -51,17 +62,52 @@ def quiet_frames(waveform: Tensor, sample_rate: int) -> NDArray[np.bool_]:
     return np.concatenate([_is_quiet(block) for block in np.array_split(loudness, num_blocks)])
 
 
+def speech_span(waveform: Tensor, sample_rate: int) -> tuple[int, int] | None:
+    """Start and end, in samples, of what may be speech in a waveform `(S,)`; None if nothing is.
+
+    From the first to the last sound of some length that is not far below the loud ones. The soft
+    beginning or end of a word may lie outside, by up to 0.15 s.
+    """
+    if not len(waveform):
+        return None
+    low_hz, high_hz = _SPEECH_HZ
+    audible = band_pass(waveform, sample_rate, low_hz, min(high_hz, sample_rate / 2))
+    power = _smoothed(_power(audible, sample_rate), _SPEECH_SMOOTHED_FRAMES).numpy()
+    if not len(power) or power.max() <= 10 ** (_SILENCE_DB / 10):
+        return None
+    background = np.quantile(power, 1 - _LOUD_SHARE) * 10 ** (-_SPEECH_RANGE_DB / 10)
+    is_sound = np.concatenate([[False], power > background, [False]])
+    sounds = np.flatnonzero(np.diff(is_sound)).reshape(-1, 2)
+    long = sounds[np.diff(sounds)[:, 0] >= round(_SHORTEST_SOUND_SECONDS / FRAME_SECONDS)]
+    if not len(long):
+        return None
+    hop = _hop(sample_rate)
+    return int(long[0, 0]) * hop, int(long[-1, 1]) * hop
+
+
 def _loudness_db(waveform: Tensor, sample_rate: int) -> NDArray[np.float32]:
     """The power of each 10 ms, averaged over the nearest 50 ms."""
-    hop = max(1, round(FRAME_SECONDS * sample_rate))
-    frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
-    power = 10 * torch.log10(frames.square().mean(dim=1)).clamp(min=_SILENCE_DB)
-    if not len(power):
-        return np.zeros(0, np.float32)
-    smoothed = torch.nn.functional.avg_pool1d(
-        power[None], _SMOOTHED_FRAMES, 1, _SMOOTHED_FRAMES // 2, count_include_pad=False
-    )
-    return smoothed[0].numpy()
+    loudness = 10 * torch.log10(_power(waveform, sample_rate)).clamp(min=_SILENCE_DB)
+    return _smoothed(loudness, _SMOOTHED_FRAMES).numpy()
+
+
+def _power(waveform: Tensor, sample_rate: int) -> Tensor:
+    """The mean square of each whole frame of `(S,)`."""
+    hop = _hop(sample_rate)
+    return waveform[: len(waveform) // hop * hop].reshape(-1, hop).square().mean(dim=1)
+
+
+def _hop(sample_rate: int) -> int:
+    return max(1, round(FRAME_SECONDS * sample_rate))
+
+
+def _smoothed(values: Tensor, count: int) -> Tensor:
+    """The mean of the nearest `count` of `(T,)`, an odd number."""
+    if not len(values):
+        return values
+    return torch.nn.functional.avg_pool1d(
+        values[None], count, 1, count // 2, count_include_pad=False
+    )[0]
 
 
 def _is_quiet(loudness: NDArray[np.float32]) -> NDArray[np.bool_]:

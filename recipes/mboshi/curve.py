@@ -31,14 +31,14 @@ NOTHING = "nothing"
 EPOCHS = {15: 60, 30: 50, 60: 44, 120: 42, 228: CONFIG.optim.epochs}
 """By minutes of recordings; the last is all of train."""
 LITTLE = 60
-"""Up to so many minutes, which a model soon knows by heart, batches are of 28 s, 18 without
-silence, for more steps, masks are many and wide, and the second half of the epochs has two views of
-each utterance (CR-CTC)."""
+"""Up to so many minutes, which a model soon knows by heart, batches are of 20 s, for more steps,
+masks are many and wide, and the second half of the epochs has two views of each utterance
+(CR-CTC)."""
 
 
 def manifest_of(minutes: int) -> str:
-    """The manifest of so many minutes of train."""
-    return f"data/mboshi/train-{minutes}.jsonl" if minutes < max(EPOCHS) else CONFIG.data.train[0]
+    """The name of the manifest of so many minutes of train."""
+    return f"train-{minutes}.jsonl" if minutes < max(EPOCHS) else "train.jsonl"
 
 
 def configuration(minutes: int, init_from: str = "") -> Config:
@@ -50,12 +50,12 @@ def configuration(minutes: int, init_from: str = "") -> Config:
     augment = CONFIG.augment
     if minutes <= LITTLE:
         optim = dataclasses.replace(
-            optim, batch_seconds=28.0, consistency=0.2, single_view_epochs=epochs // 2
+            optim, batch_seconds=20.0, consistency=0.2, single_view_epochs=epochs // 2
         )
         augment = dataclasses.replace(
             augment, time_masks=4, time_mask_frames=20, frequency_mask_mels=15
         )
-    data = dataclasses.replace(CONFIG.data, train=(manifest_of(minutes),))
+    data = dataclasses.replace(CONFIG.data, train=(f"data/mboshi/trimmed/{manifest_of(minutes)}",))
     return dataclasses.replace(CONFIG, data=data, augment=augment, optim=optim, init_from=init_from)
 
 

@@ -64,8 +64,11 @@ def next_part(minutes: int) -> list[Utterance]:
     """The recordings between so many minutes and the next larger part of train."""
     parts = sorted(EPOCHS)
     following = parts[parts.index(minutes) + 1]
-    known = {utterance.id for utterance in read_manifest(manifest_of(minutes))}
-    return [u for u in read_manifest(manifest_of(following)) if u.id not in known]
+    before, after = (
+        read_manifest(Path("data/mboshi", manifest_of(m))) for m in (minutes, following)
+    )
+    known = {utterance.id for utterance in before}
+    return [utterance for utterance in after if utterance.id not in known]
 
 
 @one_line_errors

@@ -12,6 +12,7 @@ and writes under the output folder:
     open/{train,dev,test}.jsonl    speaker-open: test is martial's part of the test, train and dev
                                    are without him
     open/martial.jsonl             all that he says
+    trimmed/                       the manifests of train, without the silence around sentences
 """
 
 import argparse
@@ -24,8 +25,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
+from asr.corpus.trim import trim
 from asr.errors import AsrError, ManifestError
-from asr.files import make_folder
 from asr.signal.audio import SUFFIXES, probe
 
 COUNTS = {"train": 4616, "dev": 514}
@@ -161,7 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         own = {name: read_split(options.source, name, count) for name, count in COUNTS.items()}
         splits = split_corpus(own["train"], own["dev"])
-        make_folder(options.output_dir / "open")
+        trimmed = {one.id: trim(one) for one in splits["train"]}
+        for name in [name for name in splits if Path(name).name.startswith("train")]:
+            splits[f"trimmed/{name}"] = [trimmed[one.id] for one in splits[name]]
         for name, utterances in splits.items():
             write_manifest(options.output_dir / f"{name}.jsonl", utterances)
             minutes = 60 * total_hours(utterances)

@@ -2,8 +2,8 @@
 
 Starts from `checkpoints/english`, which has the features and the encoder, for its knowledge of
 speech; its letters are others. Three speakers and one sort of tablet are all there is: time, speed
-and vocal tract vary, the room does not. Half of the recordings' time is silence before and after
-the sentence, which costs as much as speech: most of it is cut off. Masks are few, since within
+and vocal tract vary, the room does not. Much of the recordings' time is silence before and after
+the sentence, which costs as much as speech: the manifest leaves it out. Masks are few, since within
 three hours the model errs on its training data as often as on others.
 """
 
@@ -17,7 +17,7 @@ CONFIG = Config(
     name="mboshi",
     init_from="checkpoints/english",
     data=DataConfig(
-        train=("data/mboshi/train.jsonl",),
+        train=("data/mboshi/trimmed/train.jsonl",),
         dev="data/mboshi/dev.jsonl",
         description="Mboshi, 4366 sentences (3.8 h) read by three speakers",
         language="mdw",
@@ -25,8 +25,6 @@ CONFIG = Config(
     ),
     features=ENGLISH.features,
     augment=AugmentConfig(
-        trim_chance=0.9,
-        trim_floor_db=(27.0, 33.0),
         speeds=(0.9, 1.0, 1.1),
         frequency_warp=0.15,
         time_warp=0.3,
@@ -36,8 +34,7 @@ CONFIG = Config(
     ),
     # Frames of 30 ms: 9.6 letters a second with pauses are up to 20 without, too many for 40 ms.
     encoder=dataclasses.replace(ENGLISH.encoder, subsampling=3, dropout=0.2),
-    # Of 84 seconds 55 are left without silence.
-    optim=OptimConfig(epochs=40, batch_seconds=84.0, peak_rate=1e-3, warmup_epochs=0.5, average=3),
+    optim=OptimConfig(epochs=40, batch_seconds=66.0, peak_rate=1e-3, warmup_epochs=0.5, average=3),
 )
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from recipes.recurrent.experiments import Results
 
 def test_fewer_minutes_have_more_epochs() -> None:
     runs = [curve.configuration(minutes) for minutes in curve.EPOCHS]
-    assert runs[0].data.train == ("data/mboshi/train-15.jsonl",)
+    assert runs[0].data.train == ("data/mboshi/trimmed/train-15.jsonl",)
     assert runs[-1].data.train == CONFIG.data.train
     epochs = [run.optim.epochs for run in runs]
     assert epochs == sorted(epochs, reverse=True)

@@ -64,6 +64,9 @@ def test_both_layouts(layout: str, tmp_path: Path, request: pytest.FixtureReques
     assert found["train-15"] == found["train"]
     assert not any(key.startswith("martial") for key in found["open/train"])
     assert found["open/test"] == {"martial_2": "sá"}
+    for name in ("train", "train-15", "open/train"):
+        trimmed = read_manifest(output / "trimmed" / f"{name}.jsonl")
+        assert {one.id: one.text for one in trimmed} == found[name]
     own = {key for key in TEXTS["train"] | TEXTS["dev"] if key.startswith("martial")}
     assert found["open/martial"].keys() == own > found["open/test"].keys()
 

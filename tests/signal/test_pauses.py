@@ -1,10 +1,16 @@
-"""Pauses are found by loudness, whatever the level, the noise and the rate."""
+"""Pauses, and where speech begins and ends, whatever the level, the noise and the rate."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from asr.signal.pauses import PAUSE_SECONDS, SILENCE_SECONDS, cuts_in, quiet_frames
+from asr.signal.pauses import (
+    PAUSE_SECONDS,
+    SILENCE_SECONDS,
+    cuts_in,
+    quiet_frames,
+    speech_span,
+)
 
 RATE = 16_000
 
@@ -60,3 +66,40 @@ def test_nothing_but_silence_or_noise(num_samples: int) -> None:
 def test_what_is_quiet_is_what_is_quiet_nearby() -> None:
     loud, soft = sounds(*[2.0, 0.5] * 24), 0.03 * sounds(*[2.0, 0.5] * 24)
     assert len(find_cuts(torch.cat([loud, soft]), RATE)) >= 46
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 48000])
+@pytest.mark.parametrize("gain", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("noise", [0.0, 0.001])
+def test_speech_is_from_its_first_to_its_last_sound(rate: int, gain: float, noise: float) -> None:
+    waveform = gain * sounds(0.0, 1.5, 1.0, 2.0, 0.5, 3.0, rate=rate, noise=noise)
+    start, end = speech_span(waveform, rate) or (0, 0)
+    assert start / rate == pytest.approx(1.5, abs=0.07)
+    assert end / rate == pytest.approx(5.0, abs=0.07)
+
+
+@pytest.mark.parametrize("level", [0.1, 1.0])
+def test_clicks_and_hum_are_no_speech(level: float) -> None:
+    waveform = sounds(0.0, 2.0, 1.0, 2.0)
+    for second in (0.5, 1.0, 4.5):
+        waveform[int(second * RATE) : int((second + 0.03) * RATE)] += level * torch.randn(480)
+    seconds = torch.arange(len(waveform)) / RATE
+    waveform += 0.1 * level * (2 * torch.pi * 50 * seconds).sin()
+    start, end = speech_span(waveform, RATE) or (0, 0)
+    assert start / RATE == pytest.approx(2.0, abs=0.07)
+    assert end / RATE == pytest.approx(3.0, abs=0.07)
+
+
+def test_soft_parts_are_speech() -> None:
+    waveform = torch.cat([torch.zeros(RATE), 0.05 * sounds(0.4), sounds(1.0), torch.zeros(RATE)])
+    start, _ = speech_span(waveform, RATE) or (0, 0)
+    assert start / RATE == pytest.approx(1.0, abs=0.07)
+
+
+@pytest.mark.parametrize("num_samples", [0, 1, 100, 5 * RATE])
+def test_in_silence_nothing_may_be_speech(num_samples: int) -> None:
+    assert speech_span(torch.zeros(num_samples), RATE) is None
+
+
+def test_steady_noise_may_all_be_speech() -> None:
+    assert speech_span(sounds(3.0), RATE) == (0, 3 * RATE)
