@@ -17,7 +17,8 @@ from asr.errors import TextError
 from asr.language.automata.automaton import Automaton
 from asr.language.ngram.model import NgramModel
 from asr.language.ngram.table import SPECIAL_WORDS
-from asr.language.spelling import speller, word_trie
+from asr.language.spelling import in_each_case, speller, word_trie
+from asr.text.normal import normal_form
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger(__name__)
@@ -38,19 +39,21 @@ class Lexicon(NamedTuple):
 
 
 def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
-    """The lexicon of the words that the table can spell without a space.
+    """The lexicon of the words that the table can spell without a space, in whichever case.
 
-    Other words can never be recognised: a warning counts them. Of words with the same spelling the
-    most likely is taken. Raises TextError if no word is left.
+    Other words can never be recognised: a warning counts them. Of words with the same spelling,
+    such as MAY and may in a model's upper case, the most likely is taken. Raises TextError if no
+    word is left.
     """
     can_spell = speller(table)
     words, texts, unspellable = [], [], []
     for word, text in enumerate(model.words):
         if text in SPECIAL_WORDS or word == model.unknown_word:
             continue
-        if text and can_spell(text):
+        spelt = normal_form(next(filter(can_spell, in_each_case(text)), ""))
+        if spelt:
             words.append(word)
-            texts.append(text)
+            texts.append(spelt)
         else:
             unspellable.append(text)
     if not words and not unspellable:

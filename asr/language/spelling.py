@@ -18,10 +18,13 @@ def in_model_case(text: str, table: TokenTable) -> str:
 
     Most models write one case alone, and who lists what may be said need not know which.
     """
-    for form in (text, text.upper(), text.lower()):
-        if not table.unknown(form):
-            return normal_form(form)
-    return text
+    written = (form for form in in_each_case(text) if not table.unknown(form))
+    return next(map(normal_form, written), text)
+
+
+def in_each_case(text: str) -> tuple[str, str, str]:
+    """A text as it is, in upper case and in lower case."""
+    return text, text.upper(), text.lower()
 
 
 def spelling_error(word: str, table: TokenTable) -> str:

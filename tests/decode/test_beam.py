@@ -278,6 +278,19 @@ def test_a_model_of_words_is_no_character_model() -> None:
         Fusion(LETTERS, character_model=tiny_model([["hello", "world"]], 2))
 
 
+@pytest.mark.parametrize("kind", ["word_model", "character_model"])
+def test_language_models_may_be_in_another_case(kind: str) -> None:
+    text = TEXT if kind == "word_model" else [["a", "<space>", "b"], ["a", "b"]]
+    upper = [[word if word == "<space>" else word.upper() for word in line] for line in text]
+    fusions = [Fusion(LETTERS, **{kind: tiny_model(lines, 2)}) for lines in (text, upper)]
+    scores = [
+        [fusion.score(tokens) for fusion in fusions]
+        for tokens in ([2], [2, 3], [2, 1, 3], [3, 3, 1, 2])
+    ]
+    assert all(own == pytest.approx(other) for own, other in scores)
+    assert len({own for own, _ in scores}) == len(scores)
+
+
 def test_a_hot_word_outside_the_alphabet_is_named() -> None:
     with pytest.raises(TextError, match=r"hot word 'naïve'.*found 'e', 'n', 'v', 'ï'"):
         Fusion(TokenTable(tuple(" a")), hotwords={"naïve": 1.0})

@@ -185,12 +185,12 @@ def test_wrong_files_are_one_message(tmp_path: Path, words_file: Path) -> None:
             build(TABLE, WIDE)
     with pytest.raises(ConfigError, match="expected one of them"):
         build_decoder(TABLE, WIDE, lexicon=missing, grammar=missing)
-    lower = TokenTable(tuple(" efinsx"))
+    other = TokenTable(tuple(" еинсфх"))
     with pytest.raises(TextError, match=r"words\.arpa\.gz: language model: none of its 3 words"):
-        build_decoder(lower, WIDE, lm=words_file)
+        build_decoder(other, WIDE, lm=words_file)
     for lm in (None, words_file):  # that of the model is another's mistake
         with pytest.raises(TextError, match=r"^hot word 'ONE'"):
-            build_decoder(lower, WIDE, lm=lm, hotwords={"ONE": 1.0})
+            build_decoder(other, WIDE, lm=lm, hotwords={"ONE": 1.0})
     grammar = tmp_path / "grammar.jsgf"
     grammar.write_text("public <numbers> = SIX NINE;")
     with pytest.raises(AsrError, match=r"grammar\.jsgf"):

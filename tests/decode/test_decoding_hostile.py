@@ -86,7 +86,7 @@ MODELS = {
     "comma": (edited("-0.5\t", "-0,5\t"), "line 9: expected a number, found '-0,5'"),
     "no <unk>": (edited("<unk>", "NO"), ": language model: has no <unk>"),
     "no word to write": (
-        ARPA.replace("STOP", "stop").replace("YES", "yes").encode(),
+        ARPA.replace("STOP", "СТОП").replace("YES", "ДА").encode(),
         ": language model: none of its 2 words",
     ),
     "order too high": (

@@ -70,5 +70,13 @@ def test_words_that_cannot_be_written_are_counted(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_model_in_another_alphabet_is_refused() -> None:
-    with pytest.raises(TextError, match=r"none of its 2 words .*'A'.*characters ' abc'"):
-        build_lexicon(tiny_model([["A", "B"]], 1), TABLE)
+    with pytest.raises(TextError, match=r"none of its 2 words .*'Ä'.*characters ' abc'"):
+        build_lexicon(tiny_model([["Ä", "B'"]], 1), TABLE)
+
+
+def test_words_in_another_case_are_the_same_words() -> None:
+    lower, upper = tiny_model([*TEXT, ["Ca"], ["ab", "ca"]], 2), TokenTable(tuple(" ABC"))
+    lexicon, same = build_lexicon(lower, upper), build_lexicon(lower, TABLE)
+    assert lexicon.trie.accepting.tolist() == same.trie.accepting.tolist()
+    assert lexicon.word.tolist() == same.word.tolist()
+    assert lower.word_id("ca") in lexicon.word  # CA is the likelier of both
