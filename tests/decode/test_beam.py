@@ -282,7 +282,11 @@ def test_a_model_of_words_is_no_character_model() -> None:
 def test_language_models_may_be_in_another_case(kind: str) -> None:
     text = TEXT if kind == "word_model" else [["a", "<space>", "b"], ["a", "b"]]
     upper = [[word if word == "<space>" else word.upper() for word in line] for line in text]
-    fusions = [Fusion(LETTERS, **{kind: tiny_model(lines, 2)}) for lines in (text, upper)]
+    models = [tiny_model(lines, 2) for lines in (text, upper)]
+    if kind == "word_model":
+        fusions = [Fusion(LETTERS, word_model=model) for model in models]
+    else:
+        fusions = [Fusion(LETTERS, character_model=model) for model in models]
     scores = [
         [fusion.score(tokens) for fusion in fusions]
         for tokens in ([2], [2, 3], [2, 1, 3], [3, 3, 1, 2])
