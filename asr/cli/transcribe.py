@@ -135,7 +135,7 @@ def transcribe(
     _check_options(output_format, len(inputs), output_dir, skip_existing)
     if len(kinds) == 1:
         for one in inputs:  # raises, before any work, on a name that the format cannot hold
-            render(one.path, NOTHING, output_format)
+            render(one.path, one.id, NOTHING, output_format)
     recognizer = load_recognizer(checkpoint, device, threads, precision)
     readable = readable.in_language(recognizer.language)
     prepared = recognizer.prepare(**decoding)

@@ -3,6 +3,7 @@
 A transcript lies below the output folder where its recording lies below the folder that was named.
 """
 
+import dataclasses
 import glob
 import hashlib
 import itertools
@@ -31,6 +32,9 @@ class Input:
     recording: Path | Utterance | FileChannel
     name: str
     """Of its transcripts, without a suffix: a path below the output folder."""
+    id: str
+    """What it is called where several recordings stand in one file, apart from its channel: the id
+    in its manifest, or the name of the file with as many folders as tell it apart."""
 
     @property
     def path(self) -> Path:
@@ -111,11 +115,15 @@ def of_channels(inputs: Sequence[Input], choice: str, raw: RawFormat | None) -> 
         if not isinstance(path, Path):  # a manifest has its own channels
             found.append(one)
         elif choice != "all":
-            found.append(Input(FileChannel(path, int(choice)), one.name))
+            found.append(dataclasses.replace(one, recording=FileChannel(path, int(choice))))
         else:
             count = _channels(path, raw)
             found += [
-                Input(FileChannel(path, number), f"{one.name}-{number}" if count > 1 else one.name)
+                Input(
+                    FileChannel(path, number),
+                    f"{one.name}-{number}" if count > 1 else one.name,
+                    one.id,
+                )
                 for number in range(1, count + 1)
             ]
     return found
@@ -173,7 +181,14 @@ def _named(found: Sequence[_Found]) -> list[Input]:
             f"two recordings would both be written to {min(twice)!r}; transcribe them into "
             "different folders"
         )
-    return [Input(one.recording, name) for one, name in zip(found, names, strict=True)]
+    return [
+        Input(one.recording, name, _id(one.recording, name))
+        for one, name in zip(found, names, strict=True)
+    ]
+
+
+def _id(recording: Path | Utterance, name: str) -> str:
+    return recording.id if isinstance(recording, Utterance) else Path(name).as_posix()
 
 
 def _taken_twice(names: Sequence[str]) -> set[str]:

@@ -117,7 +117,7 @@ class FileTranscriber:
         if isinstance(one.recording, FileChannel):
             transcript = dataclasses.replace(transcript, channel=one.recording.channel)
         try:
-            texts = render_each(one.path, transcript, self._kinds, self._provenance)
+            texts = render_each(one.path, one.id, transcript, self._kinds, self._provenance)
             if self._folder is not None:
                 files = {kind.suffix: text for kind, text in texts.items()}
                 self._folder.write(one.name, begun.key, files)

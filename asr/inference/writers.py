@@ -60,6 +60,7 @@ class OutputFormat(enum.StrEnum):
 
 def render_each(
     path: Path,
+    recording: str,
     transcript: "Transcript",
     kinds: Sequence[OutputFormat],
     provenance: Mapping[str, Any] | None = None,
@@ -72,7 +73,7 @@ def render_each(
     errors: dict[OutputFormat, TextError] = {}
     for kind in kinds:
         try:
-            texts[kind] = render(path, transcript, kind, provenance)
+            texts[kind] = render(path, recording, transcript, kind, provenance)
         except TextError as error:
             errors[kind] = error
     if errors:
@@ -85,21 +86,29 @@ def render_each(
 
 def render(
     path: Path,
+    recording: str,
     transcript: "Transcript",
     kind: OutputFormat,
     provenance: Mapping[str, Any] | None = None,
 ) -> str:
-    """The text of a file with what was said in the recording `path`.
+    """The text of a file with what was said in a recording, which lies at `path`.
 
-    JSON also states the `provenance` (`Recognizer.provenance`). Raises TextError where the format
-    cannot hold the recording's name or its words.
+    `recording` is its id, which formats that hold several have in them. JSON also states the
+    `provenance` (`Recognizer.provenance`). Raises TextError where the format cannot hold the id or
+    the words.
     """
-    return printable(_render(path, transcript, kind, provenance or {}))
+    return printable(_render(path, recording, transcript, kind, provenance or {}))
 
 
 def _render(
-    path: Path, transcript: "Transcript", kind: OutputFormat, provenance: Mapping[str, Any]
+    path: Path,
+    recording: str,
+    transcript: "Transcript",
+    kind: OutputFormat,
+    provenance: Mapping[str, Any],
 ) -> str:
+    channel = transcript.channel
+    with_channel = f"{recording}-{channel}" if channel else recording
     words, seconds = transcript.words, transcript.duration_seconds
     is_readable = transcript.readable_text is not None
     shown_words = transcript.readable_words if is_readable else words
@@ -107,9 +116,9 @@ def _render(
         case OutputFormat.TXT:
             return f"{shown_text(transcript)}\n"
         case OutputFormat.JSON:
-            return json_text(_json_values(path, transcript, provenance), path)
+            return json_text(_json_values(path, with_channel, transcript, provenance), path)
         case OutputFormat.JSONL:
-            return json_line(_json_values(path, transcript, provenance))
+            return json_line(_json_values(path, with_channel, transcript, provenance))
         case OutputFormat.SRT:
             return render_srt(captions(shown_words, seconds))
         case OutputFormat.VTT:
@@ -117,12 +126,11 @@ def _render(
         case OutputFormat.TSV:
             return render_tsv(captions(shown_words, seconds))
         case OutputFormat.CTM:
-            return render_ctm(path.stem, words, transcript.channel)
+            return render_ctm(recording, words, channel)
         case OutputFormat.STM:
-            return render_stm(path.stem, words, transcript.channel)
+            return render_stm(recording, words, channel)
         case OutputFormat.TRN:
-            channel = f"-{transcript.channel}" if transcript.channel else ""
-            return render_trn(f"{path.stem}{channel}", transcript.text)
+            return render_trn(with_channel, transcript.text)
         case OutputFormat.TEXTGRID:
             return render_textgrid({"words": words, "phrases": timed_phrases(words)}, seconds)
         case OutputFormat.ALL:
@@ -130,9 +138,10 @@ def _render(
 
 
 def _json_values(
-    path: Path, transcript: "Transcript", provenance: Mapping[str, Any]
+    path: Path, recording: str, transcript: "Transcript", provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {
+        "id": recording,
         "audio_filepath": str(path),
         **({"channel": transcript.channel} if transcript.channel else {}),
         **transcript_json(transcript),

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 import asr
 from asr.checkpoint.checkpoint import load_checkpoint, update_metrics
-from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.decode.beam import SearchConfig, beam_search
 from asr.decode.confidence import Calibration
 from asr.decode.decoder import TunedSettings, with_tuned_settings
@@ -132,7 +133,7 @@ def test_python_and_the_command_give_the_same_bytes(
     options = {name: value for name, value in row.items() if name != "word_timestamps"}
     provenance = recognizer.provenance(recognizer.prepare(**options))
     assert outcome.code == 0, outcome.stderr
-    assert outcome.stdout == render(path, transcript, OutputFormat.JSON, provenance)
+    assert outcome.stdout == render(path, path.stem, transcript, OutputFormat.JSON, provenance)
     assert outcome.stderr.startswith("decoding ")
 
 
@@ -150,6 +151,26 @@ def test_a_name_that_ctm_cannot_hold_costs_no_work(
     assert f"{spaced}: not written as ctm, stm, trn: 'on monday'" in everything.messages
     kinds = set(OutputFormat.ALL.kinds) - {OutputFormat.CTM, OutputFormat.STM, OutputFormat.TRN}
     assert {path.suffix for path in output.iterdir()} == {kind.suffix for kind in kinds}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "trn"])
+def test_what_is_made_of_a_manifest_can_be_scored(
+    kind: str, tones: Tones, asr_command: Command, tmp_path: Path
+) -> None:
+    whole = read_manifest(tones.test)[0]
+    half = whole.duration / 2
+    parts = [
+        replace(whole, id=f"part-{i}", offset=i * half, duration=half, text="NEVER SAID")
+        for i in range(2)
+    ]
+    manifest, hypotheses = tmp_path / "parts.jsonl", tmp_path / f"hypotheses.{kind}"
+    write_manifest(manifest, parts)
+    outcome = asr_command("transcribe", tones.checkpoint, manifest, "-f", kind)
+    assert outcome.code == 0, outcome.stderr
+    hypotheses.write_text(outcome.stdout)
+    scored = asr_command("score", manifest, hypotheses)
+    assert scored.code == 0, scored.stderr
+    assert "2 of 2 with errors" in scored.stdout
 
 
 def test_names_that_are_not_utf8(
@@ -177,7 +198,7 @@ def test_options_of_the_table_matter(checkpoint: Path, files: Path, utterance: U
             for name, value in row.items()
         }
         transcript = recognizer.transcribe(utterance.audio_filepath, **options)
-        found.add(render(utterance.audio_filepath, transcript, OutputFormat.JSON))
+        found.add(render(utterance.audio_filepath, "x", transcript, OutputFormat.JSON))
     assert len(found) >= 15
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asr.errors import AsrError, AudioError, ManifestError
-from asr.inference.inputs import Input, find_inputs
+from asr.inference.inputs import Input, find_inputs, of_channels
 from asr.inference.recording import FileChannel
 
 
@@ -44,6 +44,14 @@ def test_names_keep_the_folders_below_what_was_named(
     arguments: list[str], expected: dict[str, str]
 ) -> None:
     assert names(*arguments) == expected
+
+
+@pytest.mark.usefixtures("tree")
+def test_files_of_one_name_have_different_ids() -> None:
+    found = find_inputs(["a", "b"])
+    assert [one.id for one in found] == ["a/1", "a/deep/1", "a/deep/2", "b/1"]
+    one = of_channels(found[:1], "2", None)[0]
+    assert (one.recording, one.name, one.id) == (FileChannel(Path("a/1.wav"), 2), "a/1", "a/1")
 
 
 def test_names_that_differ_in_their_suffix_or_case_alone(tree: Path) -> None:
@@ -101,7 +109,7 @@ def test_names_that_no_file_can_have_stop_nothing_else(tree: Path) -> None:
 
 
 def test_a_label_is_one_line() -> None:
-    assert Input(FileChannel(Path("a\nb\tc.wav"), 2), "x").label == r"a\nb\tc.wav, channel 2"
+    assert Input(FileChannel(Path("a\nb\tc.wav"), 2), "x", "x").label == r"a\nb\tc.wav, channel 2"
 
 
 def test_utterances_of_a_manifest_are_named_by_their_ids(tree: Path) -> None:
@@ -109,6 +117,7 @@ def test_utterances_of_a_manifest_are_named_by_their_ids(tree: Path) -> None:
     (tree / "some.jsonl").write_text(line.format("x/1") + line.format("x/2"))
     found = find_inputs(["some.jsonl", "some.jsonl", "3.ogg"])
     assert [one.name for one in found] == ["x%2F1", "x%2F2", "3"]
+    assert [one.id for one in found] == ["x/1", "x/2", "3"]
     (tree / "others.jsonl").write_text(line.format("x/1"))
     with pytest.raises(AsrError, match="two recordings would both be written to 'x%2f1'"):
         find_inputs(["some.jsonl", "others.jsonl"])

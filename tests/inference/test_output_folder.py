@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
 def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
     for name, content in (("a.wav", b"1"), ("b.wav", b"1"), ("c.wav", b"2")):
         (tmp_path / name).write_bytes(content)
-    a, b, c = (audio_digest(Input(tmp_path / f"{name}.wav", name)) for name in "abc")
+    a, b, c = (audio_digest(Input(tmp_path / f"{name}.wav", name, name)) for name in "abc")
     assert a == b != c
     with pytest.raises(AsrError, match=r"d\.wav: cannot read"):
-        audio_digest(Input(tmp_path / "d.wav", "d"))
+        audio_digest(Input(tmp_path / "d.wav", "d", "d"))

@@ -33,7 +33,7 @@ def inputs(tones: Tones, tmp_path: Path) -> list[Input]:
         path = tmp_path / "audio" / utterance.audio_filepath.name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(utterance.audio_filepath.read_bytes())
-        found.append(Input(path, path.stem))
+        found.append(Input(path, path.stem, path.stem))
     return found
 
 

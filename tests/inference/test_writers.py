@@ -34,7 +34,7 @@ TWO_PHRASES = said(("A<B", 0.5, 0.75), ("&", 0.8, 1.0), ("LATER", 3661.0, 3661.5
 def test_people_get_readable_text_and_scorers_what_was_spoken() -> None:
     spoken = said(("ENTER", 0.5, 0.75), ("FIVE", 0.8, 1.0), ("ONE", 1.0, 1.5))
     transcript = make_readable(spoken, Readable(TextCase.TITLE, "en"))
-    found = {kind: render(RECORDING, transcript, kind) for kind in OutputFormat.ALL.kinds}
+    found = {kind: render(RECORDING, "monday", transcript, kind) for kind in OutputFormat.ALL.kinds}
     for kind in (OutputFormat.JSON, OutputFormat.JSONL):
         values = json.loads(found.pop(kind))
         assert (values["text"], values["raw_text"]) == ("Enter 51", "ENTER FIVE ONE")
@@ -42,12 +42,12 @@ def test_people_get_readable_text_and_scorers_what_was_spoken() -> None:
     readable = {kind for kind, text in found.items() if "Enter 51" in text}
     assert readable == {OutputFormat.TXT, OutputFormat.SRT, OutputFormat.VTT, OutputFormat.TSV}
     for kind in set(found) - readable:
-        assert found[kind] == render(RECORDING, spoken, kind)
+        assert found[kind] == render(RECORDING, "monday", spoken, kind)
     assert make_readable(spoken, Readable()) is spoken
 
 
 def test_nothing_said() -> None:
-    found = {kind: render(RECORDING, said(), kind) for kind in OutputFormat.ALL.kinds}
+    found = {kind: render(RECORDING, "monday", said(), kind) for kind in OutputFormat.ALL.kinds}
     for kind in (OutputFormat.JSON, OutputFormat.JSONL, OutputFormat.TEXTGRID):
         assert found.pop(kind)
     assert found == {
@@ -63,16 +63,16 @@ def test_nothing_said() -> None:
 
 def test_every_format_holds_what_was_said() -> None:
     for kind in OutputFormat.ALL.kinds:
-        text = html.unescape(render(RECORDING, TWO_PHRASES, kind))
+        text = html.unescape(render(RECORDING, "monday", TWO_PHRASES, kind))
         assert all(word in text for word in TWO_PHRASES.text.split()), kind
         if kind not in (OutputFormat.JSON, OutputFormat.JSONL):
             assert kind.is_timed == ("3661" in text or "01:01:01" in text), kind
-    assert render(RECORDING, TWO_PHRASES, OutputFormat.STM).count("\n") == 2
+    assert render(RECORDING, "monday", TWO_PHRASES, OutputFormat.STM).count("\n") == 2
 
 
 def test_textgrid_has_tiers_of_words_and_phrases(tmp_path: Path) -> None:
     path = tmp_path / f"a{OutputFormat.TEXTGRID.suffix}"
-    path.write_text(render(RECORDING, TWO_PHRASES, OutputFormat.TEXTGRID))
+    path.write_text(render(RECORDING, "monday", TWO_PHRASES, OutputFormat.TEXTGRID))
     tiers = {tier.name: tier for tier in tgt.io.read_textgrid(path).tiers}
     assert [span.text for span in tiers["words"]] == ["A<B", "&", "LATER"]
     assert [span.text for span in tiers["phrases"]] == ["A<B &", "LATER"]
@@ -82,12 +82,16 @@ def test_textgrid_has_tiers_of_words_and_phrases(tmp_path: Path) -> None:
 def test_json_lines_have_the_values_of_json() -> None:
     provenance = {"decoding": {"search": "greedy"}, "versions": {"asr": "1"}}
     lines = "".join(
-        render(Path(name), TWO_PHRASES, OutputFormat.JSONL, provenance) for name in NAMES
+        render(Path(name), Path(name).stem, TWO_PHRASES, OutputFormat.JSONL, provenance)
+        for name in NAMES
     )
     values = [json.loads(line) for line in lines.splitlines()]
+    assert [value["id"] for value in values] == [Path(name).stem for name in NAMES]
     assert [value["audio_filepath"] for value in values] == list(NAMES)
     for name, value in zip(NAMES, values, strict=True):
-        alone = json.loads(render(Path(name), TWO_PHRASES, OutputFormat.JSON, provenance))
+        alone = json.loads(
+            render(Path(name), Path(name).stem, TWO_PHRASES, OutputFormat.JSON, provenance)
+        )
         assert alone == value
         assert {key: alone[key] for key in provenance} == provenance
 
@@ -96,15 +100,15 @@ def test_json_lines_have_the_values_of_json() -> None:
 def test_formats_that_cannot_hold_a_name_are_left_out(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    texts = render_each(Path(name), TWO_PHRASES, OutputFormat.ALL.kinds)
+    texts = render_each(Path(name), Path(name).stem, TWO_PHRASES, OutputFormat.ALL.kinds)
     left_out = [kind for kind in OutputFormat.ALL.kinds if kind not in texts]
     for kind, text in texts.items():
-        assert text == render(Path(name), TWO_PHRASES, kind)
+        assert text == render(Path(name), Path(name).stem, TWO_PHRASES, kind)
         text.encode("utf-8")
         assert not set(text) & set("\x1b\udce9")
     for kind in left_out:
         with pytest.raises(TextError, match="cannot be the name"):
-            render_each(Path(name), TWO_PHRASES, [kind])
+            render_each(Path(name), Path(name).stem, TWO_PHRASES, [kind])
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == bool(left_out)
     assert all(f"not written as {', '.join(left_out)}: " in warning for warning in warnings)
@@ -144,7 +148,7 @@ def test_json_says_what_was_asked() -> None:
 
 def test_json_of_the_impossible_is_null() -> None:
     nothing = Transcript("", 1.0, -math.inf, 0.1, rejected=True)
-    values = json.loads(render(RECORDING, nothing, OutputFormat.JSON))
+    values = json.loads(render(RECORDING, "monday", nothing, OutputFormat.JSON))
     assert (values["text"], values["log_score"], values["rejected"]) == ("", None, True)
 
 
@@ -157,7 +161,7 @@ def test_no_format_holds_control_characters() -> None:
     word = "A\x1b[2J\u202e\x9bB"
     hostile = said((word, 0.5, 0.75))
     for kind in OutputFormat.ALL.kinds:
-        text = render(Path("calls/\x1b]0;x\x07.wav"), hostile, kind)
+        text = render(Path("calls/\x1b]0;x\x07.wav"), "\x1b]0;x\x07", hostile, kind)
         assert not set(text) & set("\x07\x1b\x9b\u202e"), kind
         if kind in (OutputFormat.JSON, OutputFormat.JSONL):
             assert json.loads(text)["text"] == word
