@@ -18,8 +18,8 @@ _MARGIN_SECONDS = (0.1, 0.3)
 """Of the silence on either side so much is left; up to half of it may be a soft sound."""
 _WHOLE = 0.1
 """The share of utterances that keep all of their silence."""
-_SECONDS_A_CHARACTER = 0.04
-"""Nobody speaks faster: where less would be left, speech has been taken for silence."""
+_SECONDS_A_CHARACTER = 0.05
+"""Hardly anybody speaks faster: where less would be left, speech has been taken for silence."""
 
 
 def trim(utterance: Utterance) -> Utterance:
