@@ -42,7 +42,8 @@ class Tester:
     @property
     def decoders(self) -> list[Decoder]:
         """Greedy search, then the other decoder, if there is one."""
-        return [Decoder(), self.decoder] if self.decoder else [Decoder()]
+        greedy = self.recognizer.prepare(beam_size=1).decoder
+        return [greedy, self.decoder] if self.decoder else [greedy]
 
     def alignments(self, manifest: Path) -> "Alignments":
         """Transcribe and align every utterance of a manifest."""

@@ -17,7 +17,6 @@ import torch
 
 import asr
 from asr.corpus.manifest import read_manifest
-from asr.decode.decoder import Decoder
 from asr.errors import AsrError
 from asr.inference.evaluation import evaluate
 from asr.model.acoustic import AcousticModel, EncoderConfig, weightless_model
@@ -137,7 +136,7 @@ def train(
     except AsrError as error:
         return found | {"error": str(error).replace(f"{folder.parent}/", "")}
     minutes, recognizer = core_minutes() - start, asr.load(checkpoint)
-    score = evaluate(recognizer, read_manifest(Path(test)), decoder=Decoder()).score
+    score = evaluate(recognizer, read_manifest(Path(test)), beam_size=1).score
     return found | {
         "wer": 100 * score.wer,
         "wer_interval": [100 * bound for bound in score.wer_interval],
