@@ -123,7 +123,7 @@ class UtteranceDataset(Dataset[Item]):
         utterance = self.utterances[key.utterance]
         target = self.tokens.encode(utterance.text)
         waveform, rate = read_utterance(utterance, self.extractor.config.sample_rate)
-        _check_duration(utterance, len(waveform) / rate)
+        check_duration(utterance, len(waveform) / rate)
         views, beginnings = self._views(waveform, key, minimum_frames(target))
         return utterance.id, views, torch.tensor(target, dtype=torch.long), beginnings
 
@@ -191,8 +191,11 @@ class UtteranceDataset(Dataset[Item]):
         return Beginning(self.extractor.stacked(heard), counted)
 
 
-def _check_duration(utterance: Utterance, seconds: float) -> None:
-    """Batches are planned, and memory is measured, by what the manifest says."""
+def check_duration(utterance: Utterance, seconds: float) -> None:
+    """Refuse a recording, of so many seconds, that is not as long as the manifest says.
+
+    Batches are planned, and memory is measured, by that.
+    """
     stated = utterance.duration
     if abs(seconds - stated) > max(LARGEST_DIFFERENCE_SECONDS, LARGEST_DIFFERENCE * stated):
         raise AudioError(

@@ -9,6 +9,7 @@ import hashlib
 
 import numpy as np
 
+from asr.corpus.dataset import check_duration
 from asr.corpus.manifest import Utterance
 from asr.corpus.recordings import read_utterance
 from asr.errors import ManifestError
@@ -26,7 +27,8 @@ def trim(utterance: Utterance) -> Utterance:
     """An utterance as a segment without most of the silence at its ends, or as it is.
 
     What happens to it depends on it alone. Without text it stays as it is. Raises AudioError if the
-    recording cannot be read, and ManifestError if it is in a shard, in which nothing is a segment.
+    recording cannot be read or is not as long as the manifest says, and ManifestError if it is in a
+    shard, in which nothing is a segment.
     """
     if utterance.member is not None:
         raise ManifestError(
@@ -38,6 +40,7 @@ def trim(utterance: Utterance) -> Utterance:
     if not utterance.text or generator.random() < _WHOLE:
         return utterance
     waveform, rate = read_utterance(utterance)
+    check_duration(utterance, len(waveform) / rate)
     span = speech_span(waveform, rate)
     if span is None:
         return utterance

@@ -72,6 +72,9 @@ def test_what_stays_as_it_is(recording: Path, tmp_path: Path) -> None:
 def test_a_recording_that_cannot_be_trimmed(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="missing"):
         trim(Utterance("a", tmp_path / "missing.wav", 1.0, "YES"))
+    wrong = [dataclasses.replace(one, duration=99.0) for one in many(recording)[:20]]
+    with pytest.raises(AudioError, match=r"expected a recording of 99 s.* found 6 s"):
+        list(map(trim, wrong))
     write_shards(many(recording)[:1], tmp_path / "shards", 10**9)
     (packed,) = read_manifest(tmp_path / "shards" / "manifest.jsonl")
     with pytest.raises(ManifestError, match="make them again"):
