@@ -13,8 +13,8 @@ Weights and pruning are chosen in turns, since the best weights depend on what t
 Errors decide, not likeness to the widest search: a wide one also finds likely nonsense that the
 noise of the emissions makes possible. They are smoothed (`asr.tuning.plateau`). Of weights that are
 then as good the middle ones are taken, away from where errors rise; of searches narrow ones, with
-some reserve. Each setting is judged by a search of its own; rescoring what another one found would favour its
-neighbourhood. Neither the number of threads nor a measured time matters for the choice.
+some reserve. Each setting is judged by a search of its own; rescoring what another one found would
+favour its neighbourhood. Neither the number of threads nor a measured time matters for the choice.
 """
 
 import dataclasses
