@@ -65,6 +65,8 @@ def viterbi_align(log_probs: Tensor, tokens: Sequence[int]) -> Alignment:
     _check_room(tokens, num_frames)
     labels = np.full(2 * len(tokens) + 1, BLANK, dtype=np.int64)
     labels[1::2] = tokens
+    if (plain := _greedy_path(emissions, tokens)) is not None:
+        return _described(emissions, labels, *plain)
     can_skip = np.zeros(len(labels), dtype=np.bool_)
     can_skip[3::2] = labels[3::2] != labels[1:-2:2]
     block = max(1, round((2.0 * num_frames * len(labels)) ** (1 / 3)))
@@ -75,6 +77,23 @@ def viterbi_align(log_probs: Tensor, tokens: Sequence[int]) -> Alignment:
             "probability 0; check that it belongs to this recording"
         )
     return _described(emissions, labels, states, log_score)
+
+
+def _greedy_path(emissions: Floats, tokens: Sequence[int]) -> tuple[Index, float] | None:
+    """As `_best_path`, where the likeliest token of every frame is on a path of these tokens.
+
+    No path is likelier than that one. None elsewhere, and where two tokens of a frame are equally
+    likely. Greedy search thus has its alignment without compiled code, which takes time to load.
+    """
+    best, scores = emissions.argmax(axis=1), emissions.max(axis=1, initial=-math.inf)
+    if np.count_nonzero(emissions == scores[:, None]) > len(emissions):
+        return None
+    is_token = best != BLANK
+    begins = is_token & (np.diff(best, prepend=BLANK) != 0)
+    if not np.array_equal(best[begins], np.array(tokens, dtype=np.int64)):
+        return None
+    states = 2 * np.cumsum(begins) - is_token
+    return states, float(np.cumsum(scores)[-1]) if len(scores) else 0.0
 
 
 def _check_room(tokens: Sequence[int], num_frames: int) -> None:

@@ -159,6 +159,20 @@ def test_each_token_has_its_score_and_each_frame_its_ratio() -> None:
     assert (alignment.log_ratios <= 0).all()
 
 
+@given(emissions(max_frames=12))
+def test_what_greedy_search_hears_needs_no_search(log_probs: Emissions) -> None:
+    emitted = torch.from_numpy(log_probs)
+    tokens = greedy_search(emitted).tokens
+    quick = viterbi_align(emitted, tokens)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_greedy_path", lambda *_: None)
+        searched = viterbi_align(emitted, tokens)
+    one, other = (
+        vars(found) | {"log_ratios": found.log_ratios.tolist()} for found in (searched, quick)
+    )
+    assert one == other
+
+
 def test_what_greedy_search_hears_matches_fully() -> None:
     log_probs = torch.from_numpy(random_emissions(5, 40, 5, 3.0))
     heard = greedy_search(log_probs)

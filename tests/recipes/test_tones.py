@@ -38,7 +38,7 @@ def test_training_from_scratch_reaches_zero_errors(
     rescored = tmp_path / "rescored.json"
     scored = asr_command("score", tones.test, hypotheses, "--json", rescored)
     assert scored.code == 0, scored.stderr
-    assert found.pop("decoding") == {"search": "greedy"}
+    assert found.pop("decoding") == {"search": "greedy", "no_speech_below": 2.0}
     assert found.pop("precision") == "float32"
     assert json.loads(rescored.read_text()) == found | {"real_time_factor": None}
 
