@@ -65,8 +65,8 @@ def viterbi_align(log_probs: Tensor, tokens: Sequence[int]) -> Alignment:
     _check_room(tokens, num_frames)
     labels = np.full(2 * len(tokens) + 1, BLANK, dtype=np.int64)
     labels[1::2] = tokens
-    if (plain := _greedy_path(emissions, tokens)) is not None:
-        return _described(emissions, labels, *plain)
+    if (greedy := _greedy_path(emissions, tokens)) is not None:
+        return _described(emissions, labels, greedy)
     can_skip = np.zeros(len(labels), dtype=np.bool_)
     can_skip[3::2] = labels[3::2] != labels[1:-2:2]
     block = max(1, round((2.0 * num_frames * len(labels)) ** (1 / 3)))
@@ -76,24 +76,24 @@ def viterbi_align(log_probs: Tensor, tokens: Sequence[int]) -> Alignment:
             "the transcript has no alignment: every way to spell it passes a token of "
             "probability 0; check that it belongs to this recording"
         )
-    return _described(emissions, labels, states, log_score)
+    return _described(emissions, labels, states)
 
 
-def _greedy_path(emissions: Floats, tokens: Sequence[int]) -> tuple[Index, float] | None:
-    """As `_best_path`, where the likeliest token of every frame is on a path of these tokens.
+def _greedy_path(emissions: Floats, tokens: Sequence[int]) -> Index | None:
+    """The states of `_best_path` where the likeliest tokens of all frames are a path of `tokens`.
 
     No path is likelier than that one. None elsewhere, and where two tokens of a frame are equally
     likely. Greedy search thus has its alignment without compiled code, which takes time to load.
     """
-    best, scores = emissions.argmax(axis=1), emissions.max(axis=1, initial=-math.inf)
-    if np.count_nonzero(emissions == scores[:, None]) > len(emissions):
-        return None
+    best = emissions.argmax(axis=1)
     is_token = best != BLANK
     begins = is_token & (np.diff(best, prepend=BLANK) != 0)
     if not np.array_equal(best[begins], np.array(tokens, dtype=np.int64)):
         return None
-    states = 2 * np.cumsum(begins) - is_token
-    return states, float(np.cumsum(scores)[-1]) if len(scores) else 0.0
+    if np.count_nonzero(emissions == emissions.max(axis=1, keepdims=True)) > len(emissions):
+        return None
+    states: Index = 2 * np.cumsum(begins) - is_token
+    return states
 
 
 def _check_room(tokens: Sequence[int], num_frames: int) -> None:
@@ -106,7 +106,7 @@ def _check_room(tokens: Sequence[int], num_frames: int) -> None:
         )
 
 
-def _described(emissions: Floats, labels: Index, states: Index, log_score: float) -> Alignment:
+def _described(emissions: Floats, labels: Index, states: Index) -> Alignment:
     """What a path of states `(T,)` says of each token."""
     on_path = emissions[np.arange(len(states)), labels[states]]
     best = emissions.max(axis=1, initial=-math.inf)
@@ -119,7 +119,7 @@ def _described(emissions: Floats, labels: Index, states: Index, log_score: float
         first_frames=tuple(first.tolist()),
         last_frames=tuple((ends - 1).tolist()),
         log_scores=tuple((totals[ends] - totals[first]).tolist()),
-        log_score=log_score,
+        log_score=float(totals[-1]),
         log_ratios=on_path - best,
     )
 

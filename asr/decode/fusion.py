@@ -30,7 +30,7 @@ from asr.language.hotwords import LARGEST_BOOST, Hotwords, build_hotwords
 from asr.language.lexicon import Lexicon, build_lexicon
 from asr.language.ngram.model import NgramArrays, NgramModel
 from asr.language.ngram.table import SPACE
-from asr.language.spelling import in_each_case
+from asr.language.spelling import in_known_case
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ def _character_words(model: NgramModel, table: TokenTable) -> NDArray[np.int32]:
     """(C,) the model's word for each token, in whichever case; <unk> for one it lacks, or -1."""
     names = [SPACE if character == " " else character for character in table.characters]
     words = set(model.words)
-    names = [next((form for form in in_each_case(name) if form in words), name) for name in names]
+    names = [in_known_case(name, words.__contains__) for name in names]
     missing = [name for name in names if name not in words]
     if len(missing) == len(names):
         raise ConfigError(

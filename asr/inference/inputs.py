@@ -119,10 +119,10 @@ def of_channels(inputs: Sequence[Input], choice: str, raw: RawFormat | None) -> 
         else:
             count = _channels(path, raw)
             found += [
-                Input(
-                    FileChannel(path, number),
-                    f"{one.name}-{number}" if count > 1 else one.name,
-                    one.id,
+                dataclasses.replace(
+                    one,
+                    recording=FileChannel(path, number),
+                    name=f"{one.name}-{number}" if count > 1 else one.name,
                 )
                 for number in range(1, count + 1)
             ]

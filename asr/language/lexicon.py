@@ -17,8 +17,7 @@ from asr.errors import TextError
 from asr.language.automata.automaton import Automaton
 from asr.language.ngram.model import NgramModel
 from asr.language.ngram.table import SPECIAL_WORDS
-from asr.language.spelling import in_each_case, speller, word_trie
-from asr.text.normal import normal_form
+from asr.language.spelling import in_known_case, speller, word_trie
 from asr.text.tokens import TokenTable
 
 _log = logging.getLogger(__name__)
@@ -50,8 +49,8 @@ def build_lexicon(model: NgramModel, table: TokenTable) -> Lexicon:
     for word, text in enumerate(model.words):
         if text in SPECIAL_WORDS or word == model.unknown_word:
             continue
-        spelt = normal_form(next(filter(can_spell, in_each_case(text)), ""))
-        if spelt:
+        spelt = in_known_case(text, can_spell)
+        if spelt and can_spell(spelt):
             words.append(word)
             texts.append(spelt)
         else:

@@ -18,13 +18,13 @@ def in_model_case(text: str, table: TokenTable) -> str:
 
     Most models write one case alone, and who lists what may be said need not know which.
     """
-    written = (form for form in in_each_case(text) if not table.unknown(form))
-    return next(map(normal_form, written), text)
+    return in_known_case(text, lambda form: not table.unknown(form))
 
 
-def in_each_case(text: str) -> tuple[str, str, str]:
-    """A text as it is, in upper case and in lower case."""
-    return text, text.upper(), text.lower()
+def in_known_case(text: str, is_known: Callable[[str], bool]) -> str:
+    """A text as it is, in upper or in lower case, whichever is known, in NFC; if none, as it is."""
+    known = filter(is_known, (text, text.upper(), text.lower()))
+    return next(map(normal_form, known), text)
 
 
 def spelling_error(word: str, table: TokenTable) -> str:

@@ -10,7 +10,7 @@ from asr.language.automata.automaton import Automaton, Edges, trimmed_automaton
 from asr.language.spelling import (
     NAMED,
     abbreviate,
-    in_model_case,
+    in_known_case,
     speller,
     spelling_error,
     word_trie,
@@ -44,7 +44,7 @@ def parse_word_list(text: str, table: TokenTable, name: str = "word list") -> Au
     """
     can_spell = speller(table)
     lines = [line.strip() for line in unicodedata.normalize("NFC", text).split("\n")]
-    lines = [line if can_spell(line) else in_model_case(line, table) for line in lines]
+    lines = [in_known_case(line, can_spell) for line in lines]
     words = list(filter(None, lines))
     if not words:
         raise TextError(f"{name}: expected at least one word, found none")

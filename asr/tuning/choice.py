@@ -286,8 +286,8 @@ def _choose_search(evaluator: DevEvaluator, decoder: Decoder, recombine: Sequenc
         for size in _beam_sizes(decoder)
     ]
     narrowest = plateau_narrowest(np.array([trial.word_errors for trial in beams]))
-    greedy_is_as_good = beams[narrowest].decoder.search == GREEDY
-    place = narrowest if greedy_is_as_good else max(0, narrowest - _BEAM_RESERVE)
+    is_greedy = beams[narrowest].decoder.is_greedy
+    place = narrowest if is_greedy else max(0, narrowest - _BEAM_RESERVE)
     edges = []
     if narrowest == 0:
         edges.append(f"beam_size {beams[0].decoder.search.beam_size}")

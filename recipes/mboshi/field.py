@@ -64,11 +64,9 @@ def next_part(minutes: int) -> list[Utterance]:
     """The recordings between so many minutes and the next larger part of train."""
     parts = sorted(EPOCHS)
     following = parts[parts.index(minutes) + 1]
-    before, after = (
-        read_manifest(Path("data/mboshi", manifest_of(m))) for m in (minutes, following)
-    )
-    known = {utterance.id for utterance in before}
-    return [utterance for utterance in after if utterance.id not in known]
+    folder = Path("data/mboshi")
+    known = {utterance.id for utterance in read_manifest(folder / manifest_of(minutes))}
+    return [u for u in read_manifest(folder / manifest_of(following)) if u.id not in known]
 
 
 @one_line_errors
