@@ -22,6 +22,7 @@ from asr.checkpoint.checkpoint import (
 )
 from asr.checkpoint.model_card import COMMANDS, HISTORY
 from asr.config import differences, to_dict
+from asr.decode.priors import LOG_PRIORS, log_priors, log_priors_of_mean
 from asr.errors import CheckpointError
 from asr.model.acoustic import EncoderConfig
 from asr.printing import shown
@@ -46,11 +47,13 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     """Write the checkpoint whose weights are the mean of those of two or more.
 
     Its training settings are those of the last one, with the licences of all and the SHA-256 of
-    each; its training time is the sum of theirs. It has no other figures and no tuned decoding
-    settings, since it is a different model.
+    each; its training time is the sum of theirs, and its label priors are the mean of theirs, where
+    all have some. It has no other figures and no tuned decoding settings, since it is a different
+    model.
 
     Raises CheckpointError if one is not a valid checkpoint, if two are the same, or if they differ
-    in features, encoder or tokens; AsrError if the mean cannot be written.
+    in features, encoder or tokens; ConfigError if the record of its priors is malformed; AsrError
+    if the mean cannot be written.
     """
     loaded = [load_checkpoint(path) for path in checkpoints]
     for path, other in zip(checkpoints[1:], loaded[1:], strict=True):
@@ -82,6 +85,7 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
         metrics={
             "weights": f"mean of {len(loaded)} checkpoints",
             "training_seconds": sum(seconds),
+            **_priors(loaded),
         },
         recipe=last["recipe"],
         seed=last["seed"],
@@ -93,6 +97,13 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
         notes=last["notes"],
         dtype=STORED_TYPES[last["weights"]["dtype"]],
     )
+
+
+def _priors(loaded: Sequence[Checkpoint]) -> dict[str, list[float]]:
+    """The metric that holds the label priors of the mean, if all of its parts have some."""
+    found = [log_priors(checkpoint.metrics, checkpoint.tokens) for checkpoint in loaded]
+    known = [priors for priors in found if priors is not None]
+    return {LOG_PRIORS: list(log_priors_of_mean(known))} if len(known) == len(found) else {}
 
 
 def _licences(checkpoint: Checkpoint, path: Path) -> list[str]:

@@ -46,6 +46,12 @@ def log_priors_of(total: Tensor) -> tuple[float, ...]:
     return tuple(((total + 1) / (total + 1).sum()).log().numpy().round(2).tolist())
 
 
+def log_priors_of_mean(log_priors: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """The logarithms of the mean of several models' priors."""
+    mean = torch.tensor(log_priors, dtype=torch.float64).exp().mean(dim=0)
+    return tuple(mean.log().numpy().round(2).tolist())
+
+
 def log_priors(metrics: Mapping[str, Any], table: TokenTable) -> tuple[float, ...] | None:
     """The priors that a checkpoint's metrics hold; None if there are none.
 

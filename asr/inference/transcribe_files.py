@@ -30,15 +30,10 @@ class FileResult:
     number: int
     """Its place among all, from 0."""
     transcript: Transcript | None = None
-    """None if it was skipped or failed."""
+    """None if it failed, or was left out because its transcripts were there already."""
     texts: Mapping[OutputFormat, str] = field(default_factory=dict)
     """The transcript in each format."""
     error: AsrError | None = None
-
-    @property
-    def is_skipped(self) -> bool:
-        """Whether its transcripts were there already."""
-        return self.transcript is None and self.error is None
 
 
 @dataclass(frozen=True)

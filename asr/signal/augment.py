@@ -200,8 +200,8 @@ def non_silent_span(waveform: Tensor, frame: int, floor_db: float) -> tuple[int,
 
     None if the waveform is silent or shorter than a frame.
     """
-    energies = waveform[: len(waveform) // frame * frame].view(-1, frame).square().mean(dim=1)
-    if len(energies) == 0 or energies.max() <= 0:
+    power = dsp.frame_power(waveform, frame)
+    if len(power) == 0 or power.max() <= 0:
         return None
-    loud = (energies >= energies.max() * 10 ** (-floor_db / 10)).nonzero()
+    loud = (power >= power.max() * 10 ** (-floor_db / 10)).nonzero()
     return int(loud[0]) * frame, (int(loud[-1]) + 1) * frame

@@ -101,3 +101,8 @@ def add_noise(waveform: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
     """Add noise `(..., S)` to a waveform `(..., S)` at a signal-to-noise ratio in dB, `(...)`."""
     mixed: Tensor = _functional.add_noise(waveform, noise, snr_db)
     return mixed
+
+
+def frame_power(waveform: Tensor, frame: int) -> Tensor:
+    """`(T,)` mean squares of the whole frames, of so many samples, of a waveform `(S,)`."""
+    return waveform[: len(waveform) // frame * frame].reshape(-1, frame).square().mean(dim=1)

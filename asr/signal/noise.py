@@ -47,12 +47,11 @@ def active_part(waveform: Tensor, frame: int) -> Tensor:
     margin of ITU-T P.56 (2011), here over frames instead of a smoothed envelope. The whole waveform
     if it is silent or shorter than a frame.
     """
-    frames = waveform[: len(waveform) // frame * frame].view(-1, frame)
-    energies = frames.square().mean(dim=1)
+    energies = dsp.frame_power(waveform, frame)
     if not energies.any():
         return waveform
     active, before = energies >= 0, len(energies) + 1
     # Dropping quiet frames raises the mean, which may make more frames fall below the margin.
     while (count := int(active.sum())) < before:
         active, before = energies >= energies[active].mean() * _ACTIVE, count
-    return frames[active].flatten()
+    return waveform[: len(active) * frame].view(-1, frame)[active].flatten()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.signal.distortions import band_pass
+from asr.signal.dsp import frame_power
 
 PAUSE_SECONDS = 0.3
 """Shorter ones occur within words and between letters."""
@@ -70,9 +71,9 @@ def speech_span(waveform: Tensor, sample_rate: int) -> tuple[int, int] | None:
     """
     if not len(waveform):
         return None
-    low_hz, high_hz = _SPEECH_HZ
+    hop, (low_hz, high_hz) = _hop(sample_rate), _SPEECH_HZ
     audible = band_pass(waveform, sample_rate, low_hz, min(high_hz, sample_rate / 2))
-    power = _smoothed(_power(audible, sample_rate), _SPEECH_SMOOTHED_FRAMES).numpy()
+    power = _smoothed(frame_power(audible, hop), _SPEECH_SMOOTHED_FRAMES).numpy()
     if not len(power) or power.max() <= 10 ** (_SILENCE_DB / 10):
         return None
     background = np.quantile(power, 1 - _LOUD_SHARE) * 10 ** (-_SPEECH_RANGE_DB / 10)
@@ -81,20 +82,14 @@ def speech_span(waveform: Tensor, sample_rate: int) -> tuple[int, int] | None:
     long = sounds[np.diff(sounds)[:, 0] >= round(_SHORTEST_SOUND_SECONDS / FRAME_SECONDS)]
     if not len(long):
         return None
-    hop = _hop(sample_rate)
     return int(long[0, 0]) * hop, int(long[-1, 1]) * hop
 
 
 def _loudness_db(waveform: Tensor, sample_rate: int) -> NDArray[np.float32]:
     """The power of each 10 ms, averaged over the nearest 50 ms."""
-    loudness = 10 * torch.log10(_power(waveform, sample_rate)).clamp(min=_SILENCE_DB)
+    power = frame_power(waveform, _hop(sample_rate))
+    loudness = 10 * torch.log10(power).clamp(min=_SILENCE_DB)
     return _smoothed(loudness, _SMOOTHED_FRAMES).numpy()
-
-
-def _power(waveform: Tensor, sample_rate: int) -> Tensor:
-    """The mean square of each whole frame of `(S,)`."""
-    hop = _hop(sample_rate)
-    return waveform[: len(waveform) // hop * hop].reshape(-1, hop).square().mean(dim=1)
 
 
 def _hop(sample_rate: int) -> int:

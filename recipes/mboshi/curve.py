@@ -27,7 +27,7 @@ from recipes.mboshi.train import CONFIG
 from recipes.recurrent.experiments import Result, Results, core_minutes, table
 
 NOTHING = "nothing"
-EPOCHS = {15: 60, 30: 50, 60: 44, 120: 42, 228: CONFIG.optim.epochs}
+EPOCHS = {15: 60, 30: 40, 60: 30, 120: 30, 228: CONFIG.optim.epochs}
 """By minutes of recordings; the last is all of train."""
 LITTLE = 60
 """Up to so many minutes, which a model soon knows by heart, batches are of 20 s, for more steps,

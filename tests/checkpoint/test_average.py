@@ -1,5 +1,6 @@
 """The mean of checkpoints."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 import asr
 from asr.checkpoint.average import average_checkpoints, average_weights
 from asr.checkpoint.checkpoint import CARD, WEIGHTS, load_checkpoint, save_checkpoint
+from asr.decode.priors import LOG_PRIORS
 from asr.errors import CheckpointError
 from tests.support import Command, Tones
 from tests.training_support import same
@@ -64,6 +66,24 @@ def test_the_mean_of_two_checkpoints_is_a_checkpoint(
     assert made.metrics["training_seconds"] == one.metrics["training_seconds"]  # other says none
     assert "CC0" in (mean / CARD).read_text()
     asr.load(mean).transcribe(torch.zeros(16000), 16000)
+
+
+def test_label_priors_are_averaged_where_all_have_some(tones: Tones, tmp_path: Path) -> None:
+    count = len(load_checkpoint(tones.checkpoint).tokens)
+    unsure, sure = [1 / count] * count, [0.8] + [0.2 / (count - 1)] * (count - 1)
+    one, two = (
+        changed(parent, tmp_path / name, metrics={LOG_PRIORS: [math.log(p) for p in priors]})
+        for parent, name, priors in (
+            (tones.checkpoint, "one", unsure),
+            (tmp_path / "one", "two", sure),
+        )
+    )
+    average_checkpoints([one, two], tmp_path / "mean")
+    found = load_checkpoint(tmp_path / "mean").metrics[LOG_PRIORS]
+    expected = [math.log((p + q) / 2) for p, q in zip(unsure, sure, strict=True)]
+    assert found == pytest.approx(expected, abs=0.005)
+    average_checkpoints([two, changed(two, tmp_path / "three")], tmp_path / "none")
+    assert LOG_PRIORS not in load_checkpoint(tmp_path / "none").metrics
 
 
 def test_what_is_no_model_of_the_same_kind_is_refused(tones: Tones, tmp_path: Path) -> None:
