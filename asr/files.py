@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -242,6 +242,18 @@ def is_folder(path: Path | str) -> bool:
     Unlike `Path.is_dir`, which raises where a name is too long or the folder around it is closed.
     """
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def files_below(folder: Path, unlisted: Callable[[OSError], object]) -> list[Path]:
+    """The files in a folder and in those below it, sorted, without hidden ones.
+
+    `unlisted` is called with the error of each folder that cannot be listed, the first included.
+    """
+    files = []
+    for parent, folders, names in os.walk(folder, onerror=unlisted):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(parent, name) for name in names if not name.startswith(".")]
+    return sorted(files)
 
 
 def make_folder(path: Path | str) -> None:

@@ -1,10 +1,14 @@
 """What tests of the commands share."""
 
+import errno
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -28,6 +32,18 @@ class Tones:
     @property
     def test(self) -> Path:
         return self.corpus / "test.jsonl"
+
+
+def close_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a folder be one that may not be listed, for root, too."""
+    scan = os.scandir
+
+    def refuse(path: Any = ".") -> Any:
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
 
 
 def run_python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -3,9 +3,10 @@
 import logging
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from asr.errors import ManifestError
+from asr.files import files_below
 from asr.signal.audio import AudioInfo, probe
 
 _log = logging.getLogger("asr.import")
@@ -16,6 +17,22 @@ _MAX_OVERSHOOT_SECONDS = 0.5
 
 Channel = int | Literal["mean"]
 """Which channel of a recording is imported, counted from 1, or the mean of all."""
+
+
+def listed_below(folder: Path) -> list[Path]:
+    """The files of a corpus in a folder and those below it, sorted, without hidden ones.
+
+    macOS leaves hidden files beside others whose names end alike. Raises ManifestError on a folder
+    that cannot be listed: what it has would be missing.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        cause = error.strerror or str(error)
+        raise ManifestError(
+            f"{error.filename}: cannot list this folder ({cause.lower()}); check its permissions"
+        ) from error
+
+    return files_below(folder, refuse)
 
 
 class Recordings:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asr.corpus.import_audio import Channel, Recordings, segment_error
+from asr.corpus.import_audio import Channel, Recordings, listed_below, segment_error
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
 from asr.signal.audio import SUFFIXES
@@ -90,7 +90,7 @@ def read_librispeech(
     are none, if they do not match, and on several channels without a choice; AudioError
     if a recording cannot be read.
     """
-    lists = sorted(folder.rglob("*.trans.txt"))
+    lists = [path for path in listed_below(folder) if path.name.endswith(".trans.txt")]
     if not lists:
         raise ManifestError(
             f"{folder}: expected *.trans.txt files in this folder or below, found none; name the "
@@ -100,7 +100,11 @@ def read_librispeech(
     utterances = []
     for path in lists:
         texts = _read_table(path, may_be_empty=True)
-        files = {p.stem: p for p in path.parent.iterdir() if p.suffix.lower() in SUFFIXES}
+        files = {
+            beside.stem: beside
+            for beside in path.parent.iterdir()
+            if beside.suffix.lower() in SUFFIXES and not beside.name.startswith(".")
+        }
         _check_names(texts, files, path.parent, (path.name, "the recordings"))
         for key in sorted(texts):
             path, speaker = files[key], key.partition("-")[0]

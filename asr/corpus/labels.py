@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr.corpus.import_audio import Channel, Recordings, segment_times
+from asr.corpus.import_audio import Channel, Recordings, listed_below, segment_times
 from asr.corpus.manifest import Utterance
 from asr.errors import ManifestError
 from asr.files import is_folder
@@ -89,7 +89,7 @@ def _label_files(source: Path) -> list[Path]:
                 f"{source}: expected labels of Audacity (.txt), Praat (.TextGrid) or ELAN (.eaf)"
             )
         return [source]
-    found = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in kinds]
+    found = [path for path in listed_below(source) if path.suffix.lower() in kinds]
     files = [path for path in found if _recordings_beside(path)]
     if skipped := len(found) - len(files):
         _log.warning("%s: %d files without a recording of their name are left out", source, skipped)

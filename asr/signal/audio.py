@@ -9,17 +9,17 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import soundfile
 import torch
 from torch import Tensor
 
 from asr.errors import AudioError
-from asr.files import atomic_write, is_folder
+from asr.files import atomic_write, files_below, is_folder
 from asr.signal.audio_file import DEFAULT_LIMITS, AudioInfo, Limits, RawFormat, Segment, open_audio
 from asr.signal.channels import Channel
 from asr.signal.containers.headers import UNKNOWN_FRAMES, audio_error
+from asr.signal.decoder import check_listed
 
 __all__ = ["SUFFIXES", "AudioInfo", "Limits", "RawFormat", "Segment"]
 __all__ += ["blocks", "encode", "find_audio", "probe", "read", "write"]
@@ -149,9 +149,9 @@ def find_audio(arguments: Sequence[Path | str]) -> list[Path]:
     A folder stands for all files below it with a known suffix (`SUFFIXES`), sorted and without
     hidden ones. A glob pattern (`**` for any depth) stands for its matches, sorted, as a shell
     would expand it. Any other argument stands for itself, whatever its suffix, even if it does not
-    exist: reading it will raise. A warning counts the files of a folder that are passed over, apart
-    from text and pictures. Raises AudioError on a folder without audio files and on a pattern
-    without a match.
+    exist, and so does a folder below the named one that cannot be listed: reading it will raise. A
+    warning counts the files of a folder that are passed over, apart from text and pictures. Raises
+    AudioError on a folder without audio files and on a pattern without a match.
     """
     found: dict[str, Path] = {}
     for argument in map(str, arguments):
@@ -168,21 +168,18 @@ def find_audio(arguments: Sequence[Path | str]) -> list[Path]:
 
 
 def _audio_below(folder: Path) -> list[Path]:
-    def refuse(error: OSError) -> NoReturn:
-        raise AudioError(f"{error.filename}: cannot list this folder ({error.strerror})")
+    closed: list[Path] = []
 
-    files: list[Path] = []
-    others: Counter[str] = Counter()
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            suffix = Path(name).suffix.lower()
-            if name.startswith("."):
-                continue
-            if suffix in SUFFIXES:
-                files.append(Path(parent, name))
-            elif not _is_beside_audio(suffix):
-                others[suffix or "without a suffix"] += 1
+    def note(error: OSError) -> None:
+        closed.append(Path(error.filename))
+
+    found = files_below(folder, note)
+    files = [file for file in found if file.suffix.lower() in SUFFIXES]
+    others = Counter(
+        file.suffix.lower() or "without a suffix"
+        for file in found
+        if file.suffix.lower() not in SUFFIXES and not _is_beside_audio(file.suffix.lower())
+    )
     if others:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(10))
         _log.warning(
@@ -192,14 +189,15 @@ def _audio_below(folder: Path) -> list[Path]:
             others.total(),
             kinds,
         )
-    if not files:
+    if not files and closed in ([], [folder]):
+        check_listed(folder)
         raise audio_error(
             folder,
             f"files ending in {' '.join(sorted(SUFFIXES))}",
             "none in this folder",
             "name the files themselves if they have other suffixes",
         )
-    return sorted(files)
+    return sorted([*files, *closed])
 
 
 def _is_beside_audio(suffix: str) -> bool:

@@ -148,6 +148,7 @@ def file_size(path: Path, content: bytes | None) -> int:
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise _unreadable(path, error) from error
     if stat.S_ISDIR(status.st_mode):
+        check_listed(path)
         raise audio_error(path, "an audio file", "a folder", "name the files in it")
     if not stat.S_ISREG(status.st_mode):
         remedy = "save the audio to a file first"
@@ -155,6 +156,19 @@ def file_size(path: Path, content: bytes | None) -> int:
     if status.st_size == 0:
         raise audio_error(path, KINDS, "an empty file (0 bytes)", "copy the file again")
     return status.st_size
+
+
+def check_listed(folder: Path) -> None:
+    """Raise AudioError where a folder cannot be listed."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise audio_error(
+            folder,
+            "a folder that can be listed",
+            (error.strerror or str(error)).lower(),
+            "check its permissions: it may have recordings",
+        ) from error
 
 
 def _unreadable(path: Path, error: Exception) -> AudioError:

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from asr.corpus.manifest import Utterance, read_manifest
-from recipes.alphanumeric.corpora import LONGEST_SECONDS, SPEECHOCEAN_DEV
+from recipes.alphanumeric.corpora import SPEECHOCEAN_DEV
 from recipes.alphanumeric.prepare import SENTENCES, capped, fits
 from recipes.command import one_line_errors
 from recipes.english.first import CONFIG as FIRST
@@ -28,6 +28,8 @@ HOURS = {"an4_spliced": 0.6, "borrowed_strings": 0.4, "fsdd_strings": 0.3, "synt
 """Maximum hours of a part of the alphanumeric model's training data; others are used in full."""
 MAX_REPEATS = 12
 """Recordings of one word, of which THE has a thousand."""
+LONGEST_SECONDS = 20.0
+"""Of a sentence; a tenth of LibriSpeech's time is in longer ones."""
 DEV_NEURAL = 100
 DEV_SENTENCES = 40
 JOINED = 500
@@ -58,13 +60,14 @@ def alphanumeric(path: Path) -> list[Utterance]:
 
 
 def training_sets(
-    folder: Path, data_dir: Path, seed: int
+    folder: Path, data_dir: Path, words_dir: Path, seed: int
 ) -> tuple[list[Utterance], list[Utterance]]:
     """Train and dev; recordings of several utterances are written below the folder."""
-    words = read_manifest(data_dir / "words" / "manifest.jsonl")
+    words = read_manifest(words_dir / "manifest.jsonl")
     neural = read_manifest(data_dir / "neural" / "manifest.jsonl")
     commands = read_manifest(data_dir / "synthetic-commands" / "manifest.jsonl")
-    corpus = [u for u in read_manifest(folder / "sentences.jsonl") if u.duration <= LONGEST_SECONDS]
+    sentences = read_manifest(data_dir / "english" / "sentences.jsonl")
+    corpus = [u for u in sentences if u.duration <= LONGEST_SECONDS]
     held_out = [
         u
         for u in read_manifest(data_dir / "speechocean762" / "train.jsonl")
@@ -90,10 +93,13 @@ def prepare(
     data_dir: Annotated[
         Path, typer.Option("--data_dir", help="Where the prepared corpora are.")
     ] = Path("data"),
+    words_dir: Annotated[
+        Path, typer.Option("--words", help="Single words, as recipes.cut writes them.")
+    ] = Path("data/words"),
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
 ) -> None:
     """Write the manifests, and print the amount of each."""
-    train, dev = training_sets(output_dir, data_dir, seed)
+    train, dev = training_sets(output_dir, data_dir, words_dir, seed)
     write_sets(output_dir, {"train": train, "dev": dev})
 
 

@@ -23,7 +23,7 @@ from asr.inference.recognizer import Recognizer
 from asr.inference.writers import OutputFormat, render
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import estimate
-from tests.support import Command, Tones
+from tests.support import Command, Tones, close_folder
 
 LANGUAGE_MODEL = "lm.arpa.gz"
 
@@ -171,6 +171,22 @@ def test_what_is_made_of_a_manifest_can_be_scored(
     scored = asr_command("score", manifest, hypotheses)
     assert scored.code == 0, scored.stderr
     assert "2 of 2 with errors" in scored.stdout
+
+
+def test_a_closed_folder_does_not_stop_the_others(
+    tones: Tones,
+    utterance: Utterance,
+    tmp_path: Path,
+    asr_command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "tree" / "closed").mkdir(parents=True)
+    shutil.copy(utterance.audio_filepath, tmp_path / "tree" / "a.wav")
+    close_folder(tmp_path / "tree" / "closed", monkeypatch)
+    done = asr_command("transcribe", tones.checkpoint, tmp_path / "tree", "-o", tmp_path / "out")
+    assert done.code == 1
+    assert "closed: expected a folder that can be listed, found permission denied" in done.stderr
+    assert (tmp_path / "out" / "a.txt").read_text().strip()
 
 
 def test_names_that_are_not_utf8(

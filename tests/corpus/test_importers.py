@@ -18,7 +18,7 @@ from asr.signal import audio
 from recipes.speechocean762 import prepare
 from tests.corpus.test_lhotse import CUT, cuts
 from tests.corpus.test_table import COMMON_VOICE
-from tests.support import Command
+from tests.support import Command, close_folder
 
 
 @pytest.fixture(autouse=True)
@@ -185,6 +185,21 @@ def test_librispeech_is_read(chapters: Path) -> None:
     assert [u.id for u in utterances] == ["103-7-0000", "103-7-0001", "84-7-0000", "84-7-0001"]
     path = chapters / "84" / "7" / "84-7-0001.flac"
     assert utterances[-1] == Utterance("84-7-0001", path, 0.1, "SAID 1", "84")
+
+
+def test_hidden_files_beside_librispeech_are_left_out(chapters: Path) -> None:
+    utterances = read_librispeech(chapters)
+    for name in ("84-7-0000.flac", "84-7.trans.txt"):
+        (chapters / "84" / "7" / f"._{name}").write_bytes(b"\0\5\x16\7")
+    assert read_librispeech(chapters) == utterances
+
+
+def test_a_closed_folder_of_librispeech_is_refused(
+    chapters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close_folder(chapters / "84" / "7", monkeypatch)
+    with pytest.raises(ManifestError, match="84/7: cannot list this folder"):
+        read_librispeech(chapters)
 
 
 @pytest.mark.parametrize(

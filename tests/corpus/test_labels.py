@@ -104,6 +104,14 @@ def test_what_cannot_be_used_is_refused(
         read_labels(folder)
 
 
+def test_hidden_files_are_left_out(folder: Path) -> None:
+    write_audacity(folder / "field.txt")
+    segments = read_labels(folder)
+    for name in ("field.txt", "field.wav"):
+        (folder / f"._{name}").write_bytes(b"\0\5\x16\7")
+    assert read_labels(folder) == segments
+
+
 def test_one_file_needs_one_recording(folder: Path) -> None:
     (folder / "other.txt").write_text("1\t2\twa\n")
     with pytest.raises(ManifestError, match="one recording of this name beside it, found none"):

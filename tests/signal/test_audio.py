@@ -15,6 +15,7 @@ from asr.signal import audio_file as decoding
 from asr.signal.audio import RawFormat, find_audio, probe, read, write
 from asr.signal.dsp import resample
 from asr.signal.resampling import sinc_resample
+from tests.support import close_folder
 
 
 def tone(frames: int = 16000, rate: int = 16000, channels: int = 1) -> npt.NDArray[np.float64]:
@@ -256,6 +257,19 @@ def test_finding_audio(tree: Path) -> None:
     assert find_audio(named) == named
 
 
+def test_a_closed_folder_stands_for_itself(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tree / "b"
+    close_folder(closed, monkeypatch)
+    assert find_audio([tree]) == [tree / "a.opus", closed]
+    message = "b: expected a folder that can be listed, found permission denied"
+    with pytest.raises(AudioError, match=message):
+        probe(closed)
+    with pytest.raises(AudioError, match=message):
+        find_audio([closed])
+    (tree / "a.opus").unlink()
+    assert find_audio([tree]) == [closed]
+
+
 def test_files_that_are_passed_over_are_counted(
     tree: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -274,7 +288,7 @@ def test_files_that_are_passed_over_are_counted(
         (tree / name).touch()
     find_audio([tree])
     assert f"{tree}: 4 files are passed over" in caplog.text
-    assert "(2 .wma, 1 .voc, 1 without a suffix)" in caplog.text
+    assert "(2 .wma, 1 without a suffix, 1 .voc)" in caplog.text
 
 
 def test_a_name_with_brackets_is_no_glob(tree: Path) -> None:
