@@ -10,18 +10,20 @@ WAV and SPHERE recordings are referenced in place. Headerless `.raw` ones (16 kH
 rewritten sample for sample as WAV under the output folder, because a manifest has no raw format.
 """
 
-import argparse
 import hashlib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
 
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
-from asr.errors import AsrError, AudioError, ManifestError
+from asr.errors import AudioError, ManifestError
 from asr.signal.audio import RawFormat, probe, read, write
+from recipes.command import one_line_errors
 from recipes.download import download_first, unpack
 
 SAMPLE_RATE = 16_000
@@ -260,34 +262,29 @@ def summary(splits: Mapping[str, Sequence[Utterance]]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 success, 1 error)."""
-    parser = argparse.ArgumentParser(
-        "python -m recipes.an4.prepare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    origin = parser.add_mutually_exclusive_group(required=True)
-    origin.add_argument("--source", type=Path, metavar="DIR", help="an unpacked copy of AN4")
-    origin.add_argument("--download", action="store_true", help="fetch the official archive")
-    parser.add_argument("--output_dir", "-o", type=Path, default=Path("data/an4"), metavar="DIR")
-    parser.add_argument(
-        "--raw_endian", choices=("big", "little"), default="big", help="byte order of .raw files"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        source = options.source
-        if options.download:
-            folder = options.output_dir / "download"
-            archive = folder / "an4_sphere.tar.gz"
-            download_first(ARCHIVE_URLS, archive, sha256=ARCHIVE_SHA256)
-            source = unpack(archive, folder / "an4_sphere")
-        print(summary(prepare(source, options.output_dir, raw_endian=options.raw_endian)))
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+@one_line_errors
+def main(
+    source: Annotated[
+        Path | None, typer.Option("--source", help="An unpacked copy of AN4.")
+    ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--download", help="Fetch the official archive instead.")
+    ] = False,
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/an4"),
+    raw_endian: Annotated[
+        Literal["big", "little"], typer.Option("--raw_endian", help="Byte order of .raw files.")
+    ] = "big",
+) -> None:
+    """Check AN4, and write its manifests."""
+    if (source is None) != fetch:
+        raise typer.BadParameter("expected a folder, or --download", param_hint="--source")
+    if source is None:
+        folder = output_dir / "download"
+        archive = folder / "an4_sphere.tar.gz"
+        download_first(ARCHIVE_URLS, archive, sha256=ARCHIVE_SHA256)
+        source = unpack(archive, folder / "an4_sphere")
+    typer.echo(summary(prepare(source, output_dir, raw_endian=raw_endian)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -9,17 +9,18 @@ the manifests; commands and numbers are drawn from the small grammar below. The 
 `commands.txt`, which models are tested with, are left out.
 """
 
-import argparse
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import Annotated
+
+import typer
 
 from asr.corpus.manifest import read_manifest
-from asr.errors import AsrError
 from asr.files import make_folder, write_text_atomic
+from recipes.command import one_line_errors
 from recipes.synthetic import phrases as alphanumeric
 from recipes.synthetic.phrases import LETTERS, MONTHS, ONES, ordinal, spelled, two_digits
 
@@ -226,32 +227,23 @@ def read_commands(path: Path = TEST_COMMANDS) -> list[str]:
     return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 success, 1 error)."""
-    parser = argparse.ArgumentParser(
-        "python -m recipes.english.phrases",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
-    parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", "-o", type=Path, default=Path("data/english/phrases.txt"))
-    options = parser.parse_args(arguments)
-    try:
-        texts = [one.text for path in options.manifests for one in read_manifest(path)]
-        texts = [text for text in texts if re.fullmatch("[A-Z' ]+", text)]
-        draw = Phrases(texts, read_commands())
-        random = Random(f"english {options.seed}")
-        lines = [draw(random) for _ in range(options.count)]
-        make_folder(options.output.parent)
-        write_text_atomic(options.output, "".join(f"{line}\n" for line in lines))
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{options.output}: {len(lines)} phrases, {len(set(lines))} different ones")
-    return 0
+@one_line_errors
+def main(
+    manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
+    count: Annotated[int, typer.Option("--count", min=1)] = 20_000,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o")] = Path("data/english/phrases.txt"),
+) -> None:
+    """Write phrases for synthesisers, whose words are those of some manifests."""
+    texts = [one.text for path in manifests for one in read_manifest(path)]
+    texts = [text for text in texts if re.fullmatch("[A-Z' ]+", text)]
+    draw = Phrases(texts, read_commands())
+    random = Random(f"english {seed}")
+    lines = [draw(random) for _ in range(count)]
+    make_folder(output.parent)
+    write_text_atomic(output, "".join(f"{line}\n" for line in lines))
+    typer.echo(f"{output}: {len(lines)} phrases, {len(set(lines))} different ones")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

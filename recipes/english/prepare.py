@@ -94,12 +94,12 @@ def prepare(
         Path, typer.Option("--data_dir", help="Where the prepared corpora are.")
     ] = Path("data"),
     words_dir: Annotated[
-        Path, typer.Option("--words", help="Single words, as recipes.cut writes them.")
-    ] = Path("data/words"),
+        Path | None, typer.Option("--words", help="The single words; default: words below data.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
 ) -> None:
     """Write the manifests, and print the amount of each."""
-    train, dev = training_sets(output_dir, data_dir, words_dir, seed)
+    train, dev = training_sets(output_dir, data_dir, words_dir or data_dir / "words", seed)
     write_sets(output_dir, {"train": train, "dev": dev})
 
 

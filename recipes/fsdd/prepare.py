@@ -13,21 +13,22 @@ and writes under the output folder:
 Test is the official split (n = 0..4); dev is cut from the official train (n >= 5).
 """
 
-import argparse
 import random
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from torch import Tensor
 
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
-from asr.errors import AsrError, AudioError, ManifestError
+from asr.errors import AudioError, ManifestError
 from asr.signal.audio import probe, read, write
+from recipes.command import one_line_errors
 from recipes.download import download, unpack
 
 SAMPLE_RATE = 8_000
@@ -248,31 +249,26 @@ def summary(splits: dict[str, list[Utterance]]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 success, 1 error)."""
-    parser = argparse.ArgumentParser(
-        "python -m recipes.fsdd.prepare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    origin = parser.add_mutually_exclusive_group(required=True)
-    origin.add_argument("--source", type=Path, metavar="DIR", help="an unpacked copy of FSDD")
-    origin.add_argument("--download", action="store_true", help="fetch the official archive")
-    parser.add_argument("--output_dir", "-o", type=Path, default=Path("data/fsdd"), metavar="DIR")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the digit strings")
-    options = parser.parse_args(arguments)
-    try:
-        source = options.source
-        if options.download:
-            folder = options.output_dir / "download"
-            archive = download(ARCHIVE_URL, folder / "fsdd.zip", ARCHIVE_SIZE, ARCHIVE_SHA256)
-            source = unpack(archive, folder / "fsdd")
-        print(summary(prepare(source, options.output_dir, options.seed)))
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+@one_line_errors
+def main(
+    source: Annotated[
+        Path | None, typer.Option("--source", help="An unpacked copy of FSDD.")
+    ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--download", help="Fetch the official archive instead.")
+    ] = False,
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/fsdd"),
+    seed: Annotated[int, typer.Option("--seed", help="Of the digit strings.")] = 0,
+) -> None:
+    """Check the Free Spoken Digit Dataset, and write its manifests and strings of its digits."""
+    if (source is None) != fetch:
+        raise typer.BadParameter("expected a folder, or --download", param_hint="--source")
+    if source is None:
+        folder = output_dir / "download"
+        archive = download(ARCHIVE_URL, folder / "fsdd.zip", ARCHIVE_SIZE, ARCHIVE_SHA256)
+        source = unpack(archive, folder / "fsdd")
+    typer.echo(summary(prepare(source, output_dir, seed)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

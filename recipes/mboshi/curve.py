@@ -3,8 +3,8 @@
     python -m recipes.mboshi.curve -o runs/mboshi-curve
     python -m recipes.mboshi.curve -o runs/mboshi-curve --init_from checkpoints/english
 
-trains the encoder of `train.py` on 15, 30, 60 and 120 minutes, with more steps for each the fewer
-there are, and on all of train. Each model is scored once on the test set, greedily. Results are
+trains the encoder of `train.py` on 15, 30, 60 and 120 minutes, with more epochs the fewer there
+are, and on all of train. Each model is scored once on the test set, greedily. Results are
 kept below `recipes/mboshi/results`, printed as a table and plotted in `curve.png`; runs with
 results there are not trained again, so that an interrupted call can be continued.
 """

@@ -15,19 +15,21 @@ and writes under the output folder:
     trimmed/                       the manifests of train, without the silence around sentences
 """
 
-import argparse
 import csv
 import hashlib
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.corpus.trim import trim
-from asr.errors import AsrError, ManifestError
+from asr.errors import ManifestError
 from asr.signal.audio import SUFFIXES, probe
+from recipes.command import one_line_errors
 
 COUNTS = {"train": 4616, "dev": 514}
 """Utterances of the corpus's own split."""
@@ -149,31 +151,25 @@ def split_corpus(
     return splits
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 success, 1 error)."""
-    parser = argparse.ArgumentParser(
-        "python -m recipes.mboshi.prepare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--source", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--output_dir", "-o", type=Path, default=Path("data/mboshi"), metavar="DIR")
-    options = parser.parse_args(arguments)
-    try:
-        own = {name: read_split(options.source, name, count) for name, count in COUNTS.items()}
-        splits = split_corpus(own["train"], own["dev"])
-        trimmed = {one.id: trim(one) for one in splits["train"]}
-        for name in [name for name in splits if Path(name).name.startswith("train")]:
-            splits[f"trimmed/{name}"] = [trimmed[one.id] for one in splits[name]]
-        for name, utterances in splits.items():
-            write_manifest(options.output_dir / f"{name}.jsonl", utterances)
-            minutes = 60 * total_hours(utterances)
-            print(f"{name}: {len(utterances)} utterances, {minutes:.1f} minutes")
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+@one_line_errors
+def main(
+    source: Annotated[
+        Path,
+        typer.Option("--source", help="The corpus as published, or {train,dev}.tsv and audio/."),
+    ],
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/mboshi"),
+) -> None:
+    """Check Mboshi and write its manifests: train, dev, test, and those of README.md."""
+    own = {name: read_split(source, name, count) for name, count in COUNTS.items()}
+    splits = split_corpus(own["train"], own["dev"])
+    trimmed = {one.id: trim(one) for one in splits["train"]}
+    for name in [name for name in splits if Path(name).name.startswith("train")]:
+        splits[f"trimmed/{name}"] = [trimmed[one.id] for one in splits[name]]
+    for name, utterances in splits.items():
+        write_manifest(output_dir / f"{name}.jsonl", utterances)
+        minutes = 60 * total_hours(utterances)
+        typer.echo(f"{name}: {len(utterances)} utterances, {minutes:.1f} minutes")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -5,16 +5,18 @@ contains `train/wav.scp` and the recordings), checks it and writes `train.jsonl`
 the age of each speaker in years.
 """
 
-import argparse
 import re
-import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from asr.corpus.importers import read_kaldi
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
-from asr.errors import AsrError, ManifestError
+from asr.errors import ManifestError
 from asr.files import write_json_atomic
+from recipes.command import one_line_errors
 
 UTTERANCES = 2500
 _TEXT = re.compile(r"[A-Z']+(?: [A-Z']+)*")
@@ -63,31 +65,20 @@ def read_ages(source: Path, speakers: Collection[str]) -> dict[str, int]:
     return {speaker: ages[speaker] for speaker in sorted(speakers)}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 success, 1 error)."""
-    parser = argparse.ArgumentParser(
-        "python -m recipes.speechocean762.prepare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--source", type=Path, required=True, metavar="DIR")
-    parser.add_argument(
-        "--output_dir", "-o", type=Path, default=Path("data/speechocean762"), metavar="DIR"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        utterances = read_corpus(options.source)
-        speakers = {utterance.speaker or "" for utterance in utterances}
-        ages = read_ages(options.source, speakers)
-        write_manifest(options.output_dir / "train.jsonl", utterances)
-        write_json_atomic(options.output_dir / "ages.json", ages)
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+@one_line_errors
+def main(
+    source: Annotated[Path, typer.Option("--source", help="The folder that has train/wav.scp.")],
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/speechocean762"),
+) -> None:
+    """Check speechocean762, and write train.jsonl and the age of each speaker, ages.json."""
+    utterances = read_corpus(source)
+    speakers = {utterance.speaker or "" for utterance in utterances}
+    ages = read_ages(source, speakers)
+    write_manifest(output_dir / "train.jsonl", utterances)
+    write_json_atomic(output_dir / "ages.json", ages)
     hours = total_hours(utterances)
-    print(f"train: {len(utterances)} utterances, {hours:.2f} hours, {len(speakers)} speakers")
-    return 0
+    typer.echo(f"train: {len(utterances)} utterances, {hours:.2f} hours, {len(speakers)} speakers")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -9,10 +9,8 @@ when the command is given again, it goes on with the first part that is missing.
 has all of them.
 """
 
-import argparse
 import multiprocessing
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -20,14 +18,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Annotated
 
 import torch
+import typer
 from tqdm import tqdm
 
 from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from asr.errors import AsrError
 from asr.files import make_folder
 from asr.signal import audio
+from recipes.command import one_line_errors
 from recipes.synthetic.kokoro import SAMPLE_RATE, Kokoro, transcript
 from recipes.synthetic.render import draw_setting, record
 
@@ -142,31 +143,20 @@ def make(plan: Plan, processes: int) -> list[Utterance]:
     return utterances
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 success, 1 error)."""
-    parser = argparse.ArgumentParser(
-        "python -m recipes.synthetic.neural",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("phrases", type=Path, metavar="PHRASES")
-    parser.add_argument("--voices", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--utterances", type=int, required=True, metavar="N")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--output_dir", "-o", type=Path, default=Path("data/neural"))
-    options = parser.parse_args(arguments)
-    try:
-        phrases = read_phrases(options.phrases)
-        plan = Plan(phrases, options.voices, options.output_dir, options.utterances, options.seed)
-        utterances = make(plan, options.processes)
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    hours = total_hours(utterances)
-    print(f"{options.output_dir / 'manifest.jsonl'}: {len(utterances)} utterances, {hours:.2f} h")
-    return 0
+@one_line_errors
+def main(
+    phrases: Annotated[Path, typer.Argument(metavar="PHRASES")],
+    voices: Annotated[Path, typer.Option("--voices", help="The folder of Kokoro's voices.")],
+    utterances: Annotated[int, typer.Option("--utterances", min=1)],
+    seed: Annotated[int, typer.Option("--seed")] = 1,
+    processes: Annotated[int, typer.Option("--processes", min=1)] = 1,
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/neural"),
+) -> None:
+    """Let a neural synthesiser say phrases, each in another voice; goes on where it stopped."""
+    made = make(Plan(read_phrases(phrases), voices, output_dir, utterances, seed), processes)
+    hours = total_hours(made)
+    typer.echo(f"{output_dir / 'manifest.jsonl'}: {len(made)} utterances, {hours:.2f} hours")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

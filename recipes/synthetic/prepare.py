@@ -7,20 +7,20 @@
 that do not occur in the samples, with varied tempo, pitch, pauses, level and noise.
 """
 
-import argparse
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Annotated
 
+import typer
 from tqdm import tqdm
 
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
-from asr.errors import AsrError
 from asr.files import make_folder
 from asr.signal import audio
+from recipes.command import one_line_errors
 from recipes.synthetic.accents import ACCENTS
 from recipes.synthetic.phrases import KINDS, ONES, Phrase, draw
 from recipes.synthetic.render import (
@@ -181,62 +181,53 @@ def levels(utterances: Sequence[Utterance]) -> str:
     return "\n".join(lines)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, found {text}")
-    return number
-
-
-def _words(text: str) -> tuple[str, ...]:
-    words = tuple(text.split(","))
+def _words(text: str) -> list[str]:
+    words = text.split(",") if text else []
     if not all(re.fullmatch("[A-Z]+", word) for word in words):
-        raise argparse.ArgumentTypeError(f"expected words of A-Z such as YES,NO; found {text}")
+        raise typer.BadParameter(f"expected words of A-Z such as YES,NO; found {text}")
     return words
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 success, 1 error)."""
-    parser = argparse.ArgumentParser(
-        "python -m recipes.synthetic.prepare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    samples = commands.add_parser("samples", help="render the committed samples again")
-    samples.add_argument("--output_dir", "-o", type=Path, default=SAMPLES, metavar="DIR")
-    train = commands.add_parser("train", help="render a training set")
-    train.add_argument("--utterances", type=_positive, required=True, metavar="N")
-    train.add_argument("--seed", type=int, default=1, metavar="S")
-    train.add_argument(
-        "--words", type=_words, default=(), metavar="A,B,C", help="use only these words"
-    )
-    train.add_argument(
-        "--accents", action="store_true", help="foreign accents; requires --words of digits"
-    )
-    train.add_argument("--output_dir", "-o", type=Path, default=Path("data/synthetic"))
-    options = parser.parse_args(arguments)
-    if options.command == "train" and options.accents:
-        unknown = set(options.words) - set(ONES)
-        if unknown or not options.words:
-            parser.error(f"--accents: expected --words of {','.join(ONES)}")
-    folder: Path = options.output_dir
-    try:
-        if options.command == "samples":
-            utterances = render_all(sample_plan(), folder)
-            write_manifest(folder / "manifest.jsonl", utterances)
-            print(levels(utterances))
-        else:
-            jobs = training_plan(options.utterances, options.seed, options.words, options.accents)
-            utterances = render_all(tqdm(jobs, unit="utterance", disable=None), folder / "audio")
-            write_manifest(folder / "manifest.jsonl", utterances)
-            hours = total_hours(utterances)
-            print(f"{folder / 'manifest.jsonl'}: {len(utterances)} utterances, {hours:.2f} hours")
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+app = typer.Typer(
+    add_completion=False,
+    help="Synthesise speech of the recogniser's domain with free synthesisers.",
+)
+
+
+@app.command("samples")
+@one_line_errors
+def samples(
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = SAMPLES,
+) -> None:
+    """Render the committed samples again."""
+    utterances = render_all(sample_plan(), output_dir)
+    write_manifest(output_dir / "manifest.jsonl", utterances)
+    typer.echo(levels(utterances))
+
+
+@app.command("train")
+@one_line_errors
+def train(
+    utterances: Annotated[int, typer.Option("--utterances", min=1)],
+    seed: Annotated[int, typer.Option("--seed")] = 1,
+    words: Annotated[
+        str, typer.Option("--words", metavar="A,B,C", help="Use only these words.")
+    ] = "",
+    accents: Annotated[
+        bool, typer.Option("--accents", help="Foreign accents; requires --words of digits.")
+    ] = False,
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/synthetic"),
+) -> None:
+    """Render a training set."""
+    only = _words(words)
+    if accents and (not only or set(only) - set(ONES)):
+        raise typer.BadParameter(f"expected --words of {','.join(ONES)}", param_hint="--accents")
+    jobs = training_plan(utterances, seed, only, accents)
+    made = render_all(tqdm(jobs, unit="utterance", disable=None), output_dir / "audio")
+    write_manifest(output_dir / "manifest.jsonl", made)
+    hours = total_hours(made)
+    typer.echo(f"{output_dir / 'manifest.jsonl'}: {len(made)} utterances, {hours:.2f} hours")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app()

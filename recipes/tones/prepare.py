@@ -4,20 +4,20 @@
 seed gives the same corpus; no transcript occurs twice, so that those of the test set are new.
 """
 
-import argparse
 import math
 import random
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from torch import Tensor
 
 from asr.corpus.manifest import Utterance, write_manifest
-from asr.errors import AsrError
 from asr.files import make_folder
 from asr.signal.audio import write
+from recipes.command import one_line_errors
 
 SAMPLE_RATE = 8000
 COUNTS = {"train": 450, "dev": 30, "test": 100}
@@ -112,24 +112,19 @@ def prepare(
     return splits
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output_dir", "-o", type=Path, default=Path("data/tones"), metavar="DIR")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    try:
-        splits = prepare(options.output_dir, options.seed)
-    except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print("split  utterances  minutes  words")
+@one_line_errors
+def main(
+    output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/tones"),
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+) -> None:
+    """Make the tones corpus, and print how much of it there is."""
+    splits = prepare(output_dir, seed)
+    typer.echo("split  utterances  minutes  words")
     for split, utterances in splits.items():
         minutes = sum(utterance.duration for utterance in utterances) / 60
         words = sum(len(utterance.text.split()) for utterance in utterances)
-        print(f"{split:5}{len(utterances):12}{minutes:9.1f}{words:7}")
-    return 0
+        typer.echo(f"{split:5}{len(utterances):12}{minutes:9.1f}{words:7}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
-from typer.testing import CliRunner
 
 import asr
 from asr.corpus.manifest import read_manifest, write_manifest
@@ -17,7 +15,7 @@ from asr.scoring.wer import align
 from recipes.an4 import errors, results
 from recipes.an4.errors import ErrorSegment, TranscriptScorer
 from recipes.synthetic.prepare import SAMPLES
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, run_recipe
 
 CHECKPOINT = REPOSITORY / "checkpoints" / "english"
 VOCABULARY = frozenset("A B OF FIVE NINE SEVENTY TWO YES".split())
@@ -105,14 +103,12 @@ def test_level_above_background_is_in_decibels() -> None:
 
 
 def test_every_error_has_a_row() -> None:
-    app = typer.Typer()
-    app.command()(errors.main)
     samples = SAMPLES / "manifest.jsonl"
     lm = CHECKPOINT / "lm.arpa.gz"
-    arguments = [str(CHECKPOINT), "--manifest", str(samples), "--train", str(samples)]
-    ran = CliRunner().invoke(app, [*arguments, "--lm", str(lm)])
-    assert ran.exit_code == 0, ran.output
-    rows, table = ran.output.split("\n\n")
+    manifests = ["--manifest", samples, "--train", samples]
+    ran = run_recipe(errors.main, CHECKPOINT, *manifests, "--lm", lm)
+    assert ran.code == 0, ran
+    rows, table = ran.stdout.split("\n\n")
     counted = sum(int(row.split(" | ")[0].strip("| ")) for row in rows.splitlines()[2:])
     total = sum(int(row.split(" | ")[-1].strip("| ")) for row in table.splitlines()[2:])
     assert counted == total > 0
@@ -124,18 +120,21 @@ def test_every_error_has_a_row() -> None:
 
 
 def test_results_score_new_sentences_separately(tmp_path: Path) -> None:
-    app = typer.Typer()
-    app.command()(results.results)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint").symlink_to(CHECKPOINT)
     samples = read_manifest(SAMPLES / "manifest.jsonl")
     write_manifest(tmp_path / "known.jsonl", samples[:-3])
     write_manifest(tmp_path / "new.jsonl", samples[-3:])
-    arguments = [str(tmp_path / "run"), "--train", str(tmp_path / "known.jsonl")]
-    both = CliRunner().invoke(app, [*arguments, "--manifest", str(SAMPLES / "manifest.jsonl")])
-    new = CliRunner().invoke(app, [*arguments, "--manifest", str(tmp_path / "new.jsonl")])
-    assert (both.exit_code, new.exit_code) == (0, 0), both.output
-    cells = [part.strip() for part in both.output.splitlines()[2].split("|")]
-    only_new = [part.strip() for part in new.output.splitlines()[2].split("|")]
+    both, new = (
+        run_recipe(
+            results.results,
+            *(tmp_path / "run", "--train", tmp_path / "known.jsonl"),
+            *("--manifest", manifest),
+        )
+        for manifest in (SAMPLES / "manifest.jsonl", tmp_path / "new.jsonl")
+    )
+    assert (both.code, new.code) == (0, 0), both
+    cells = [part.strip() for part in both.stdout.splitlines()[2].split("|")]
+    only_new = [part.strip() for part in new.stdout.splitlines()[2].split("|")]
     assert cells[5] == only_new[5] == only_new[3].split()[0] != cells[3].split()[0]
-    assert both.output.splitlines()[3].startswith("| mean (range) |  | ")
+    assert both.stdout.splitlines()[3].startswith("| mean (range) |  | ")

@@ -3,14 +3,11 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from asr.config import to_dict
 from asr.corpus.manifest import Utterance, read_manifest
@@ -19,14 +16,9 @@ from asr.model.acoustic import AcousticModel
 from recipes.an4 import compute, crossval
 from recipes.an4.prepare import person
 from recipes.an4.train import CONFIG
+from tests.support import run_recipe
 
 pytest_plugins = ["tests.training_fixtures"]
-
-
-def command(function: Callable[..., None]) -> typer.Typer:
-    app = typer.Typer()
-    app.command()(function)
-    return app
 
 
 def spoken_by(codes: list[str]) -> list[Utterance]:
@@ -82,9 +74,9 @@ def test_the_table_compares_finished_folds(whole: Path, tmp_path: Path) -> None:
         (tmp_path / "study" / fold).mkdir(parents=True)
         (tmp_path / "study" / fold / "checkpoint").symlink_to(whole / "checkpoint")
     metrics = json.loads((whole / "checkpoint/metrics.json").read_text())["dev"]
-    ran = CliRunner().invoke(command(crossval.crossval), ["--table", str(tmp_path / "study")])
-    assert ran.exit_code == 0, ran.output
-    line = ran.output.splitlines()[-1]
+    ran = run_recipe(crossval.crossval, "--table", tmp_path / "study")
+    assert ran.code == 0, ran
+    line = ran.stdout.splitlines()[-1]
     wer, cer = f"{metrics['wer']:.2%}", f"{metrics['cer']:.2%}"
     assert line.startswith(f"| study | 2 | {wer} | {wer} to {wer} | {cer} | {cer} to {cer} | ")
 
@@ -128,16 +120,14 @@ def test_only_missing_runs_are_trained_and_all_are_drawn(
     monkeypatch.setattr(compute, "train_and_score", train_and_score)
     kept = tmp_path / "compute.json"
     kept.write_text(json.dumps({"5min": to_dict(figures(0.3)), "recipe": to_dict(figures(0.1))}))
-    arguments = ["-o", str(tmp_path), "--results", str(kept)]
-    arguments += ["--picture", str(tmp_path / "compute.png")]
-    for name in ("5min", "recipe", "1M"):
-        arguments += ["--only", name]
-    ran = CliRunner().invoke(command(compute.compute), arguments)
-    assert ran.exit_code == 0, ran.output
+    chosen = [part for name in ("5min", "recipe", "1M") for part in ("--only", name)]
+    places = ["-o", tmp_path, "--results", kept, "--picture", tmp_path / "compute.png"]
+    ran = run_recipe(compute.compute, *places, *chosen)
+    assert ran.code == 0, ran
     assert trained == ["1M"]
     assert compute.read_results(kept)["1M"] == figures(0.2)
     assert compute.read_results(kept)["3M"] == figures(0.15)
-    assert "| recipe | 5 | 1.0 M | 10.00% (8.00% to 13.00%) | 5.00% |" in ran.output
+    assert "| recipe | 5 | 1.0 M | 10.00% (8.00% to 13.00%) | 5.00% |" in ran.stdout
     assert (tmp_path / "compute.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -152,7 +142,6 @@ def test_invalid_results_are_named(tmp_path: Path, text: str, message: str) -> N
 
 
 def test_an_unknown_run_is_named(tmp_path: Path) -> None:
-    ran = CliRunner().invoke(command(compute.compute), ["-o", str(tmp_path), "--only", "7min"])
-    assert ran.exit_code == 1
-    assert "expected recipe, 5min, 15min" in ran.output
-    assert "found 7min" in ran.output
+    refused = run_recipe(compute.compute, "-o", tmp_path, "--only", "7min").error
+    assert "expected recipe, 5min, 15min" in refused
+    assert "found 7min" in refused

@@ -1,10 +1,11 @@
 """Recipes as commands: a user's mistake is one line, a fault of the program a traceback."""
 
+import pytest
 import typer
-from typer.testing import CliRunner
 
 from asr.errors import ManifestError
 from recipes.command import one_line_errors
+from tests.support import run_recipe
 
 
 @one_line_errors
@@ -16,11 +17,8 @@ def divide(by: int) -> None:
 
 
 def test_a_mistake_of_the_user_is_one_line() -> None:
-    app = typer.Typer()
-    app.command()(divide)
-    result = CliRunner().invoke(app, ["--", "-1"])
-    assert result.exit_code == 1
-    assert result.stderr == "error: expected a number above 0\n"
-    assert CliRunner().invoke(app, ["3"]).stdout == "4\n"
-    assert isinstance(CliRunner().invoke(app, ["0"]).exception, ZeroDivisionError)
-    assert "Divide a manifest." in CliRunner().invoke(app, ["--help"]).stdout
+    assert run_recipe(divide, "--", "-1").error == "expected a number above 0"
+    assert run_recipe(divide, "3").stdout == "4\n"
+    with pytest.raises(ZeroDivisionError):
+        run_recipe(divide, "0")
+    assert "Divide a manifest." in run_recipe(divide, "--help").stdout

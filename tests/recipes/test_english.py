@@ -15,7 +15,7 @@ from asr.signal import audio
 from recipes.english import demo, judge, phrases, prepare, sentences, spoken, word_list
 from recipes.synthetic.neural import read_phrases
 from recipes.synthetic.prepare import SAMPLE_VOICES
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, run_recipe
 
 TEXTS = ["THE CAT SAT ON A MAT", "THE DOG SAW A CAT", "IT'S A DOG", "IT'S ON"]
 
@@ -68,20 +68,20 @@ def test_words_and_parts_of_the_texts() -> None:
     assert all(2 <= len(part.split()) <= 5 for part in parts)
 
 
-def test_the_file_can_be_spoken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file_can_be_spoken(tmp_path: Path) -> None:
     manifest, output = tmp_path / "texts.jsonl", tmp_path / "new" / "phrases.txt"
     (tmp_path / "x.wav").touch()
     utterances = [
         Utterance(str(i), tmp_path / "x.wav", 1.0, text) for i, text in enumerate([*TEXTS, "", "1"])
     ]
     write_manifest(manifest, utterances)
-    assert phrases.main([str(manifest), "--count", "300", "-o", str(output)]) == 0
-    assert "300 phrases" in capsys.readouterr().out
+    made = run_recipe(phrases.main, manifest, "--count", "300", "-o", output)
+    assert "300 phrases" in made.stdout
     spoken = read_phrases(output)
     assert len(spoken) == 300
     assert any(" a " in f" {phrase} " for phrase in spoken)
     once = output.read_text()
-    assert phrases.main([str(manifest), "--count", "300", "-o", str(output)]) == 0
+    assert run_recipe(phrases.main, manifest, "--count", "300", "-o", output).code == 0
     assert output.read_text() == once
 
 

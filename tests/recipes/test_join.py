@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
-from typer.testing import CliRunner
 
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.corpus.recordings import read_utterance
 from asr.errors import ManifestError
 from asr.signal import audio
 from recipes.join import MOST_UTTERANCES, join, main
+from tests.support import run_recipe
 
 RATE = 1000
 
@@ -67,10 +66,7 @@ def test_what_cannot_be_joined(utterances: list[Utterance], tmp_path: Path) -> N
 
 def test_the_command(utterances: list[Utterance], tmp_path: Path) -> None:
     write_manifest(tmp_path / "m.jsonl", utterances)
-    app = typer.Typer()
-    app.command()(main)
-    arguments = [str(tmp_path / "m.jsonl"), "-o", str(tmp_path / "out"), "--recordings", "5"]
-    run = CliRunner().invoke(app, arguments)
-    assert run.exit_code == 0
+    run = run_recipe(main, tmp_path / "m.jsonl", "-o", tmp_path / "out", "--recordings", "5")
+    assert run.code == 0
     assert run.stdout.startswith("5 recordings, 0.00 hours")
     assert len(read_manifest(tmp_path / "out" / "manifest.jsonl")) == 5

@@ -4,19 +4,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from recipes.mboshi import curve
 from recipes.mboshi.train import CONFIG
 from recipes.recurrent.experiments import Results
+from tests.support import run_recipe
 
 
-def test_fewer_minutes_have_more_epochs() -> None:
+def test_what_is_learnt_soon_is_made_harder() -> None:
     runs = [curve.configuration(minutes) for minutes in curve.EPOCHS]
     assert runs[0].data.train == ("data/mboshi/trimmed/train-15.jsonl",)
     assert runs[-1].data.train == CONFIG.data.train
-    epochs = [run.optim.epochs for run in runs]
+    little = [run for run, minutes in zip(runs, curve.EPOCHS, strict=True) if minutes <= 60]
+    assert len(little) == 3
+    for run in little:
+        assert run.optim.consistency > 0
+        assert run.optim.batch_seconds < CONFIG.optim.batch_seconds
+        assert run.augment.time_masks > CONFIG.augment.time_masks
+    epochs = [run.optim.epochs for run in little]
     assert epochs == sorted(epochs, reverse=True)
     assert not any(run.init_from for run in runs)
     tuned = curve.configuration(60, "english")
@@ -41,13 +46,11 @@ def test_finished_runs_are_not_trained_again(
         }
 
     monkeypatch.setattr(curve, "train_and_score", train)
-    app = typer.Typer()
-    app.command()(curve.curve)
-    common = ["--results", str(tmp_path / "results"), "--picture", str(tmp_path / "curve.png")]
-    printed = CliRunner().invoke(app, [*common, "--only", "120", "--only", "15"]).output
+    common = ["--results", tmp_path / "results", "--picture", tmp_path / "curve.png"]
+    printed = run_recipe(curve.curve, *common, "--only", "120", "--only", "15").stdout
     assert "| nothing | 15 | 1 | 6.67 | 26.67 (20.00 to 33.33) |" in printed
-    CliRunner().invoke(app, [*common, "--only", "15", "--init_from", "x/english"])
-    CliRunner().invoke(app, [*common, "--only", "15"])
+    run_recipe(curve.curve, *common, "--only", "15", "--init_from", "x/english")
+    run_recipe(curve.curve, *common, "--only", "15")
     assert trained == [
         ("nothing-120", 120, ""),
         ("nothing-15", 15, ""),
@@ -59,6 +62,5 @@ def test_finished_runs_are_not_trained_again(
         "nothing": [15, 120],
     }
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-    refused = CliRunner().invoke(app, [*common, "--only", "7"])
-    assert refused.exit_code == 1
-    assert "--only: expected 15, 30, 60, 120, 228, found {7}" in refused.output
+    refused = run_recipe(curve.curve, *common, "--only", "7").error
+    assert "--only: expected 15, 30, 60, 120, 228, found {7}" in refused

@@ -13,6 +13,7 @@ from torch import Tensor
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from recipes.synthetic import espeak, kokoro, neural
+from tests.support import Outcome, run_recipe
 
 
 class Hum:
@@ -66,23 +67,24 @@ def test_a_process_that_dies_is_noticed(phrases: Path, tmp_path: Path) -> None:
             neural.make(plan, processes=2)
 
 
-def run(phrases: Path, folder: Path, count: int) -> int:
-    arguments = [str(phrases), "--voices", "x", "--utterances", str(count), "-o", str(folder)]
-    return neural.main(arguments)
+def run(phrases: Path, folder: Path, count: int) -> Outcome:
+    return run_recipe(
+        neural.main, phrases, "--voices", "x", "--utterances", str(count), "-o", folder
+    )
 
 
 def test_more_utterances_continue_the_same_sequence(
-    hum: Hum, phrases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hum: Hum, phrases: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
-    assert run(phrases, folder, 8) == 0
+    made = run(phrases, folder, 8)
     first = read_manifest(folder / "manifest.jsonl")
     assert {one.text for one in first} <= {"SET A TIMER", "A B FORTY", "DON'T STOP"}
     assert len({one.speaker for one in first}) == len(first)
-    assert f"{len(first)} utterances" in capsys.readouterr().out
+    assert f"{len(first)} utterances" in made.stdout
     contents = [one.audio_filepath.read_bytes() for one in first]
     before = hum.said
-    assert run(phrases, folder, 16) == 0
+    assert run(phrases, folder, 16).code == 0
     assert hum.said == before + 8
     more = read_manifest(folder / "manifest.jsonl")
     assert more[: len(first)] == first
@@ -90,11 +92,11 @@ def test_more_utterances_continue_the_same_sequence(
 
 
 def test_an_interrupted_part_is_made_again(hum: Hum, phrases: Path, tmp_path: Path) -> None:
-    assert run(phrases, tmp_path / "whole", 8) == 0
-    assert run(phrases, tmp_path / "torn", 8) == 0
+    assert run(phrases, tmp_path / "whole", 8).code == 0
+    assert run(phrases, tmp_path / "torn", 8).code == 0
     (tmp_path / "torn" / "parts" / "00001.jsonl").unlink()
     (tmp_path / "torn" / "manifest.jsonl").unlink()
-    assert run(phrases, tmp_path / "torn", 8) == 0
+    assert run(phrases, tmp_path / "torn", 8).code == 0
     whole, torn = (
         [json.loads(line) for line in (tmp_path / name / "manifest.jsonl").open()]
         for name in ("whole", "torn")

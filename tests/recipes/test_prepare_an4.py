@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AudioError, ManifestError
 from recipes.an4 import prepare as an4
+from tests.support import run_recipe
 
 TRAIN = [
     f"{speaker}/an{n}-{speaker}-b" for speaker in ("fabc", "fdef", "mabc", "mdef") for n in (1, 2)
@@ -230,11 +231,11 @@ def test_an_impossible_dev_set_is_an_error() -> None:
         an4.choose_dev(speakers(fa=2, mb=3), 4)
 
 
-def test_command_line_reports_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert an4.main(["--source", str(tmp_path), "-o", str(tmp_path / "out")]) == 1
-    assert "no AN4 corpus here" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        an4.main([])
+def test_command_line_reports_errors(tmp_path: Path) -> None:
+    assert "no AN4 corpus here" in run_recipe(an4.main, "--source", tmp_path).error
+    for arguments in ([], ["--download", "--source", tmp_path]):
+        refused = run_recipe(an4.main, *arguments)
+        assert (refused.code, "a folder, or --download" in refused.stderr) == (2, True)
 
 
 def test_download_unpacks_and_prepares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,14 +256,12 @@ def test_download_unpacks_and_prepares(tmp_path: Path, monkeypatch: pytest.Monke
         "prepare",
         lambda source, output, raw_endian: prepare(source, output, COUNTS, 4, raw_endian),
     )
-    assert an4.main(["--download", "-o", str(tmp_path / "out")]) == 0
+    assert run_recipe(an4.main, "--download", "-o", tmp_path / "out").code == 0
     assert calls == [tmp_path / "out" / "download" / "an4_sphere.tar.gz"]
 
 
-def test_the_real_corpus(
-    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert an4.main(["--source", str(shared_data / "an4"), "-o", str(tmp_path)]) == 0
+def test_the_real_corpus(shared_data: Path, tmp_path: Path) -> None:
+    made = run_recipe(an4.main, "--source", shared_data / "an4", "-o", tmp_path)
     splits = {
         split: read_manifest(tmp_path / f"{split}.jsonl") for split in ("train", "dev", "test")
     }
@@ -272,5 +271,5 @@ def test_the_real_corpus(
     assert sum(u.id.split("-")[1].startswith("f") for u in splits["dev"]) == 50
     assert sum(len(u.text.split()) for u in splits["test"]) == 773
     assert sum(len(u.text) for u in splits["test"]) == 2565
-    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    table = [line.split() for line in made.stdout.splitlines()]
     assert table[3] == ["test", "130", "0.099", "773", "2565", "69", "10"]

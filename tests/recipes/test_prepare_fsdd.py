@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AudioError, ManifestError
 from recipes.fsdd import prepare as fsdd
+from tests.support import run_recipe
 
 SPEAKERS = ("ann", "bob")
 RECORDINGS = 9
@@ -183,18 +184,15 @@ def test_unexpected_audio_formats_are_refused(copy: Path) -> None:
         fsdd.read_corpus(copy, SPEAKERS, 1)
 
 
-def test_command_line_reports_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fsdd.main(["--source", str(tmp_path), "-o", str(tmp_path / "out")]) == 1
-    assert "no recordings here" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        fsdd.main([])
+def test_command_line_reports_errors(tmp_path: Path) -> None:
+    assert "no recordings here" in run_recipe(fsdd.main, "--source", tmp_path).error
+    for arguments in ([], ["--download", "--source", tmp_path]):
+        refused = run_recipe(fsdd.main, *arguments)
+        assert (refused.code, "a folder, or --download" in refused.stderr) == (2, True)
 
 
 def test_download_checks_size_and_sum(
-    source: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fetch(url: str, path: Path, size: int, sha256: str) -> Path:
         assert url.endswith(".zip")
@@ -204,8 +202,8 @@ def test_download_checks_size_and_sum(
 
     monkeypatch.setattr(fsdd, "download", fetch)
     monkeypatch.setattr(fsdd, "unpack", lambda archive, folder: source)
-    assert fsdd.main(["--download", "-o", str(tmp_path)]) == 1
-    assert "expected 50 of each digit by each of george, jackson" in capsys.readouterr().err
+    refused = run_recipe(fsdd.main, "--download", "-o", tmp_path)
+    assert "expected 50 of each digit by each of george, jackson" in refused.error
 
 
 def test_the_real_corpus(shared_data: Path) -> None:
@@ -218,11 +216,9 @@ def test_the_real_corpus(shared_data: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_real_corpus_is_prepared(
-    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fsdd.main(["--source", str(shared_data / "fsdd"), "-o", str(tmp_path)]) == 0
-    table = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+def test_the_real_corpus_is_prepared(shared_data: Path, tmp_path: Path) -> None:
+    made = run_recipe(fsdd.main, "--source", shared_data / "fsdd", "-o", tmp_path)
+    table = {line.split()[0]: line.split()[1:] for line in made.stdout.splitlines()}
     assert table["strings_test"][2:] == ["1500", "6"]
     for speaker in fsdd.SPEAKERS:
         assert len(read_manifest(tmp_path / "loso" / speaker / "test.jsonl")) == 500

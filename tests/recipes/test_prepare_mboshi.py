@@ -9,6 +9,7 @@ import soundfile
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import ManifestError
 from recipes.mboshi import prepare as mboshi
+from tests.support import run_recipe
 
 TEXTS = {
     "train": {"abiayi_1": "wa bísí", "kouarata_1": "wó twεrε", "martial_1": "ya poo"},
@@ -53,7 +54,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("layout", ["published", "tables"])
 def test_both_layouts(layout: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     source, output = request.getfixturevalue(layout), tmp_path / "out"
-    assert mboshi.main(["--source", str(source), "-o", str(output)]) == 0
+    assert run_recipe(mboshi.main, "--source", source, "-o", output).code == 0
     found = {
         name: {one.id: one.text for one in read_manifest(output / f"{name}.jsonl")}
         for name in ("train", "dev", "test", "train-15", "open/train", "open/test", "open/martial")
@@ -101,9 +102,8 @@ def test_a_missing_recording_is_refused(published: Path) -> None:
         mboshi.read_split(published, "dev", 2)
 
 
-def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert mboshi.main(["--source", str(tmp_path)]) == 1
-    assert "no Mboshi corpus here" in capsys.readouterr().err
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    assert "no Mboshi corpus here" in run_recipe(mboshi.main, "--source", tmp_path).error
 
 
 def of(texts: list[str], seconds: float = 30.0) -> list[Utterance]:

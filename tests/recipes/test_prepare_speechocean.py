@@ -11,6 +11,7 @@ import soundfile
 from asr.corpus.manifest import read_manifest
 from asr.errors import ManifestError
 from recipes.speechocean762 import prepare as speechocean
+from tests.support import run_recipe
 
 TEXTS = {"a1": "WE CALL IT BEAR", "a2": "ZERO THREE", "b1": "I'M NOT"}
 
@@ -37,12 +38,11 @@ def test_utterances_and_ages_are_written(
     source: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(speechocean.read_corpus, "__defaults__", (3,))
     output = tmp_path / "out"
-    assert speechocean.main(["--source", str(source), "-o", str(output)]) == 0
-    assert "train: 3 utterances, 0.00 hours, 2 speakers" in capsys.readouterr().out
+    made = run_recipe(speechocean.main, "--source", source, "-o", output)
+    assert "train: 3 utterances, 0.00 hours, 2 speakers" in made.stdout
     utterances = read_manifest(output / "train.jsonl")
     assert {u.id: u.text for u in utterances} == TEXTS
     assert {u.id: u.speaker for u in utterances} == {"a1": "a", "a2": "a", "b1": "b"}
@@ -80,11 +80,9 @@ def test_a_missing_list_of_ages_is_named(source: Path) -> None:
         speechocean.read_ages(source, set())
 
 
-def test_a_folder_without_the_corpus_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert speechocean.main(["--source", str(tmp_path)]) == 1
-    assert "no speechocean762 here; expected train/wav.scp" in capsys.readouterr().err
+def test_a_folder_without_the_corpus_is_refused(tmp_path: Path) -> None:
+    refused = run_recipe(speechocean.main, "--source", tmp_path)
+    assert "no speechocean762 here; expected train/wav.scp" in refused.error
 
 
 def test_the_real_corpus_has_an_age_for_each_speaker(shared_data: Path) -> None:

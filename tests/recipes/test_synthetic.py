@@ -21,6 +21,7 @@ from asr.signal import audio
 from recipes.synthetic import espeak, phrases, prepare, render
 from recipes.synthetic.accents import ACCENTS
 from recipes.synthetic.render import SAMPLE_RATE, Delivery, Setting, Voice
+from tests.support import run_recipe
 
 SLT, ESPEAK = Voice("flite", "slt"), Voice("espeak", "en-us+m1")
 WORDS = {
@@ -152,8 +153,8 @@ def test_only_the_given_words_are_used() -> None:
     said = [job.text for job in jobs]
     assert set(said) == {"LEFT", "RIGHT"}
     assert 70 < said.count("LEFT") < 130
-    with pytest.raises(SystemExit):
-        prepare.main(["train", "--utterances", "1", "--words", "LEFT,", "-o", "nowhere"])
+    done = run_recipe(prepare.app, "train", "--utterances", "1", "--words", "LEFT,")
+    assert (done.code, "expected words of A-Z such as YES,NO" in done.stderr) == (2, True)
 
 
 def test_voices_of_other_languages_use_their_own_spelling() -> None:
@@ -164,11 +165,10 @@ def test_voices_of_other_languages_use_their_own_spelling() -> None:
     assert render.spoken_words(["SIX", "ONE"], Voice("espeak", "fr+m3")) == ["sixe", "ouane"]
 
 
-def test_accents_are_for_digits_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_accents_are_for_digits_alone() -> None:
     for words in ([], ["--words", "ONE,YES"]):
-        with pytest.raises(SystemExit):
-            prepare.main(["train", "--utterances", "1", "--accents", *words, "-o", "nowhere"])
-        assert "expected --words of ZERO,ONE" in capsys.readouterr().err
+        done = run_recipe(prepare.app, "train", "--utterances", "1", "--accents", *words)
+        assert (done.code, "ZERO,ONE,TWO" in done.stderr) == (2, True)
 
 
 def test_letters_are_respelled_for_each_synthesiser() -> None:
@@ -300,32 +300,29 @@ def test_missing_synthesisers_are_named_with_their_packages(
     monkeypatch.setattr(importlib, "import_module", no_module)
     with pytest.raises(AsrError, match=r"apt-get install espeak-ng.*pip install espeakng-loader"):
         render.render("YES", ESPEAK)
-    assert prepare.main(["samples", "-o", str(tmp_path)]) == 1
-    assert "apt-get install flite" in capsys.readouterr().err
+    assert "apt-get install flite" in run_recipe(prepare.app, "samples", "-o", tmp_path).error
     assert not list(tmp_path.iterdir())
 
 
 def test_commands_write_recordings_and_manifests(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     tone = torch.sin(torch.arange(16_000) * 0.3)
     monkeypatch.setattr(prepare, "render", lambda *_: tone)
-    arguments = ["train", "--utterances", "5", "--seed", "7", "-o", str(tmp_path / "train")]
-    assert prepare.main(arguments) == 0
-    assert "5 utterances, 0.00 hours" in capsys.readouterr().out
+    arguments = ["--utterances", "5", "--seed", "7", "-o", tmp_path / "train"]
+    assert "5 utterances, 0.00 hours" in run_recipe(prepare.app, "train", *arguments).stdout
     utterances = read_manifest(tmp_path / "train" / "manifest.jsonl")
     assert [u.text for u in utterances] == [job.text for job in prepare.training_plan(5, 7)]
     for utterance in utterances:
         seconds = audio.probe(utterance.audio_filepath).duration_seconds
         assert seconds == pytest.approx(utterance.duration, abs=1e-5)
 
-    assert prepare.main(["samples", "-o", str(tmp_path / "samples")]) == 0
-    table = capsys.readouterr().out.splitlines()
+    made = run_recipe(prepare.app, "samples", "-o", tmp_path / "samples")
+    table = made.stdout.splitlines()
     assert len(table) == 1 + len(prepare.sample_plan())
     assert table[1].split()[1] == "-6.0"
 
     (tmp_path / "file").touch()
-    assert prepare.main(["samples", "-o", str(tmp_path / "file" / "below")]) == 1
-    assert "cannot write" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        prepare.main(["train", "--utterances", "0"])
+    refused = run_recipe(prepare.app, "samples", "-o", tmp_path / "file" / "below")
+    assert "cannot write" in refused.error
+    assert run_recipe(prepare.app, "train", "--utterances", "0").code == 2

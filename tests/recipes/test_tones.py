@@ -10,7 +10,7 @@ import torch
 from asr.corpus.manifest import read_manifest
 from asr.signal import audio
 from recipes.tones.prepare import TONES, letter, main, prepare, sentence
-from tests.support import Command, Tones, run_python
+from tests.support import Command, Tones, run_python, run_recipe
 
 FIGURES = (
     "wer cer ser wer_interval words substitutions deletions insertions utterances real_time_factor "
@@ -143,9 +143,6 @@ def test_sentences_have_words_of_letters() -> None:
         assert all(word and set(word) <= TONES.keys() for word in words)
 
 
-def test_an_unusable_output_folder_is_reported_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unusable_output_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    assert main(["--output_dir", str(tmp_path / "taken")]) == 1
-    assert "taken" in capsys.readouterr().err
+    assert "taken" in run_recipe(main, "--output_dir", tmp_path / "taken").error
