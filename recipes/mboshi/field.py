@@ -2,8 +2,8 @@
 
     python -m recipes.mboshi.field runs/mboshi-curve
 
-takes the models that `curve.py --init_from checkpoints/english` made of 15, 30, 60 and 120 minutes.
-Each transcribes the recordings up to the next of these, as it would for somebody who then only
+takes the models that `curve.py --init_from checkpoints/english` made of 15, 30, 60 and 120 minutes,
+as far as they are there. Each transcribes the recordings up to the next of these, as it would for somebody who then only
 corrects its words, greedily and with a 3-gram of the words so far. Printed is how many words that
 are, for each hour of recordings, and how many of them are in the tenth, quarter and half of the
 recordings that the model is least sure of, which is where to listen if there is no time for all.
@@ -18,6 +18,8 @@ import typer
 
 import asr
 from asr.corpus.manifest import Utterance, read_manifest
+from asr.errors import AsrError
+from asr.files import is_folder
 from asr.inference.evaluation import Evaluation, evaluate
 from recipes.command import one_line_errors
 from recipes.mboshi.curve import EPOCHS, manifest_of
@@ -78,6 +80,8 @@ def field(
     rows = []
     for minutes in sorted(EPOCHS)[:-1]:
         folder = runs / f"{start}-{minutes}"
+        if not is_folder(folder / "checkpoint"):
+            continue
         recognizer, recordings = asr.load(folder / "checkpoint"), next_part(minutes)
         words = sum(len(utterance.text.split()) for utterance in recordings)
         for search, beam_size in (("greedy", 1), ("3-gram", None)):
@@ -90,6 +94,10 @@ def field(
                 + [f"{found.score.cer:.1%}"]
                 + [f"{count} in {seconds / 60:.0f} min" for count, seconds in cells]
             )
+    if not rows:
+        raise AsrError(
+            f"{runs}: expected {start}-15/checkpoint or another, found none; run curve.py"
+        )
     head = ["minutes", "search", "next minutes", "words an hour", "CER"]
     typer.echo(table([*head, *(f"to correct in {share:.0%}" for share in SHARES)], rows))
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from asr.corpus.manifest import Utterance, write_manifest
-from recipes.mboshi.field import Heard, corrected, next_part
+from recipes.mboshi.field import Heard, corrected, field, next_part
+from tests.support import run_recipe
 
 
 def test_the_least_certain_are_heard_first() -> None:
@@ -28,3 +29,7 @@ def test_the_next_part_is_what_the_model_has_not_heard(
     monkeypatch.chdir(tmp_path)
     assert [u.id for u in next_part(60)] == ["u2", "u3"]
     assert [u.id for u in next_part(120)] == ["u4"]
+
+
+def test_without_a_model_there_is_no_table(tmp_path: Path) -> None:
+    assert "expected english-15/checkpoint or another" in run_recipe(field, tmp_path).error
