@@ -3,10 +3,11 @@
     python -m recipes.mboshi.field runs/mboshi-curve
 
 takes the models that `curve.py --init_from checkpoints/english` made of 15, 30, 60 and 120 minutes,
-as far as they are there. Each transcribes the recordings up to the next of these, as it would for somebody who then only
-corrects its words, greedily and with a 3-gram of the words so far. Printed is how many words that
-are, for each hour of recordings, and how many of them are in the tenth, quarter and half of the
-recordings that the model is least sure of, which is where to listen if there is no time for all.
+as far as they are there. Each transcribes the recordings up to the next of these, as it would for
+somebody who then only corrects its words, greedily and with a 3-gram of the words so far. Printed
+is how many words that are, for each hour of recordings, and how many of them are in the tenth,
+quarter and half of the recordings that the model is least sure of, which is where to listen if
+there is no time for all.
 """
 
 from collections.abc import Sequence
