@@ -4,7 +4,7 @@ Tables are read by `asr.corpus.table`, Lhotse's cuts by `asr.corpus.lhotse`.
 """
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,21 +90,22 @@ def read_librispeech(
     are none, if they do not match, and on several channels without a choice; AudioError
     if a recording cannot be read.
     """
-    lists = [path for path in listed_below(folder) if path.name.endswith(".trans.txt")]
+    listed = listed_below(folder)
+    lists = [path for path in listed if path.name.endswith(".trans.txt")]
     if not lists:
         raise ManifestError(
             f"{folder}: expected *.trans.txt files in this folder or below, found none; name the "
             "folder that LibriSpeech was unpacked to, or a subfolder"
         )
+    files_in = defaultdict[Path, dict[str, Path]](dict)
+    for path in listed:
+        if path.suffix.lower() in SUFFIXES:
+            files_in[path.parent][path.stem] = path
     recordings = Recordings(channel, damaged)
     utterances = []
     for path in lists:
         texts = _read_table(path, may_be_empty=True)
-        files = {
-            beside.stem: beside
-            for beside in path.parent.iterdir()
-            if beside.suffix.lower() in SUFFIXES and not beside.name.startswith(".")
-        }
+        files = files_in[path.parent]
         _check_names(texts, files, path.parent, (path.name, "the recordings"))
         for key in sorted(texts):
             path, speaker = files[key], key.partition("-")[0]

@@ -173,13 +173,15 @@ def _audio_below(folder: Path) -> list[Path]:
     def note(error: OSError) -> None:
         closed.append(Path(error.filename))
 
-    found = files_below(folder, note)
-    files = [file for file in found if file.suffix.lower() in SUFFIXES]
-    others = Counter(
-        file.suffix.lower() or "without a suffix"
-        for file in found
-        if file.suffix.lower() not in SUFFIXES and not _is_beside_audio(file.suffix.lower())
-    )
+    check_listed(folder)
+    files: list[Path] = []
+    others: Counter[str] = Counter()
+    for file in files_below(folder, note):
+        suffix = file.suffix.lower()
+        if suffix in SUFFIXES:
+            files.append(file)
+        elif not _is_beside_audio(suffix):
+            others[suffix or "without a suffix"] += 1
     if others:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(10))
         _log.warning(
@@ -189,8 +191,7 @@ def _audio_below(folder: Path) -> list[Path]:
             others.total(),
             kinds,
         )
-    if not files and closed in ([], [folder]):
-        check_listed(folder)
+    if not files and not closed:
         raise audio_error(
             folder,
             f"files ending in {' '.join(sorted(SUFFIXES))}",

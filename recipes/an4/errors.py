@@ -30,6 +30,7 @@ from asr.inference.alignment import align_emissions
 from asr.inference.recognizer import Recognizer
 from asr.model.loss import ctc_loss
 from asr.scoring.wer import Pair, align
+from asr.signal.dsp import frame_power
 from asr.text.tokens import TokenTable
 from recipes.an4.results import TRAIN
 from recipes.command import one_line_errors
@@ -121,7 +122,7 @@ class TranscriptScorer:
 def level_above_background(waveform: Tensor, sample_rate: int) -> float:
     """Ratio in dB of the 95th to the 10th percentile of the frame power of `(S,)`."""
     size = round(ENERGY_SECONDS * sample_rate)
-    power = waveform.unfold(0, size, size).square().mean(dim=1).clamp_min(1e-12)
+    power = frame_power(waveform, size).clamp_min(1e-12)
     high, low = torch.quantile(power, torch.tensor([0.95, 0.1]))
     return float(10 * torch.log10(high / low))
 

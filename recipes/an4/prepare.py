@@ -23,7 +23,7 @@ import typer
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AudioError, ManifestError
 from asr.signal.audio import RawFormat, probe, read, write
-from recipes.command import one_line_errors
+from recipes.command import Download, Source, check_origin, one_line_errors
 from recipes.download import download_first, unpack
 
 SAMPLE_RATE = 16_000
@@ -264,20 +264,15 @@ def summary(splits: Mapping[str, Sequence[Utterance]]) -> str:
 
 @one_line_errors
 def main(
-    source: Annotated[
-        Path | None, typer.Option("--source", help="An unpacked copy of AN4.")
-    ] = None,
-    fetch: Annotated[
-        bool, typer.Option("--download", help="Fetch the official archive instead.")
-    ] = False,
+    source: Source = None,
+    fetch: Download = False,
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/an4"),
     raw_endian: Annotated[
         Literal["big", "little"], typer.Option("--raw_endian", help="Byte order of .raw files.")
     ] = "big",
 ) -> None:
     """Check AN4, and write its manifests."""
-    if (source is None) != fetch:
-        raise typer.BadParameter("expected a folder, or --download", param_hint="--source")
+    check_origin(source, fetch)
     if source is None:
         folder = output_dir / "download"
         archive = folder / "an4_sphere.tar.gz"

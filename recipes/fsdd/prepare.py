@@ -28,7 +28,8 @@ from torch import Tensor
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AudioError, ManifestError
 from asr.signal.audio import probe, read, write
-from recipes.command import one_line_errors
+from asr.signal.dsp import frame_power
+from recipes.command import Download, Source, check_origin, one_line_errors
 from recipes.download import download, unpack
 
 SAMPLE_RATE = 8_000
@@ -180,8 +181,7 @@ def join(
 
 def _quietest(waveform: Tensor, samples: int) -> float:
     """Lowest RMS of any `samples` consecutive samples of a waveform `(S,)`."""
-    frames = waveform.unfold(0, min(len(waveform), samples), samples)
-    return float(frames.square().mean(dim=1).sqrt().min())
+    return float(frame_power(waveform, min(len(waveform), samples)).sqrt().min())
 
 
 def prepare(source: Path, output_dir: Path, seed: int = 0) -> dict[str, list[Utterance]]:
@@ -251,18 +251,13 @@ def summary(splits: dict[str, list[Utterance]]) -> str:
 
 @one_line_errors
 def main(
-    source: Annotated[
-        Path | None, typer.Option("--source", help="An unpacked copy of FSDD.")
-    ] = None,
-    fetch: Annotated[
-        bool, typer.Option("--download", help="Fetch the official archive instead.")
-    ] = False,
+    source: Source = None,
+    fetch: Download = False,
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/fsdd"),
     seed: Annotated[int, typer.Option("--seed", help="Of the digit strings.")] = 0,
 ) -> None:
     """Check the Free Spoken Digit Dataset, and write its manifests and strings of its digits."""
-    if (source is None) != fetch:
-        raise typer.BadParameter("expected a folder, or --download", param_hint="--source")
+    check_origin(source, fetch)
     if source is None:
         folder = output_dir / "download"
         archive = download(ARCHIVE_URL, folder / "fsdd.zip", ARCHIVE_SIZE, ARCHIVE_SHA256)

@@ -182,7 +182,7 @@ def levels(utterances: Sequence[Utterance]) -> str:
 
 
 def _words(text: str) -> list[str]:
-    words = text.split(",") if text else []
+    words = text.split(",")
     if not all(re.fullmatch("[A-Z]+", word) for word in words):
         raise typer.BadParameter(f"expected words of A-Z such as YES,NO; found {text}")
     return words
@@ -211,15 +211,15 @@ def train(
     utterances: Annotated[int, typer.Option("--utterances", min=1)],
     seed: Annotated[int, typer.Option("--seed")] = 1,
     words: Annotated[
-        str, typer.Option("--words", metavar="A,B,C", help="Use only these words.")
-    ] = "",
+        str | None, typer.Option("--words", metavar="A,B,C", help="Use only these words.")
+    ] = None,
     accents: Annotated[
         bool, typer.Option("--accents", help="Foreign accents; requires --words of digits.")
     ] = False,
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/synthetic"),
 ) -> None:
     """Render a training set."""
-    only = _words(words)
+    only = [] if words is None else _words(words)
     if accents and (not only or set(only) - set(ONES)):
         raise typer.BadParameter(f"expected --words of {','.join(ONES)}", param_hint="--accents")
     jobs = training_plan(utterances, seed, only, accents)

@@ -21,7 +21,7 @@ def test_what_is_learnt_soon_is_made_harder() -> None:
         assert run.optim.consistency > 0
         assert run.optim.batch_seconds < CONFIG.optim.batch_seconds
         assert run.augment.time_masks > CONFIG.augment.time_masks
-    epochs = [run.optim.epochs for run in little]
+    epochs = [run.optim.epochs for run in runs[:-1]]
     assert epochs == sorted(epochs, reverse=True)
     assert not any(run.init_from for run in runs)
     tuned = curve.configuration(60, "english")
