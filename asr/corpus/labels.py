@@ -7,6 +7,7 @@ utterance, a segment of the recording.
 import dataclasses
 import importlib
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +57,9 @@ def read_labels(
     files = _label_files(source)
     root = source if is_folder(source) else source.parent
     recordings, utterances = Recordings(channel, damaged), []
-    for path in files:
+    for path, beside in files.items():
         labels = _chosen(path, list(_labels(path)), tiers)
-        recording = _recording_of(path)
+        recording = _only(beside, path)
         names = {label.tier for label in labels}
         for label in _widened(labels, margin_seconds, recordings.seconds(recording)):
             offset, seconds = recordings.segment(recording, label.start, label.end, label.where)
@@ -80,38 +81,47 @@ def read_labels(
     return utterances
 
 
-def _label_files(source: Path) -> list[Path]:
-    """The file itself, or those in a folder that lie beside a recording of their name."""
+def _label_files(source: Path) -> dict[Path, list[Path]]:
+    """The file itself, or those in a folder that lie beside a recording of their name.
+
+    With each are the recordings of its name.
+    """
     kinds = (AUDACITY, TEXTGRID, ELAN)
     if not is_folder(source):
         if source.suffix.lower() not in kinds:
             raise ManifestError(
                 f"{source}: expected labels of Audacity (.txt), Praat (.TextGrid) or ELAN (.eaf)"
             )
-        return [source]
-    found = [path for path in listed_below(source) if path.suffix.lower() in kinds]
-    files = [path for path in found if _recordings_beside(path)]
-    if skipped := len(found) - len(files):
+        beside = sorted(source.parent.iterdir()) if source.parent.is_dir() else []
+        return _with_recordings([source], beside)
+    files = listed_below(source)
+    found = _with_recordings([path for path in files if path.suffix.lower() in kinds], files)
+    labelled = {path: recordings for path, recordings in found.items() if recordings}
+    if skipped := len(found) - len(labelled):
         _log.warning("%s: %d files without a recording of their name are left out", source, skipped)
-    if not files:
+    if not labelled:
         raise ManifestError(
             f"{source}: expected files of labels (.txt, .TextGrid, .eaf) beside recordings of the "
             "same names, found none"
         )
-    return files
+    return labelled
 
 
-def _recordings_beside(path: Path) -> list[Path]:
-    beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-    return [one for one in beside if one.stem == path.stem and one.suffix.lower() in SUFFIXES]
+def _with_recordings(labels: Sequence[Path], files: Sequence[Path]) -> dict[Path, list[Path]]:
+    recordings = defaultdict(list)
+    for path in files:
+        if path.suffix.lower() in SUFFIXES:
+            recordings[path.with_suffix("")].append(path)
+    return {path: recordings[path.with_suffix("")] for path in labels}
 
 
-def _recording_of(path: Path) -> Path:
-    found = _recordings_beside(path)
-    if len(found) != 1:
-        names = ", ".join(one.name for one in found) or "none"
-        raise ManifestError(f"{path}: expected one recording of this name beside it, found {names}")
-    return found[0]
+def _only(recordings: Sequence[Path], labels: Path) -> Path:
+    if len(recordings) != 1:
+        names = ", ".join(one.name for one in recordings) or "none"
+        raise ManifestError(
+            f"{labels}: expected one recording of this name beside it, found {names}"
+        )
+    return recordings[0]
 
 
 def _labels(path: Path) -> Iterator[_Label]:
