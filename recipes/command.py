@@ -8,6 +8,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
+from asr.cli.console import echo, prepare_streams
 from asr.errors import AsrError
 
 P = ParamSpec("P")
@@ -16,15 +17,39 @@ Source = Annotated[Path | None, typer.Option("--source", help="An unpacked copy 
 Download = Annotated[bool, typer.Option("--download", help="Fetch the official archive instead.")]
 
 
-def one_line_errors(function: Callable[P, None]) -> Callable[P, None]:
-    """The function of a command, which prints a user's error as one line and exits with 1."""
+def run_command(*functions: Callable[..., None]) -> None:
+    """Call a function, or the one of several that is named, as the command line says."""
+    prepare_streams()
+    command_line(*functions)()
 
+
+def command_line(*functions: Callable[..., None]) -> typer.Typer:
+    """The command of a recipe, or several that are called by the names of their functions.
+
+    As those of `asr`: a user's error is one line, with exit code 1, a wrong option is another, with
+    2; hyphens and underscores in options are the same.
+    """
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "token_normalize_func": lambda token: token.replace("-", "_"),
+        },
+    )
+    for function in functions:
+        app.command(function.__name__)(_one_line_errors(function))
+    return app
+
+
+def _one_line_errors(function: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
         except AsrError as error:
-            typer.echo(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
             sys.exit(1)
 
     return command

@@ -21,7 +21,7 @@ from asr.inference.alignment import align_emissions
 from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.timed import TimedWord
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 MARGIN_SECONDS = 0.1
 """Audio kept before and after a word, if no other word is closer."""
@@ -76,7 +76,6 @@ def cut_words(
         yield Utterance(name, path, len(part) / rate, word.text, utterance.speaker)
 
 
-@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
@@ -104,4 +103,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -22,7 +22,7 @@ from asr.corpus.recordings import read_utterance
 from asr.errors import ManifestError
 from asr.files import make_folder
 from asr.signal import audio
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 MOST_UTTERANCES = 5
 _LEVEL_DB = 6.0
@@ -81,7 +81,6 @@ def _joined(utterances: Sequence[Utterance], random: Random) -> tuple[Tensor, in
     return waveform / max(1.0, float(waveform.abs().max())), rates[0]
 
 
-@one_line_errors
 def main(
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")],
@@ -96,4 +95,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -16,7 +16,7 @@ from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.files import write_text_atomic
 from asr.inference.evaluation import evaluate
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.synthetic.prepare import SAMPLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +66,6 @@ def replaced(text: str, new: str) -> str:
     return f"{before}{begin}\n{new}\n{end}{after}"
 
 
-@one_line_errors
 def main(readme: Annotated[Path, typer.Option("--readme")] = ROOT / "README.md") -> None:
     """Score the shipped checkpoints and update the README."""
     available = {name: manifest for name, manifest in TESTS.items() if manifest.exists()}
@@ -79,4 +78,4 @@ def main(readme: Annotated[Path, typer.Option("--readme")] = ROOT / "README.md")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

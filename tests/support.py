@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-import typer
 from typer.testing import CliRunner
+
+from recipes.command import command_line
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -103,13 +104,9 @@ class Command(Protocol):
     def __call__(self, *arguments: str | Path) -> Outcome: ...
 
 
-def run_recipe(recipe: Callable[..., None] | typer.Typer, *arguments: object) -> Outcome:
+def run_recipe(recipe: Callable[..., None], *arguments: object) -> Outcome:
     """Run a recipe as its command does, without the price of a new process."""
-    app = recipe
-    if not isinstance(app, typer.Typer):
-        app = typer.Typer()
-        app.command()(recipe)
-    done = CliRunner().invoke(app, list(map(str, arguments)))
+    done = CliRunner().invoke(command_line(recipe), list(map(str, arguments)))
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return Outcome(done.exit_code, done.stdout, done.stderr)

@@ -43,7 +43,7 @@ from recipes.alphanumeric.corpora import (
 from recipes.alphanumeric.noises import QUIET_KINDS, write_noises
 from recipes.alphanumeric.noisy import write_noisy
 from recipes.alphanumeric.train import CONFIG
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 Parts = dict[str, list[Utterance]]
 """Utterances by the name of their part."""
@@ -274,7 +274,6 @@ def read_ages(path: Path) -> dict[str, int]:
         ) from error
 
 
-@one_line_errors
 def prepare(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/alphanumeric"),
     data_dir: Annotated[
@@ -304,4 +303,4 @@ def prepare(
 
 
 if __name__ == "__main__":
-    typer.run(prepare)
+    run_command(prepare)

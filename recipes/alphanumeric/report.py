@@ -21,7 +21,7 @@ from asr.inference.evaluation import evaluate
 from asr.inference.recognizer import Recognizer
 from asr.scoring.wer import AlignedUtterance, summarise
 from recipes.alphanumeric.prepare import LEVELS_DB, read_ages
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.synthetic.prepare import SAMPLES
 
 TARGET_RATIOS = {20.0: 1.3, 10.0: 2.0, 0.0: 5.0}
@@ -195,7 +195,6 @@ def shared_rows(tester: Tester, checkpoint: Path) -> list[str]:
     ]
 
 
-@one_line_errors
 def report(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     left_out: Annotated[
@@ -229,4 +228,4 @@ def report(
 
 
 if __name__ == "__main__":
-    typer.run(report)
+    run_command(report)

@@ -21,7 +21,7 @@ from asr.decode.timing import FrameClock, frame_clock
 from asr.inference.alignment import AlignedRecording, align_emissions, align_recording
 from asr.inference.recognizer import Recognizer
 from asr.signal import audio
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 
 def full_resolution(recognizer: Recognizer, waveform: Tensor) -> tuple[Tensor, FrameClock]:
@@ -45,7 +45,6 @@ def reference_alignment(recognizer: Recognizer, path: Path, text: str) -> Aligne
     return align_emissions(emissions, recognizer.tokens, text, clock, seconds)
 
 
-@one_line_errors
 def align_check(
     checkpoint: Path,
     reference_checkpoint: Path,
@@ -69,4 +68,4 @@ def align_check(
 
 
 if __name__ == "__main__":
-    typer.run(align_check)
+    run_command(align_check)

@@ -30,7 +30,7 @@ from asr.files import atomic_write, write_json_atomic
 from asr.inference.evaluation import evaluate
 from asr.training import log_to_stderr, train_unless_finished
 from recipes.an4.train import CONFIG
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 RECIPE = "recipe"
 MINUTES = (5, 15, 30, 180)
@@ -132,7 +132,6 @@ def draw(results: dict[str, Figures], path: Path) -> None:
         figure.savefig(temporary, dpi=110, format="png")
 
 
-@one_line_errors
 def compute(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-compute"),
     epoch_seconds: Annotated[float, typer.Option("--epoch_seconds", min=0.1)] = 90.0,
@@ -161,4 +160,4 @@ def compute(
 
 
 if __name__ == "__main__":
-    typer.run(compute)
+    run_command(compute)

@@ -24,7 +24,7 @@ from asr.errors import AsrError
 from asr.training import log_to_stderr, train_unless_finished
 from recipes.an4.prepare import person
 from recipes.an4.train import CONFIG
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 MANIFESTS = (Path("data/an4/train.jsonl"), Path("data/an4/dev.jsonl"))
 
@@ -76,7 +76,6 @@ def table(runs: Sequence[Path]) -> list[str]:
     return lines
 
 
-@one_line_errors
 def crossval(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...")] = None,
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-cv/recipe"),
@@ -114,4 +113,4 @@ def crossval(
 
 
 if __name__ == "__main__":
-    typer.run(crossval)
+    run_command(crossval)

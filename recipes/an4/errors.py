@@ -33,7 +33,7 @@ from asr.scoring.wer import Pair, align
 from asr.signal.dsp import frame_power
 from asr.text.tokens import TokenTable
 from recipes.an4.results import TRAIN
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.synthetic.phrases import ONES, ORDINALS, TEENS, TENS
 
 EDGE_SECONDS = 0.1
@@ -182,7 +182,6 @@ def summary(found: Sequence[tuple[str, ...]]) -> list[str]:
     return lines
 
 
-@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
@@ -214,4 +213,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -26,7 +26,7 @@ from recipes.an4.crossval import MANIFESTS
 from recipes.an4.splice import splice
 from recipes.an4.train import CONFIG as AN4
 from recipes.an4.train_on_all import CONFIG as ALL
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 UTTERANCES = 1900
 """Number of spliced utterances: twice as many as recorded ones."""
@@ -72,7 +72,6 @@ def train(run: Path, configs: Mapping[str, Config], seed: int, threads: int) -> 
     return minutes
 
 
-@one_line_errors
 def hour(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/an4-hour"),
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
@@ -86,4 +85,4 @@ def hour(
 
 
 if __name__ == "__main__":
-    typer.run(hour)
+    run_command(hour)

@@ -24,7 +24,7 @@ from asr.corpus.manifest import read_manifest
 from asr.files import write_text_atomic
 from asr.language.ngram.arpa import write_arpa
 from asr.language.ngram.kneser_ney import Estimate, estimate
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 
 def prepare_language(folder: Path, order: int = 3) -> Estimate:
@@ -44,7 +44,6 @@ def prepare_language(folder: Path, order: int = 3) -> Estimate:
     return result
 
 
-@one_line_errors
 def main(
     output_dir: Annotated[
         Path, typer.Option("--output_dir", "-o", help="Folder of the manifests.")
@@ -58,4 +57,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

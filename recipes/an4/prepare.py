@@ -23,7 +23,7 @@ import typer
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AudioError, ManifestError
 from asr.signal.audio import RawFormat, probe, read, write
-from recipes.command import Download, Source, check_origin, one_line_errors
+from recipes.command import Download, Source, check_origin, run_command
 from recipes.download import download_first, unpack
 
 SAMPLE_RATE = 16_000
@@ -262,7 +262,6 @@ def summary(splits: Mapping[str, Sequence[Utterance]]) -> str:
     return "\n".join(lines)
 
 
-@one_line_errors
 def main(
     source: Source = None,
     fetch: Download = False,
@@ -282,4 +281,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

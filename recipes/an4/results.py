@@ -19,7 +19,7 @@ from asr.inference.recognizer import Recognizer
 from asr.model.device import torch_device
 from asr.scoring.wer import Score, summarise
 from recipes.an4.crossval import MANIFESTS
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 TRAIN = list(MANIFESTS)
 """Training manifests of the models."""
@@ -66,7 +66,6 @@ def means(found: Sequence[Sequence[tuple[Score, Score]]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-@one_line_errors
 def results(
     runs: list[Path],
     manifest: Annotated[Path, typer.Option("--manifest")] = Path("data/an4/test.jsonl"),
@@ -101,4 +100,4 @@ def results(
 
 
 if __name__ == "__main__":
-    typer.run(results)
+    run_command(results)

@@ -35,7 +35,7 @@ from asr.inference.alignment import align_recording
 from asr.inference.recognizer import Recognizer
 from asr.signal import audio
 from asr.text.timed import TimedWord
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 CROSSING_PROBABILITY = 1 / 3
 """Probability of switching to another recording after a word where that is possible."""
@@ -169,7 +169,6 @@ def splice(
     return made
 
 
-@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
@@ -186,4 +185,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

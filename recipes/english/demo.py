@@ -11,7 +11,7 @@ import asr
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.inference.evaluation import evaluate
 from asr.scoring.report import render_summary
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.english.phrases import TEST_COMMANDS
 from recipes.synthetic.prepare import SAMPLES
 
@@ -32,7 +32,6 @@ def render(utterances: Sequence[Utterance], hypotheses: Mapping[str, str]) -> st
     return "\n".join(lines)
 
 
-@one_line_errors
 def demo() -> None:
     """Print what is heard in each sample, and how often that is right."""
     recognizer = asr.load(CHECKPOINT)
@@ -53,4 +52,4 @@ def demo() -> None:
 
 
 if __name__ == "__main__":
-    demo()
+    run_command(demo)

@@ -23,7 +23,7 @@ from asr.decode.decoder import REJECT_BELOW
 from asr.errors import AsrError
 from asr.inference.recognizer import Recognizer
 from asr.inference.transcript import Transcript
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 _NEVER = -1e6
 """A threshold that rejects nothing."""
@@ -66,7 +66,6 @@ def judge(
     return found
 
 
-@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     sentences: Annotated[Path, typer.Argument(metavar="LIST.txt")],
@@ -94,4 +93,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -20,7 +20,7 @@ import typer
 
 from asr.corpus.manifest import read_manifest
 from asr.files import make_folder, write_text_atomic
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.synthetic import phrases as alphanumeric
 from recipes.synthetic.phrases import LETTERS, MONTHS, ONES, ordinal, spelled, two_digits
 
@@ -227,7 +227,6 @@ def read_commands(path: Path = TEST_COMMANDS) -> list[str]:
     return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
-@one_line_errors
 def main(
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
     count: Annotated[int, typer.Option("--count", min=1)] = 20_000,
@@ -246,4 +245,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -19,7 +19,7 @@ import typer
 from asr.corpus.manifest import Utterance, read_manifest
 from recipes.alphanumeric.corpora import SPEECHOCEAN_DEV
 from recipes.alphanumeric.prepare import SENTENCES, capped, fits
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.english.first import CONFIG as FIRST
 from recipes.english.sentences import write_sets
 from recipes.join import join
@@ -87,7 +87,6 @@ def training_sets(
     return [u for u in train if fits(u, FIRST)], [u for u in dev if fits(u, FIRST)]
 
 
-@one_line_errors
 def prepare(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english"),
     data_dir: Annotated[
@@ -104,4 +103,4 @@ def prepare(
 
 
 if __name__ == "__main__":
-    typer.run(prepare)
+    run_command(prepare)

@@ -16,7 +16,7 @@ import typer
 
 from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_manifest
 from recipes.alphanumeric.corpora import LIBRISPEECH_HELD_OUT, SPEECHOCEAN_DEV, is_digit_string
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 HELD_OUT = frozenset((*LIBRISPEECH_HELD_OUT, *SPEECHOCEAN_DEV))
 
@@ -41,7 +41,6 @@ def write_sets(folder: Path, sets: Mapping[str, Sequence[Utterance]]) -> None:
         typer.echo(f"{name}.jsonl: {len(own)} utterances, {hours:.2f} hours")
 
 
-@one_line_errors
 def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english"),
     data_dir: Annotated[Path, typer.Option("--data_dir")] = Path("data"),
@@ -54,4 +53,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

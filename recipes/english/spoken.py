@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from asr.corpus.manifest import write_manifest
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.english.phrases import read_commands
 from recipes.synthetic.prepare import SAMPLE_VOICES, Job, render_all
 from recipes.synthetic.render import Delivery, draw_setting
@@ -36,7 +36,6 @@ def plan(commands: list[str], seed: int) -> list[Job]:
     ]
 
 
-@one_line_errors
 def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english/spoken"),
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
@@ -50,4 +49,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

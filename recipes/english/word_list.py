@@ -18,7 +18,7 @@ import typer
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import ManifestError
 from asr.files import make_folder, write_text_atomic
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 LISTED = 200
 _SHORTEST = 3
@@ -47,7 +47,6 @@ def draw(
     return sorted(listed), [random.choice(by_text[text]) for text in listed], [*others, *noise]
 
 
-@one_line_errors
 def main(
     words: Annotated[Path, typer.Argument(metavar="WORDS.jsonl")],
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/english/list"),
@@ -66,4 +65,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -18,7 +18,7 @@ import asr
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.files import make_folder
 from asr.text.timed import TimedWord
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.cut import cut_words
 from recipes.fsdd.prepare import SHORTEST, WORDS, by_speaker, make_strings
 
@@ -59,7 +59,6 @@ def extract_digits(
     return digits, expected
 
 
-@one_line_errors
 def main(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...")],
@@ -74,4 +73,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

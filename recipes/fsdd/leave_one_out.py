@@ -16,13 +16,12 @@ from asr.corpus.manifest import read_manifest
 from asr.files import write_json_atomic
 from asr.inference.evaluation import evaluate
 from asr.training import log_to_stderr, train_unless_finished
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.fsdd.train import CONFIG
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
 
-@one_line_errors
 def leave_one_out(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/fsdd-loo"),
     data_dir: Annotated[Path, typer.Option("--data_dir")] = Path("data/fsdd"),
@@ -59,4 +58,4 @@ def leave_one_out(
 
 
 if __name__ == "__main__":
-    typer.run(leave_one_out)
+    run_command(leave_one_out)

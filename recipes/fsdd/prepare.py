@@ -29,7 +29,7 @@ from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import AudioError, ManifestError
 from asr.signal.audio import probe, read, write
 from asr.signal.dsp import frame_power
-from recipes.command import Download, Source, check_origin, one_line_errors
+from recipes.command import Download, Source, check_origin, run_command
 from recipes.download import download, unpack
 
 SAMPLE_RATE = 8_000
@@ -249,7 +249,6 @@ def summary(splits: dict[str, list[Utterance]]) -> str:
     return "\n".join(lines)
 
 
-@one_line_errors
 def main(
     source: Source = None,
     fetch: Download = False,
@@ -266,4 +265,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -22,7 +22,7 @@ from asr.errors import AsrError
 from asr.files import atomic_write
 from asr.inference.evaluation import evaluate
 from asr.training import Config, log_to_stderr, train_unless_finished
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.mboshi.train import CONFIG
 from recipes.recurrent.experiments import Result, Results, core_minutes, table
 
@@ -119,7 +119,6 @@ def draw(results: Results, path: Path) -> None:
         figure.savefig(temporary, dpi=110, format="png")
 
 
-@one_line_errors
 def curve(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("runs/mboshi-curve"),
     init_from: Annotated[str, typer.Option("--init_from", metavar="CHECKPOINT")] = "",
@@ -144,4 +143,4 @@ def curve(
 
 
 if __name__ == "__main__":
-    typer.run(curve)
+    run_command(curve)

@@ -22,7 +22,7 @@ from asr.corpus.manifest import Utterance, read_manifest
 from asr.errors import AsrError
 from asr.files import is_folder
 from asr.inference.evaluation import Evaluation, evaluate
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.mboshi.curve import EPOCHS, manifest_of
 from recipes.recurrent.experiments import table
 
@@ -72,7 +72,6 @@ def next_part(minutes: int) -> list[Utterance]:
     return [u for u in read_manifest(folder / manifest_of(following)) if u.id not in known]
 
 
-@one_line_errors
 def field(
     runs: Annotated[Path, typer.Argument(metavar="RUNS")],
     start: Annotated[str, typer.Option("--start")] = "english",
@@ -104,4 +103,4 @@ def field(
 
 
 if __name__ == "__main__":
-    typer.run(field)
+    run_command(field)

@@ -29,7 +29,7 @@ from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.corpus.trim import trim
 from asr.errors import ManifestError
 from asr.signal.audio import SUFFIXES, probe
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 COUNTS = {"train": 4616, "dev": 514}
 """Utterances of the corpus's own split."""
@@ -151,7 +151,6 @@ def split_corpus(
     return splits
 
 
-@one_line_errors
 def main(
     source: Annotated[
         Path,
@@ -172,4 +171,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -16,7 +16,7 @@ import typer
 
 from asr.files import make_folder, write_text_atomic
 from asr.model.cells import CELLS
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.recurrent import (
     attention,
     autoencoder,
@@ -73,7 +73,6 @@ def chosen_cells(text: str) -> list[str]:
     return names
 
 
-@one_line_errors
 def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")],
     part: Annotated[list[str] | None, typer.Option("--part", help="Repeat for several.")] = None,
@@ -98,4 +97,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

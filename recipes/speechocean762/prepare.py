@@ -16,7 +16,7 @@ from asr.corpus.importers import read_kaldi
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.errors import ManifestError
 from asr.files import write_json_atomic
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 UTTERANCES = 2500
 _TEXT = re.compile(r"[A-Z']+(?: [A-Z']+)*")
@@ -65,7 +65,6 @@ def read_ages(source: Path, speakers: Collection[str]) -> dict[str, int]:
     return {speaker: ages[speaker] for speaker in sorted(speakers)}
 
 
-@one_line_errors
 def main(
     source: Annotated[Path, typer.Option("--source", help="The folder that has train/wav.scp.")],
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/speechocean762"),
@@ -81,4 +80,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -28,7 +28,7 @@ from asr.corpus.manifest import Utterance, read_manifest, total_hours, write_man
 from asr.errors import AsrError
 from asr.files import make_folder
 from asr.signal import audio
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.synthetic.kokoro import SAMPLE_RATE, Kokoro, transcript
 from recipes.synthetic.render import draw_setting, record
 
@@ -143,7 +143,6 @@ def make(plan: Plan, processes: int) -> list[Utterance]:
     return utterances
 
 
-@one_line_errors
 def main(
     phrases: Annotated[Path, typer.Argument(metavar="PHRASES")],
     voices: Annotated[Path, typer.Option("--voices", help="The folder of Kokoro's voices.")],
@@ -159,4 +158,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -15,10 +15,9 @@ import asr
 from asr.decode.greedy import greedy_search
 from asr.files import atomic_write
 from asr.signal import audio
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 
-@one_line_errors
 @torch.inference_mode()
 def draw(
     checkpoint: Path,
@@ -55,4 +54,4 @@ def draw(
 
 
 if __name__ == "__main__":
-    typer.run(draw)
+    run_command(draw)

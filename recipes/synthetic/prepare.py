@@ -20,7 +20,7 @@ from tqdm import tqdm
 from asr.corpus.manifest import Utterance, total_hours, write_manifest
 from asr.files import make_folder
 from asr.signal import audio
-from recipes.command import one_line_errors
+from recipes.command import run_command
 from recipes.synthetic.accents import ACCENTS
 from recipes.synthetic.phrases import KINDS, ONES, Phrase, draw
 from recipes.synthetic.render import (
@@ -188,14 +188,6 @@ def _words(text: str) -> list[str]:
     return words
 
 
-app = typer.Typer(
-    add_completion=False,
-    help="Synthesise speech of the recogniser's domain with free synthesisers.",
-)
-
-
-@app.command("samples")
-@one_line_errors
 def samples(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = SAMPLES,
 ) -> None:
@@ -205,8 +197,6 @@ def samples(
     typer.echo(levels(utterances))
 
 
-@app.command("train")
-@one_line_errors
 def train(
     utterances: Annotated[int, typer.Option("--utterances", min=1)],
     seed: Annotated[int, typer.Option("--seed")] = 1,
@@ -230,4 +220,4 @@ def train(
 
 
 if __name__ == "__main__":
-    app()
+    run_command(samples, train)

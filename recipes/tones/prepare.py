@@ -17,7 +17,7 @@ from torch import Tensor
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.files import make_folder
 from asr.signal.audio import write
-from recipes.command import one_line_errors
+from recipes.command import run_command
 
 SAMPLE_RATE = 8000
 COUNTS = {"train": 450, "dev": 30, "test": 100}
@@ -112,7 +112,6 @@ def prepare(
     return splits
 
 
-@one_line_errors
 def main(
     output_dir: Annotated[Path, typer.Option("--output_dir", "-o")] = Path("data/tones"),
     seed: Annotated[int, typer.Option("--seed")] = 0,
@@ -127,4 +126,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

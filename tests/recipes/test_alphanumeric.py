@@ -49,7 +49,7 @@ from recipes.alphanumeric.sounds import (
 )
 from recipes.alphanumeric.unheard import HELD_OUT_NOISES, TONES
 from recipes.fsdd.prepare import WORDS
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, run_recipe
 
 CHECKPOINT = REPOSITORY / "checkpoints" / "an4-blstm"
 SAMPLES = read_manifest(REPOSITORY / "recipes" / "synthetic" / "samples" / "manifest.jsonl")
@@ -453,16 +453,10 @@ class TestPrepare:
         assert "1 utterances of LibriSpeech over 12 s are excluded from train" in output
         assert re.search(r"^train\.jsonl +accented_digits +7 +0\.001$", output, re.MULTILINE)
 
-    def test_the_error_for_a_missing_corpus_names_its_command(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        with pytest.raises(SystemExit) as ended:
-            prepare.prepare(tmp_path / "out", tmp_path)
-        assert ended.value.code == 1
-        message = capsys.readouterr().err
-        assert message.startswith(f"error: {tmp_path}/an4/train.jsonl: expected a prepared corpus")
-        assert "create it with `python -m recipes.an4.prepare" in message
-        assert len(message.splitlines()) == 1
+    def test_the_error_for_a_missing_corpus_names_its_command(self, tmp_path: Path) -> None:
+        done = run_recipe(prepare.prepare, "-o", tmp_path / "out", "--data_dir", tmp_path)
+        assert done.error.startswith(f"{tmp_path}/an4/train.jsonl: expected a prepared corpus")
+        assert "create it with `python -m recipes.an4.prepare" in done.error
 
     @pytest.mark.parametrize("option", ["an4=1", "librispeech", "librispeech=-1", "librispeech=x"])
     def test_invalid_hours_are_refused(self, option: str) -> None:
@@ -598,10 +592,6 @@ class TestReport:
         score = evaluate(recognizer, read_manifest(tests_dir / "an4.jsonl"), lm=model).score
         assert cells(first)[5].startswith(f"{score.wer:.2%} (")
 
-    def test_a_missing_test_set_is_an_error(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        with pytest.raises(SystemExit) as ended:
+    def test_a_missing_test_set_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ManifestError, match=r"/an4\.jsonl: cannot read the manifest"):
             report.report(CHECKPOINT, test_dir=tmp_path)
-        assert ended.value.code == 1
-        assert f"{tmp_path}/an4.jsonl: cannot read the manifest" in capsys.readouterr().err

@@ -4,11 +4,9 @@ import pytest
 import typer
 
 from asr.errors import ManifestError
-from recipes.command import one_line_errors
 from tests.support import run_recipe
 
 
-@one_line_errors
 def divide(by: int) -> None:
     """Divide a manifest."""
     if by < 0:
@@ -21,4 +19,7 @@ def test_a_mistake_of_the_user_is_one_line() -> None:
     assert run_recipe(divide, "3").stdout == "4\n"
     with pytest.raises(ZeroDivisionError):
         run_recipe(divide, "0")
+    wrong = run_recipe(divide, "three")
+    assert wrong.code == 2
+    assert "\nError: Invalid value for 'by'" in wrong.stderr
     assert "Divide a manifest." in run_recipe(divide, "--help").stdout

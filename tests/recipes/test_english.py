@@ -11,6 +11,7 @@ import torch
 
 import asr
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.errors import AsrError, ManifestError
 from asr.signal import audio
 from recipes.english import demo, judge, phrases, prepare, sentences, spoken, word_list
 from recipes.synthetic.neural import read_phrases
@@ -135,11 +136,11 @@ def test_what_is_trained_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(train) == single.total() + 3
     dev = Counter(u.text for u in read_manifest(data / "english" / "dev.jsonl"))
     assert dev == {"GO": 1, "HELLO": 100, "A MOON": 40}
-    with pytest.raises(SystemExit):
+    with pytest.raises(ManifestError, match="words"):
         prepare.prepare(data / "english", data.parent, seed=0)
 
 
-def test_the_list_of_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_of_words(tmp_path: Path) -> None:
     (tmp_path / "x.wav").touch()
 
     def recording(name: str, text: str) -> Utterance:
@@ -160,9 +161,8 @@ def test_the_list_of_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert others[-1] == ""
     assert not set(others) & {*listed, "AT"}
     write_manifest(tmp_path / "cut.jsonl", cut[:399])
-    with pytest.raises(SystemExit):
+    with pytest.raises(AsrError, match="expected 400 different words of the held-out"):
         word_list.main(tmp_path / "cut.jsonl", tmp_path / "out", noise, seed=1)
-    assert "expected 400 different words of the held-out" in capsys.readouterr().err
 
 
 def test_the_test_commands_are_said_by_voices_of_no_training_speech() -> None:
@@ -194,9 +194,8 @@ def test_sentences_of_a_list_are_told_apart_and_from_others(
     threshold = asr.load(own).prepare(grammar=sentences).decoder.reject_below
     assert threshold is not None
     assert -5.0 < threshold < 0.0
-    with pytest.raises(SystemExit):
+    with pytest.raises(ManifestError, match=r"missing\.jsonl: cannot read the manifest"):
         judge.main(CHECKPOINT, sentences, tmp_path / "missing.jsonl", None)
-    assert "missing.jsonl: cannot read the manifest" in capsys.readouterr().err
 
 
 def test_committed_commands_are_those_of_the_plan() -> None:

@@ -154,7 +154,7 @@ def test_only_the_given_words_are_used() -> None:
     assert set(said) == {"LEFT", "RIGHT"}
     assert 70 < said.count("LEFT") < 130
     for words in ("LEFT,", ""):
-        done = run_recipe(prepare.app, "train", "--utterances", "1", "--words", words)
+        done = run_recipe(prepare.train, "--utterances", "1", "--words", words)
         assert (done.code, "expected words of A-Z such as YES,NO" in done.stderr) == (2, True)
 
 
@@ -168,7 +168,7 @@ def test_voices_of_other_languages_use_their_own_spelling() -> None:
 
 def test_accents_are_for_digits_alone() -> None:
     for words in ([], ["--words", "ONE,YES"]):
-        done = run_recipe(prepare.app, "train", "--utterances", "1", "--accents", *words)
+        done = run_recipe(prepare.train, "--utterances", "1", "--accents", *words)
         assert (done.code, "ZERO,ONE,TWO" in done.stderr) == (2, True)
 
 
@@ -301,7 +301,7 @@ def test_missing_synthesisers_are_named_with_their_packages(
     monkeypatch.setattr(importlib, "import_module", no_module)
     with pytest.raises(AsrError, match=r"apt-get install espeak-ng.*pip install espeakng-loader"):
         render.render("YES", ESPEAK)
-    assert "apt-get install flite" in run_recipe(prepare.app, "samples", "-o", tmp_path).error
+    assert "apt-get install flite" in run_recipe(prepare.samples, "-o", tmp_path).error
     assert not list(tmp_path.iterdir())
 
 
@@ -311,19 +311,19 @@ def test_commands_write_recordings_and_manifests(
     tone = torch.sin(torch.arange(16_000) * 0.3)
     monkeypatch.setattr(prepare, "render", lambda *_: tone)
     arguments = ["--utterances", "5", "--seed", "7", "-o", tmp_path / "train"]
-    assert "5 utterances, 0.00 hours" in run_recipe(prepare.app, "train", *arguments).stdout
+    assert "5 utterances, 0.00 hours" in run_recipe(prepare.train, *arguments).stdout
     utterances = read_manifest(tmp_path / "train" / "manifest.jsonl")
     assert [u.text for u in utterances] == [job.text for job in prepare.training_plan(5, 7)]
     for utterance in utterances:
         seconds = audio.probe(utterance.audio_filepath).duration_seconds
         assert seconds == pytest.approx(utterance.duration, abs=1e-5)
 
-    made = run_recipe(prepare.app, "samples", "-o", tmp_path / "samples")
+    made = run_recipe(prepare.samples, "-o", tmp_path / "samples")
     table = made.stdout.splitlines()
     assert len(table) == 1 + len(prepare.sample_plan())
     assert table[1].split()[1] == "-6.0"
 
     (tmp_path / "file").touch()
-    refused = run_recipe(prepare.app, "samples", "-o", tmp_path / "file" / "below")
+    refused = run_recipe(prepare.samples, "-o", tmp_path / "file" / "below")
     assert "cannot write" in refused.error
-    assert run_recipe(prepare.app, "train", "--utterances", "0").code == 2
+    assert run_recipe(prepare.train, "--utterances", "0").code == 2
