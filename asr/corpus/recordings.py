@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import torch
 from torch import Tensor
 
 from asr.corpus.cache import open_cached_shard
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.corpus.tar import MANIFEST_FILE, Member, Shard, check_members, member_bytes, shard_error
 from asr.signal import audio
+from asr.signal.channels import Channel
+from asr.signal.kept import KEPT
 
 
 def read_utterance(
@@ -32,14 +35,15 @@ def read_utterance(
         return audio.read(utterance.audio_filepath, sample_rate, content=content, damage=damage)
     if utterance.damaged and damage is None:
         damage = []
-    segment = None if utterance.offset is None else (utterance.offset, utterance.duration)
-    return audio.read(
-        utterance.audio_filepath,
-        sample_rate,
-        segment=segment,
-        damage=damage,
-        channel=utterance.channel or "mix",
-    )
+    path = utterance.audio_filepath
+    channel: Channel = utterance.channel or "mix"
+    if utterance.offset is None:
+        return audio.read(path, sample_rate, damage=damage, channel=channel)
+    segment = utterance.offset, utterance.duration
+    if damage is None and (kept := KEPT.open(path, channel)):
+        pieces, rate = kept.waveform(sample_rate, segment)
+        return torch.cat(list(pieces)), rate
+    return audio.read(path, sample_rate, segment=segment, damage=damage, channel=channel)
 
 
 def read_member(member: Member) -> bytes:

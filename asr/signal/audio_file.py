@@ -31,12 +31,13 @@ from asr.signal.containers.headers import (
 from asr.signal.decoder import (
     CONVERT,
     KINDS,
+    DecodedAudio,
     Decoder,
     SequentialDecoder,
     file_size,
     opened_decoder,
 )
-from asr.signal.media import MEDIA
+from asr.signal.media import MEDIA, MediaDecoder
 from asr.signal.resampling import resample_stream
 
 _log = logging.getLogger("asr.audio")
@@ -54,8 +55,6 @@ _DAMAGED_BLOCK_VALUES = 1 << 10
 """The same where damage is expected, as the rest of the block in which it begins is lost."""
 LARGEST_SAMPLE = 1e10
 """Larger than 32-bit integers written as floats; the features of much larger ones overflow."""
-_EXACT_SEEK = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "NIST")
-"""Containers in which the samples after a seek are those of sequential decoding."""
 
 Segment = tuple[float, float]
 """Offset and duration in seconds."""
@@ -143,7 +142,7 @@ def log_once(message: str, level: int = logging.INFO) -> None:
 class AudioFile:
     """An open file whose header has been checked."""
 
-    decoder: Decoder
+    decoder: Decoder | DecodedAudio
     info: AudioInfo
     limits: Limits
     report: Report
@@ -251,11 +250,10 @@ class AudioFile:
 
     def _skip(self, start: int) -> int:
         """Seek to the first frame of a segment where that is exact; returns the position."""
-        info = self.info
-        decoder, is_exact = self.decoder, info.container in _EXACT_SEEK
-        if start == 0 or info.frames >= UNKNOWN_FRAMES or not is_exact:
+        decoder = self.decoder
+        if start == 0 or self.info.frames >= UNKNOWN_FRAMES or not decoder.seeks:
             return 0
-        assert isinstance(decoder, SequentialDecoder)
+        assert not isinstance(decoder, MediaDecoder)
         try:
             return int(decoder.seek(start))
         except soundfile.SoundFileError as error:

@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from asr.errors import AudioError
@@ -21,6 +23,7 @@ _log = logging.getLogger("asr.audio")
 
 KINDS = "WAV, FLAC, Ogg Vorbis or Opus, MP3, AIFF, AU, W64 or NIST SPHERE audio"
 CONVERT = "convert it, e.g. by `ffmpeg -i FILE NEW.flac`"
+_EXACT_SEEK = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "NIST")
 _INSTALL = "run `pip install 'ctc-asr[media]'`, or"
 
 
@@ -48,8 +51,35 @@ class SequentialDecoder(soundfile.SoundFile):  # type: ignore[misc]
 
     damage = ""  # it raises instead
 
+    @property
+    def seeks(self) -> bool:
+        """Whether the samples after a seek are those of sequential decoding."""
+        return self.format in _EXACT_SEEK
+
     def seekable(self) -> bool:
         return False
+
+
+class DecodedAudio:
+    """Samples `(S,)` that have been decoded, to be read as by a decoder."""
+
+    damage = ""
+    seeks = True
+
+    def __init__(self, samples: npt.NDArray[np.float32]) -> None:
+        self._samples, self._position = samples, 0
+
+    def seek(self, frame: int) -> int:
+        """Go on with this frame."""
+        self._position = frame
+        return frame
+
+    def read(self, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The next samples, in `out` `(S, 1)`; returns what is filled of it: all but at the end."""
+        following = self._samples[self._position : self._position + len(out)]
+        self._position += len(following)
+        out[: len(following), 0] = following
+        return out[: len(following)]
 
 
 Decoder = SequentialDecoder | MediaDecoder

@@ -58,6 +58,7 @@ class MediaDecoder:
     Raises MediaError if there is none, or PyAV cannot read the file.
     """
 
+    seeks = False
     frames = UNKNOWN_FRAMES
     """What a container states is rounded, and includes what encoders add at both ends."""
 

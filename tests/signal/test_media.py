@@ -14,6 +14,7 @@ import torch
 
 from asr.errors import AudioError, ConfigError, DamagedAudioError
 from asr.signal.audio import Limits, find_audio, probe, read
+from asr.signal.kept import KeptRecordings
 
 av = pytest.importorskip("av")
 
@@ -138,6 +139,20 @@ def test_a_segment(tmp_path: Path) -> None:
     assert torch.equal(part, whole[rate // 2 : rate * 3 // 4])
     with pytest.raises(AudioError, match="damage after 32017 decoded frames"):
         read(path, segment=(1.9, 1.0))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_segments_of_a_kept_recording(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(encode(name))
+    expected, rate = read(path, segment=(0.5, 0.25))
+    source = KeptRecordings().open(path)
+    assert source is not None
+    pieces, kept_rate = source.waveform(None, (0.5, 0.25))
+    assert torch.equal(torch.cat(list(pieces)), expected)
+    assert kept_rate == rate
+    with pytest.raises(AudioError, match=r"expected a segment from 1\.9 s to 2\.9 s"):
+        source.waveform(None, (1.9, 1.0))[0].__next__()
 
 
 def test_limits(tmp_path: Path) -> None:
