@@ -24,6 +24,8 @@ _log = logging.getLogger("asr.audio")
 
 MOST_SAMPLES = 1 << 28
 """Of all recordings that are kept, in each process: 1 GiB, 4.6 hours at 16 kHz."""
+LEAST_SECONDS = 60.0
+"""A shorter recording has few segments, often one, and takes little time to decode."""
 
 
 class _Key(NamedTuple):
@@ -41,19 +43,22 @@ class _Kept(NamedTuple):
 class KeptRecordings:
     """The recordings used last, decoded."""
 
-    def __init__(self, most_samples: int = MOST_SAMPLES) -> None:
-        self._most_samples = most_samples
+    def __init__(
+        self, most_samples: int = MOST_SAMPLES, least_seconds: float = LEAST_SECONDS
+    ) -> None:
+        self._most_samples, self._least_seconds = most_samples, least_seconds
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._others: set[_Key] = set()
         """Those that are read from their files."""
         self._dropped: set[_Key] = set()
+        self._has_warned = False
         self._lock = threading.Lock()
 
     def open(self, path: Path, channel: Channel = "mix") -> AudioFile | None:
         """A channel of a recording, decoded now or before.
 
-        None if it has to be read from its file: it can be sought in, does not fit, or is damaged,
-        of which reading a segment will tell if that matters.
+        None if it is to be read from its file: it can be sought in, is short, does not fit, or is
+        damaged, of which reading a segment will tell if that matters.
         """
         try:
             status = path.stat()
@@ -75,7 +80,8 @@ class KeptRecordings:
         pieces, total = [], 0
         try:
             with open_audio(path, None, DEFAULT_LIMITS) as source:
-                if source.decoder.seeks:
+                info = source.info
+                if source.decoder.seeks or info.duration_seconds < self._least_seconds:
                     return None
                 for piece in source.blocks(channel=key.channel):
                     pieces.append(piece)
@@ -90,17 +96,19 @@ class KeptRecordings:
                         return None
         except AudioError:
             return None
+        seconds = total / info.sample_rate
+        if seconds < self._least_seconds:  # of those whose header does not say
+            return None
         self._make_room(total)
-        if key in self._dropped:
+        if key in self._dropped and not self._has_warned:
+            self._has_warned = True
             _log.warning(
                 "%s and others are decoded again and again for their segments, as they do not fit "
                 "in memory together; %s",
                 path,
                 CONVERT,
             )
-            self._dropped.clear()
-        seconds = total / source.info.sample_rate
-        info = dataclasses.replace(source.info, channels=1, frames=total, duration_seconds=seconds)
+        info = dataclasses.replace(info, channels=1, frames=total, duration_seconds=seconds)
         return _Kept(torch.cat(pieces).numpy(), info)
 
     def _make_room(self, samples: int) -> None:

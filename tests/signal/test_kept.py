@@ -51,8 +51,13 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("rate", [None, 8000])
 def test_segments_are_those_of_sequential_decoding(
-    record: Record, opened: list[Path], suffix: str, rate: int | None
+    monkeypatch: pytest.MonkeyPatch,
+    record: Record,
+    opened: list[Path],
+    suffix: str,
+    rate: int | None,
 ) -> None:
+    monkeypatch.setattr("asr.corpus.recordings.KEPT", KeptRecordings(least_seconds=1.0))
     path = record(f"x.{suffix}", channels=2)
     for offset, seconds in ((1.2345, 0.3), (0.0, 0.1), (1.5, 0.5), (0.4, 1.0)):
         for channel in (None, 2):
@@ -74,8 +79,17 @@ def test_what_can_be_sought_in_is_not_kept(record: Record, opened: list[Path]) -
     assert recordings.open(path.with_name("missing.mp3")) is None
 
 
+def test_short_recordings_are_not_kept(record: Record, opened: list[Path]) -> None:
+    path = record("x.ogg", seconds=3.0)
+    utterance = Utterance("x", path, 0.5, "A", None, 1.0)
+    read_utterance(utterance)
+    read_utterance(utterance)
+    assert opened == [path]
+    assert KeptRecordings().open(path) is None
+
+
 def test_a_changed_file_is_decoded_again(record: Record) -> None:
-    recordings = KeptRecordings()
+    recordings = KeptRecordings(least_seconds=0.5)
     for seconds in (1.0, 2.0):
         source = recordings.open(record("x.ogg", seconds))
         assert source is not None
@@ -86,7 +100,7 @@ def test_those_used_last_are_kept(
     record: Record, opened: list[Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second, third = (record(f"{name}.ogg") for name in "abc")
-    recordings = KeptRecordings(most_samples=5 * RATE)
+    recordings = KeptRecordings(5 * RATE, 1.0)
     with caplog.at_level(logging.WARNING):
         for path in (first, second, first, third, first):
             assert recordings.open(path) is not None
@@ -101,7 +115,7 @@ def test_those_used_last_are_kept(
 def test_what_does_not_fit_is_read_from_its_file(
     record: Record, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recordings, path = KeptRecordings(most_samples=RATE), record("x.mp3")
+    recordings, path = KeptRecordings(RATE, 1.0), record("x.mp3")
     with caplog.at_level(logging.WARNING):
         assert recordings.open(path) is None
         assert recordings.open(path) is None
@@ -115,7 +129,7 @@ def test_a_damaged_recording_is_refused_as_ever(record: Record) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
     path.write_bytes(content)
-    assert KeptRecordings().open(path) is None
+    assert KeptRecordings(least_seconds=1.0).open(path) is None
     utterance = Utterance("x", path, 0.5, "A", None, 0.5)
     with pytest.raises(DamagedAudioError, match=r"x\.ogg: expected Ogg pages without damage"):
         read_utterance(utterance)
