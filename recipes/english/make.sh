@@ -5,7 +5,7 @@
 #
 # CORPORA has the folders an4, fsdd, speechocean762 and librispeech-dev-clean (any part of it), VOICES
 # Kokoro's voices (recipes/synthetic/kokoro.py). flite, eSpeak NG and `pip install 'ctc-asr[neural]'`
-# are needed too. Eight hours of two cores; what is finished is not made again, but for tuning.
+# are needed too. Ten hours of two cores; what is finished is not made again, but for tuning.
 set -eu
 corpora=$1 voices=$2
 digits=ZERO,ONE,TWO,THREE,FOUR,FIVE,SIX,SEVEN,EIGHT,NINE
@@ -63,11 +63,19 @@ unless runs/english-first/checkpoint \
     $train recipes.english.first -o runs/english-first --threads 1
 unless runs/english-quiet/checkpoint \
     $train recipes.english.train -o runs/english-quiet --threads 1
-unless runs/english/checkpoint $train recipes.english.robust -o runs/english --threads 1
+unless runs/english-robust/checkpoint \
+    $train recipes.english.robust -o runs/english-robust --threads 1
+unless data/words-again/manifest.jsonl python -m recipes.cut runs/english-robust/checkpoint \
+    data/english/sentences.jsonl --confidence 0.3 -o data/words-again
+unless data/english-again/train.jsonl \
+    python -m recipes.english.prepare -o data/english-again --words data/words-again
+unless data/english-again/trimmed.jsonl \
+    asr trim data/english-again/train.jsonl -o data/english-again/trimmed.jsonl
+unless runs/english/checkpoint $train recipes.english.again -o runs/english --threads 1
 tr a A < data/english/phrases.txt > data/english/texts.txt
 unless data/english/lm.arpa.gz asr lm train data/english/texts.txt data/english/sentences.jsonl \
     data/alphanumeric/language.jsonl -o data/english/lm.arpa.gz
-asr tune runs/english/checkpoint data/english/dev.jsonl --lm data/english/lm.arpa.gz
+asr tune runs/english/checkpoint data/english-again/dev.jsonl --lm data/english/lm.arpa.gz
 
 # Its threshold of rejection
 unless data/english/spoken/manifest.jsonl python -m recipes.english.spoken
