@@ -10,7 +10,7 @@ def test_shipped_checkpoint_by_name(asr_command: Command) -> None:
     outcome = asr_command("describe", "english")
     assert (outcome.code, outcome.stderr) == (0, "")
     assert outcome.stdout == f"{describe(load_checkpoint('english'))}\n"
-    line = r"AN4 test +WER 2\.\d\d %, 95 % interval 1\.\d\d to 3\.\d\d"
+    line = r"AN4 test +WER 1\.\d\d %, 95 % interval 0\.\d\d to 2\.\d\d"
     assert re.search(line, outcome.stdout)
 
 
