@@ -8,7 +8,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
-from asr.cli.console import echo, prepare_streams
+from asr.cli.console import COMMAND_STYLE, echo, prepare_streams
 from asr.errors import AsrError
 
 P = ParamSpec("P")
@@ -29,15 +29,7 @@ def command_line(*functions: Callable[..., None]) -> typer.Typer:
     As those of `asr`: a user's error is one line, with exit code 1, a wrong option is another, with
     2; hyphens and underscores in options are the same.
     """
-    app = typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={
-            "help_option_names": ["-h", "--help"],
-            "token_normalize_func": lambda token: token.replace("-", "_"),
-        },
-    )
+    app = typer.Typer(**COMMAND_STYLE)
     for function in functions:
         app.command(function.__name__)(_one_line_errors(function))
     return app

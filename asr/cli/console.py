@@ -3,6 +3,7 @@
 import codecs
 import os
 import sys
+from typing import Any
 
 import typer
 
@@ -10,6 +11,16 @@ from asr.errors import AsrError
 from asr.printing import printable
 
 _ESCAPE = "asr-escape"
+COMMAND_STYLE: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,  # its tables cut long names and forms short
+    "pretty_exceptions_enable": False,
+    "context_settings": {
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("-", "_"),  # --beam-size is --beam_size
+    },
+}
+"""Settings of `typer.Typer`, for `asr` and for recipes."""
 
 
 def prepare_streams() -> None:

@@ -15,7 +15,7 @@ import typer
 import asr
 from asr.cli.align import align
 from asr.cli.average import average
-from asr.cli.console import echo, prepare_streams, stdout_error
+from asr.cli.console import COMMAND_STYLE, echo, prepare_streams, stdout_error
 from asr.cli.describe import describe
 from asr.cli.evaluate import evaluate
 from asr.cli.import_ import app as import_
@@ -36,13 +36,7 @@ app = typer.Typer(
     name="asr",
     help="Train a CTC speech recogniser, transcribe with it, and measure it.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,  # its tables cut long names and forms short
-    pretty_exceptions_enable=False,
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "token_normalize_func": lambda token: token.replace("-", "_"),  # --beam-size is --beam_size
-    },
+    **COMMAND_STYLE,
 )
 
 
