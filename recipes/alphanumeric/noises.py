@@ -49,9 +49,11 @@ QUIET_KINDS: dict[str, Sound] = {"soft": soft, "silence": silence}
 
 SETS = (
     ("train", "heard", Plan(85.0, (2.0, 9.0))),
-    ("train", "anything", Plan(300.0, (2.0, 9.0))),
+    ("train", "crowds", Plan(240.0, (2.0, 9.0))),
+    ("train", "anything", Plan(480.0, (2.0, 9.0))),
     ("silence", "quiet", Plan(45.0, (2.0, 9.0), QUIET)),
     ("dev", "heard", Plan(40.0, (4.0, 12.0))),
+    ("dev", "crowds", Plan(40.0, (4.0, 12.0))),
     ("dev", "quiet", Plan(5.0, (4.0, 6.0), QUIET)),
     ("test", "unheard", Plan(60.0, (10.0, 12.0))),
     ("nothing", "unheard", Plan(52.5, (5.0, 15.0))),
@@ -72,13 +74,13 @@ def write_noises(
     Crowds are mixed from `training_speech` for training and from `held_out_speech` for testing.
     The same arguments give the same recordings.
     """
-    crowds = {
-        "babble": babble(training_speech),
-        "chatter": chatter(training_speech),
-        "backwards": backwards(training_speech),
-    }
     groups: dict[str, dict[str, Sound]] = {
-        "heard": TRAINING_NOISES | crowds,
+        "heard": TRAINING_NOISES,
+        "crowds": {
+            "babble": babble(training_speech),
+            "chatter": chatter(training_speech),
+            "backwards": backwards(training_speech),
+        },
         "anything": GENERIC_NOISES,
         "unheard": HELD_OUT_NOISES | {"babble": babble(held_out_speech)},
         "tones": TONES,

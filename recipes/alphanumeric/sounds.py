@@ -241,7 +241,7 @@ def drone(random: Generator, size: int) -> Samples:
     """Up to eight tones whose pitch and loudness vary independently."""
     wave = 10 ** random.uniform(-2, -0.7) * static(random, size)
     for _ in range(random.integers(1, 9)):
-        pitch, reach = np.exp(random.uniform(np.log(60), np.log(3000))), random.uniform(0, 0.15)
+        pitch, reach = np.exp(random.uniform(np.log(60), np.log(3000))), random.uniform(0, 0.5)
         hertz = pitch * contour(random, size, random.uniform(0.3, 6), 1 - reach, 1 + reach)
         swelling = contour(random, size, random.uniform(0.3, 10), 0, 1) ** random.uniform(0, 3)
         for harmonic in range(1, min(12, int(6500 / pitch)) + 1):
