@@ -18,10 +18,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from asr.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from asr.checkpoint.front_matter import language_of
-from asr.config import from_dict
+from asr.checkpoint.model import model_of
 from asr.decode.decoder import Decoder
 from asr.decode.timing import frame_clock
-from asr.errors import AsrError, CheckpointError, ConfigError
+from asr.errors import AsrError, ConfigError
 from asr.inference.chunks import ChunkTranscriber
 from asr.inference.decoding import SegmentDecoder, join_segments, silence
 from asr.inference.options import Decoding, DecodingKeywords, DecodingOptions, prepare_decoding
@@ -31,11 +31,11 @@ from asr.inference.recording import Recording, recording_blocks
 from asr.inference.stream import Stream, StreamTranscriber, check_stream_options
 from asr.inference.transcript import Transcript
 from asr.inference.windows import Passage, Window, WindowReader
-from asr.model.acoustic import AcousticModel, EncoderConfig, model_with_weights
+from asr.model.acoustic import AcousticModel
 from asr.model.device import Precision, limit_kernel_cache, precision_dtype, torch_device
 from asr.signal import audio
 from asr.signal.channels import Channel
-from asr.signal.features import FeatureConfig, FeatureExtractor
+from asr.signal.features import FeatureExtractor
 from asr.signal.silero import borrowed_check
 from asr.text.tokens import TokenTable
 from asr.version import __version__
@@ -104,18 +104,8 @@ class Recognizer:
 
         Raises CheckpointError if its settings and weights do not belong together.
         """
-        where = str(checkpoint.folder or "checkpoint")
-        try:
-            features = from_dict(FeatureConfig, checkpoint.config["features"], f"{where}: features")
-            encoder = from_dict(EncoderConfig, checkpoint.config["encoder"], f"{where}: encoder")
-            tokens = checkpoint.tokens
-            model = model_with_weights(
-                encoder, features.num_features, len(tokens), checkpoint.weights
-            )
-        except (ConfigError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{where}: config.json and model.safetensors do not describe one model: {error}"
-            ) from error
+        features, model = model_of(checkpoint, str(checkpoint.folder or "checkpoint"))
+        tokens = checkpoint.tokens
         return cls(FeatureExtractor(features), model, tokens, device, checkpoint, precision)
 
     @property

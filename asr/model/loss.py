@@ -58,10 +58,19 @@ def consistency_loss(log_probs: Tensor, lengths: Tensor) -> Tensor:
     each with the other view detached from the gradient (Yao et al. 2024, CR-CTC, arXiv 2410.05101).
     """
     first, second = log_probs.chunk(2)
-    divergence = F.kl_div(first, second.detach(), reduction="none", log_target=True)
-    divergence = divergence + F.kl_div(second, first.detach(), reduction="none", log_target=True)
-    real = length_mask(lengths.chunk(2)[0], first.shape[1])
-    return 0.5 * (divergence.sum(dim=2) * real).sum(dim=1)
+    lengths = lengths.chunk(2)[0]
+    forth = divergence(first, second.detach(), lengths)
+    return 0.5 * (forth + divergence(second, first.detach(), lengths))
+
+
+def divergence(log_probs: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
+    """Kullback–Leibler divergence from a target's distributions, in nats: `(N,)`, summed over
+    frames.
+
+    `log_probs` and `target` `(N, T, C)`, `lengths` `(N,)`.
+    """
+    frames = F.kl_div(log_probs, target, reduction="none", log_target=True).sum(dim=2)
+    return (frames * length_mask(lengths, log_probs.shape[1])).sum(dim=1)
 
 
 def _check_range(name: str, values: Tensor, lowest: int, highest: int) -> None:

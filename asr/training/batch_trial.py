@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from asr.checkpoint.checkpoint import load_checkpoint
 from asr.config import from_dict, to_dict
 from asr.corpus.dataset import Batch, Beginnings
 from asr.corpus.loader import PREFETCH_FACTOR
@@ -32,6 +33,7 @@ from asr.training.config import Config
 from asr.training.memory import available_bytes, limit_memory, peak_bytes
 from asr.training.objective import compute_loss
 from asr.training.optimizer import make_optimizer, make_scaler, update
+from asr.training.teacher import make_teacher
 
 _STEPS = 3
 _STEPS_SECONDS = 5.0
@@ -156,13 +158,18 @@ def measure(request: Request, device: torch.device) -> Measurement:
     """Train on the fullest batch twice, time the typical one, and validate."""
     config = request.config
     available, started = available_bytes(device), peak_bytes(device)
-    num_features = config.features.num_features
-    model = AcousticModel(config.encoder, num_features, request.num_tokens).to(device)
+    num_features, num_tokens = config.features.num_features, request.num_tokens
+    teacher = None
+    if config.teacher:
+        checkpoint = load_checkpoint(config.teacher)
+        teacher = make_teacher(config, checkpoint, checkpoint.tokens, device).network
+        num_tokens = len(checkpoint.tokens)
+    model = AcousticModel(config.encoder, num_features, num_tokens).to(device)
     model.set_truncation(config.optim.truncate_frames)
     optimizer, scaler = make_optimizer(config, model), make_scaler(config, device)
 
     def training_batch(shape: Shape) -> Batch:
-        batch = random_batch(shape, num_features, request.num_tokens, config.optim.most_views)
+        batch = random_batch(shape, num_features, num_tokens, config.optim.most_views)
         if not config.augment.right_context_seconds:
             return batch
         # At most, beginnings are as long as the utterances.
@@ -173,7 +180,7 @@ def measure(request: Request, device: torch.device) -> Measurement:
     fullest, typical = training_batch(request.fullest), training_batch(request.typical)
 
     def time_step(batch: Batch) -> float:
-        return timed_step(config, model, optimizer, scaler, batch, device)
+        return timed_step(config, model, teacher, optimizer, scaler, batch, device)
 
     for _ in range(2):  # the optimizer allocates its moments at the end of the first step
         time_step(fullest)
@@ -181,7 +188,7 @@ def measure(request: Request, device: torch.device) -> Measurement:
     while len(times) < _STEPS and sum(times) < _STEPS_SECONDS:
         times.append(time_step(typical))
     if request.dev.frames:
-        dev = random_batch(request.dev, num_features, request.num_tokens).to(device)
+        dev = random_batch(request.dev, num_features, num_tokens).to(device)
         with torch.no_grad():
             log_probs, lengths = model.eval()(dev.features, dev.feature_lengths)
             ctc_loss(log_probs, lengths, dev.targets, dev.target_lengths)
@@ -201,6 +208,7 @@ def measure(request: Request, device: torch.device) -> Measurement:
 def timed_step(
     config: Config,
     model: AcousticModel,
+    teacher: torch.nn.Module | None,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     batch: Batch,
@@ -208,7 +216,7 @@ def timed_step(
 ) -> float:
     """A training step as in `asr.training.loop`; returns the seconds that it took."""
     started = time.perf_counter()
-    output = compute_loss(config, IntermediateOutputs(model), batch.to(device))
+    output = compute_loss(config, IntermediateOutputs(model), batch.to(device), teacher)
     update(model, optimizer, scaler, output.loss, config.optim)
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -79,6 +79,9 @@ class OptimConfig:
     """Stop after this many epochs without a better validation CER; 0 never stops early."""
     average: int = 5
     """Number of best epochs whose weights are averaged at the end."""
+    teacher_weight: float = 0.5
+    """Weight of the divergence from the outputs of `teacher`, if there is one; the transcripts have
+    the rest."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of matrix products; weights, norms and loss stay in float32. auto: bfloat16 if the
     hardware multiplies it natively. float16, with loss scaling, is for GPUs without bfloat16."""
@@ -104,6 +107,8 @@ class OptimConfig:
             raise ConfigError(
                 f"optim.early_weight: expected 0 to below 1, found {self.early_weight}"
             )
+        if not 0 <= self.teacher_weight <= 1:
+            raise ConfigError(f"optim.teacher_weight: expected 0 to 1, found {self.teacher_weight}")
         if min(self.clip_norm, self.clip_value, self.truncate_frames) < 0:
             raise ConfigError(
                 "optim: expected clip_norm, clip_value and truncate_frames of 0 or more"
@@ -131,6 +136,9 @@ class Config:
     seed: int = 0
     init_from: str = ""
     """Checkpoint folder whose weights to start from; empty for random initial weights."""
+    teacher: str = ""
+    """Checkpoint folder of a larger model from whose outputs to learn as well (knowledge
+    distillation, Hinton et al. 2015, arXiv 1503.02531); empty for the transcripts alone."""
     data: DataConfig = field(default_factory=DataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -144,6 +152,11 @@ class Config:
                 f"optim.truncate_frames={self.optim.truncate_frames}: expected "
                 "encoder.bidirectional=false, because the state that is carried on comes from the "
                 "frames before, and a backward direction has none until it has read the end"
+            )
+        if self.teacher and self.optim.coarse_epochs:
+            raise ConfigError(
+                f"optim.coarse_epochs={self.optim.coarse_epochs}: expected 0 with a teacher, which "
+                "has output frames of one length"
             )
         if self.augment.right_context_seconds and not self.encoder.bidirectional:
             raise ConfigError(

@@ -8,10 +8,10 @@ from collections.abc import Collection
 import torch
 
 from asr.checkpoint.checkpoint import Checkpoint
-from asr.config import differences, from_dict, to_dict
-from asr.errors import CheckpointError, ConfigError
-from asr.model.acoustic import AcousticModel, EncoderConfig, model_with_weights
-from asr.signal.features import FeatureConfig
+from asr.checkpoint.model import model_of
+from asr.config import differences, to_dict
+from asr.errors import ConfigError
+from asr.model.acoustic import AcousticModel
 from asr.text.tokens import BLANK, TokenTable, Units
 from asr.training.config import Config, TextConfig
 
@@ -30,21 +30,15 @@ _log = logging.getLogger("asr.training")
 def match_checkpoint(config: Config, checkpoint: Checkpoint, path: str) -> Config:
     """The settings to start from the checkpoint at `path`: its features, encoder and `text.units`.
 
-    Raises ConfigError if the checkpoint's own settings are invalid, CheckpointError if its weights
-    do not fit them.
+    Raises CheckpointError if its settings and weights do not belong together.
     """
-    features = from_dict(FeatureConfig, checkpoint.config["features"], f"{path}: features")
-    encoder = from_dict(EncoderConfig, checkpoint.config["encoder"], f"{path}: encoder")
-    try:
-        tokens = checkpoint.tokens
-        model_with_weights(encoder, features.num_features, len(tokens), checkpoint.weights)
-    except ConfigError as error:
-        raise CheckpointError(
-            f"init_from={path}: config.json and model.safetensors do not describe the same model: "
-            f"{error}"
-        ) from error
+    features, model = model_of(checkpoint, f"init_from={path}")
     return dataclasses.replace(
-        config, init_from=path, text=TextConfig(tokens.units), features=features, encoder=encoder
+        config,
+        init_from=path,
+        text=TextConfig(checkpoint.tokens.units),
+        features=features,
+        encoder=model.config,
     )
 
 
@@ -71,7 +65,7 @@ def load_initial_weights(
     """Load the weights of a checkpoint, those of the tokens that it lacks as in `_origin`.
 
     Raises ConfigError if its features or encoder are not those of this run, CheckpointError if its
-    weights do not fit its encoder.
+    settings and weights do not belong together.
     """
     path = config.init_from
     matching = match_checkpoint(config, checkpoint, path)
@@ -83,12 +77,7 @@ def load_initial_weights(
             f"use its settings (`asr describe {path}` shows them), or start with --init_from, "
             "which takes them over"
         )
-    try:
-        model.load_state_dict(_weights_for(tokens, checkpoint, model, path))
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"init_from={path}: config.json and model.safetensors do not describe the same model"
-        ) from error
+    model.load_state_dict(_weights_for(tokens, checkpoint, model, path))
 
 
 def _weights_for(

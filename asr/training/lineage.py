@@ -46,23 +46,32 @@ def source_of(checkpoint: Checkpoint, path: str) -> Source:
     )
 
 
-def lineage_record(source: Source | None, folder: Path, licence: str) -> dict[str, Any]:
-    """What a checkpoint's training record says of its descent.
+def lineage_record(
+    source: Source | None, teacher: Source | None, folder: Path, licence: str
+) -> dict[str, Any]:
+    """What a checkpoint's training record says of its descent, from that which it was initialised
+    from and that which it was taught by.
 
     `licence` is that of the run's own data; `folder`, the run's, holds the commands of every start.
     """
     starts, _ = read_lines(folder / STARTS)
     commands = [portable_command(_arguments(start)) for start in starts if start.get("command")]
-    if source is None:
+    sources = [one for one in (source, teacher) if one is not None]
+    if not sources:
         return {"licence": licence, "commands": _distinct(commands)}
-    ancestors = dict(source.ancestors)
-    # Two generations may have been trained in a folder of one name, one after the other.
-    name = source.name if source.name not in ancestors else f"{source.name} {source.sha256[:8]}"
+    licences = [clause for one in sources for clause in _clauses(one.licence)]
+    ancestors: dict[str, str] = {}
+    for one in sources:
+        ancestors |= one.ancestors
+        # Two generations may have been trained in a folder of one name, one after the other.
+        other = ancestors.get(one.name, one.sha256) != one.sha256
+        ancestors[f"{one.name} {one.sha256[:8]}" if other else one.name] = one.sha256
     return {
-        "licence": "; ".join(_distinct(_clauses(source.licence) + _clauses(licence))),
-        "commands": _distinct([*source.commands, *commands]),
-        "init_from_sha256": source.sha256,
-        "ancestors": ancestors | {name: source.sha256},
+        "licence": "; ".join(_distinct([*licences, *_clauses(licence)])),
+        "commands": _distinct([*(c for one in sources for c in one.commands), *commands]),
+        **({"init_from_sha256": source.sha256} if source else {}),
+        **({"teacher_sha256": teacher.sha256} if teacher else {}),
+        "ancestors": ancestors,
     }
 
 

@@ -146,7 +146,8 @@ def train_step(
     total = sizes[progress.batch]
     rate = set_learning_rate(run, progress, len(sizes))
     torch.manual_seed(combine_seeds(run.config.seed, progress.step, run.group.rank))
-    output = compute_loss(run.config, run.network, batch)
+    teacher = run.teacher.network if run.teacher else None
+    output = compute_loss(run.config, run.network, batch, teacher)
     # A batch smaller than the group gives the last processes a copy that must not count.
     counted = run.group.rank < total
     *sums, failures, stops = run.group.sum(

@@ -14,6 +14,7 @@ from asr.text.tokens import TokenTable
 from asr.training.config import Config
 from asr.training.distributed import Group
 from asr.training.lineage import Source
+from asr.training.teacher import Teacher
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Run:
     """SHA-256 of each manifest, by its path."""
     source: Source | None
     """The checkpoint that the run was initialised from."""
+    teacher: Teacher | None
     writer: SummaryWriter | None
     """TensorBoard; None in every process but the main one."""
 

@@ -17,7 +17,7 @@ from asr.decode.priors import LOG_PRIORS
 from asr.errors import AsrError, CheckpointError
 from asr.files import atomic_write, make_folder, sha256_of
 from asr.training.config import Config
-from asr.training.lineage import lineage_record
+from asr.training.lineage import lineage_record, without_machine_paths
 from asr.training.run import Progress, Run
 from asr.training.validation import measure_priors, validate
 
@@ -176,6 +176,7 @@ def write_checkpoint(
 ) -> None:
     """Write the checkpoint with its metrics and the record of how it was trained."""
     config = run.config
+    teacher = run.teacher.source if run.teacher else None
     save_checkpoint(
         checkpoint,
         features=to_dict(config.features),
@@ -201,7 +202,8 @@ def write_checkpoint(
             "threads": torch.get_num_threads(),
             "processes": run.group.size,
             "init_from": config.init_from,
-            **lineage_record(run.source, run.folder, config.data.licence),
+            "teacher": without_machine_paths(config.teacher),
+            **lineage_record(run.source, teacher, run.folder, config.data.licence),
         },
         dtype=STORED_DTYPE,
     )

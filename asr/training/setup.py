@@ -26,6 +26,7 @@ from asr.training.state import (
     saved_source,
     saved_tokens,
 )
+from asr.training.teacher import make_teacher
 
 _log = logging.getLogger("asr.training")
 
@@ -52,8 +53,9 @@ def prepare(
 
     # The weights of a resumed run come from its state.
     initial = load_checkpoint(config.init_from) if config.init_from and state is None else None
+    taught_by = load_checkpoint(config.teacher) if config.teacher else None
     if state is None:
-        tokens = choose_tokens(data.train.tokens, config.text.units, initial)
+        tokens = choose_tokens(data.train.tokens, config.text.units, initial or taught_by)
     else:
         tokens = saved_tokens(state)
     data.check(config, tokens)
@@ -67,6 +69,7 @@ def prepare(
     if initial is not None:
         load_initial_weights(model, tokens, initial, config)
         source = source_of(initial, config.init_from)
+    teacher = make_teacher(config, taught_by, tokens, device) if taught_by else None
     model.to(device)
     optimizer, scaler = make_optimizer(config, model), make_scaler(config, device)
 
@@ -95,6 +98,7 @@ def prepare(
         references={utterance.id: utterance.text for utterance in data.dev},
         manifests=data.manifests,
         source=source,
+        teacher=teacher,
         writer=tensorboard_writer(folder, progress) if group.is_main else None,
     )
     return run, progress

@@ -143,7 +143,7 @@ def test_a_tampered_checkpoint_is_refused(
 def test_settings_of_another_model_are_refused(tones: Tones) -> None:
     bundle = load_checkpoint(tones.checkpoint)
     bundle.config["encoder"]["hidden"] += 1
-    with pytest.raises(CheckpointError, match="do not describe one model"):
+    with pytest.raises(CheckpointError, match="do not describe the same model"):
         Recognizer.from_checkpoint(bundle, torch.device("cpu"))
     bundle.config["encoder"] = {"hidden": "many"}
     with pytest.raises(CheckpointError, match=r"encoder\.hidden: expected int"):

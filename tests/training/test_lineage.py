@@ -65,7 +65,7 @@ def write_starts(folder: Path, *commands: str) -> None:
 
 def test_a_checkpoint_from_random_weights_has_only_its_own_commands(tmp_path: Path) -> None:
     write_starts(tmp_path, "/usr/bin/python -m a", "/usr/bin/python -m a --resume", "python -m a")
-    assert lineage_record(None, tmp_path, "CC0") == {
+    assert lineage_record(None, None, tmp_path, "CC0") == {
         "licence": "CC0",
         "commands": ["python -m a", "python -m a --resume"],
     }
@@ -79,7 +79,7 @@ def test_a_checkpoint_continues_the_record_of_its_source(tmp_path: Path) -> None
         "ancestors": {"runs/older": "00ff"},
     }
     source = source_of(checkpoint_of(training), "runs/a/checkpoint")
-    assert lineage_record(source, tmp_path, "CC0; MIT") == {
+    assert lineage_record(source, None, tmp_path, "CC0; MIT") == {
         "licence": "CC BY 4.0; CC0; MIT",
         "commands": ["python -m a", "python -m b"],
         "init_from_sha256": "ab12",
@@ -94,7 +94,7 @@ def test_a_source_of_an_older_version_has_no_record() -> None:
 
 def test_checkpoints_of_one_name_are_both_recorded(tmp_path: Path) -> None:
     source = Source("runs/a", "ab12", "", [], {"runs/a": "00ff"})
-    ancestors = lineage_record(source, tmp_path, "")["ancestors"]
+    ancestors = lineage_record(source, None, tmp_path, "")["ancestors"]
     assert ancestors == {"runs/a": "00ff", "runs/a ab12": "ab12"}
 
 
@@ -105,7 +105,7 @@ def test_what_an_average_was_made_of_is_among_the_ancestors() -> None:
 
 def test_a_command_that_somebody_has_edited_does_no_harm(tmp_path: Path) -> None:
     write_starts(tmp_path, "python -m 'a", "")
-    assert lineage_record(None, tmp_path, "")["commands"] == ["python -m ''\"'\"'a'"]
+    assert lineage_record(None, None, tmp_path, "")["commands"] == ["python -m ''\"'\"'a'"]
 
 
 def test_fine_tuning_carries_licences_commands_and_ancestors_over(
