@@ -113,7 +113,7 @@ def test_a_trial_has_the_longest_beginnings(
     seen: list[Batch] = []
 
     def watched(*given: Any) -> float:
-        seen.append(given[4])
+        seen.append(given[5])
         return 9.0
 
     monkeypatch.setattr(batch_trial, "timed_step", watched)

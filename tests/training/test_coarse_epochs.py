@@ -42,8 +42,8 @@ def test_each_epoch_takes_its_frames(
 ) -> None:
     ratios: list[float] = []
 
-    def watched(config: Config, network: torch.nn.Module, batch: Any) -> StepOutput:
-        found = compute_loss(config, network, batch)
+    def watched(config: Config, network: torch.nn.Module, batch: Any, teacher: None) -> StepOutput:
+        found = compute_loss(config, network, batch, teacher)
         ratios.append(float(batch.feature_lengths.sum() / found.lengths.sum()))
         return found
 

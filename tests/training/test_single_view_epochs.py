@@ -26,10 +26,10 @@ def test_each_epoch_has_its_views(
 ) -> None:
     seen: list[tuple[int, bool]] = []
 
-    def watched(config: Config, network: torch.nn.Module, batch: Any) -> StepOutput:
+    def watched(config: Config, network: torch.nn.Module, batch: Any, teacher: None) -> StepOutput:
         half = len(batch.ids) // 2
         seen.append((batch.views, batch.ids[:half] == batch.ids[half:]))
-        return compute_loss(config, network, batch)
+        return compute_loss(config, network, batch, teacher)
 
     monkeypatch.setattr(loop, "compute_loss", watched)
     loop.train(config, tmp_path / "run", CPU)
