@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asr.checkpoint.checkpoint import load_checkpoint
 from asr.config import from_dict, to_dict
 from asr.corpus.dataset import Batch, Beginnings
 from asr.corpus.loader import PREFETCH_FACTOR
@@ -33,7 +32,7 @@ from asr.training.config import Config
 from asr.training.memory import available_bytes, limit_memory, peak_bytes
 from asr.training.objective import compute_loss
 from asr.training.optimizer import make_optimizer, make_scaler, update
-from asr.training.teacher import make_teacher
+from asr.training.teacher import load_teacher
 
 _STEPS = 3
 _STEPS_SECONDS = 5.0
@@ -158,12 +157,10 @@ def measure(request: Request, device: torch.device) -> Measurement:
     """Train on the fullest batch twice, time the typical one, and validate."""
     config = request.config
     available, started = available_bytes(device), peak_bytes(device)
-    num_features, num_tokens = config.features.num_features, request.num_tokens
-    teacher = None
-    if config.teacher:
-        checkpoint = load_checkpoint(config.teacher)
-        teacher = make_teacher(config, checkpoint, checkpoint.tokens, device).network
-        num_tokens = len(checkpoint.tokens)
+    teacher = load_teacher(config, device)
+    taught_by = teacher.network if teacher else None
+    num_features = config.features.num_features
+    num_tokens = len(teacher.tokens) if teacher else request.num_tokens
     model = AcousticModel(config.encoder, num_features, num_tokens).to(device)
     model.set_truncation(config.optim.truncate_frames)
     optimizer, scaler = make_optimizer(config, model), make_scaler(config, device)
@@ -180,7 +177,7 @@ def measure(request: Request, device: torch.device) -> Measurement:
     fullest, typical = training_batch(request.fullest), training_batch(request.typical)
 
     def time_step(batch: Batch) -> float:
-        return timed_step(config, model, teacher, optimizer, scaler, batch, device)
+        return timed_step(config, model, taught_by, optimizer, scaler, batch, device)
 
     for _ in range(2):  # the optimizer allocates its moments at the end of the first step
         time_step(fullest)

@@ -43,15 +43,14 @@ def match_checkpoint(config: Config, checkpoint: Checkpoint, path: str) -> Confi
 
 
 def choose_tokens(
-    characters: Collection[str], units: Units, checkpoint: Checkpoint | None
+    characters: Collection[str], units: Units, tokens: TokenTable | None
 ) -> TokenTable:
-    """The checkpoint's tokens if they can spell the data, else the characters of the data.
+    """A checkpoint's tokens if they can spell the data, else the characters of the data.
 
     A few recordings may lack a letter that the checkpoint was trained on and should keep. Tokens of
     other units than the run's are split or left out, as the letters and marks of a text would be.
     """
-    if checkpoint is not None:
-        tokens = checkpoint.tokens
+    if tokens is not None:
         if tokens.units != units:
             tokens = TokenTable.from_texts(tokens.characters, units)
         if set(characters) <= set(tokens.characters):

@@ -26,7 +26,7 @@ from asr.training.state import (
     saved_source,
     saved_tokens,
 )
-from asr.training.teacher import make_teacher
+from asr.training.teacher import load_teacher
 
 _log = logging.getLogger("asr.training")
 
@@ -53,11 +53,15 @@ def prepare(
 
     # The weights of a resumed run come from its state.
     initial = load_checkpoint(config.init_from) if config.init_from and state is None else None
-    taught_by = load_checkpoint(config.teacher) if config.teacher else None
+    teacher = load_teacher(config, device)
     if state is None:
-        tokens = choose_tokens(data.train.tokens, config.text.units, initial or taught_by)
+        origin = initial or teacher
+        known = origin.tokens if origin else None
+        tokens = choose_tokens(data.train.tokens, config.text.units, known)
     else:
         tokens = saved_tokens(state)
+    if teacher is not None:
+        teacher.check_tokens(tokens)
     data.check(config, tokens)
     if state is None and initial is None:
         data.warn_if_little()
@@ -69,7 +73,6 @@ def prepare(
     if initial is not None:
         load_initial_weights(model, tokens, initial, config)
         source = source_of(initial, config.init_from)
-    teacher = make_teacher(config, taught_by, tokens, device) if taught_by else None
     model.to(device)
     optimizer, scaler = make_optimizer(config, model), make_scaler(config, device)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from asr.checkpoint.checkpoint import Checkpoint
+from asr.checkpoint.checkpoint import load_checkpoint
 from asr.checkpoint.model import model_of
 from asr.config import differences, to_dict
 from asr.errors import ConfigError
@@ -17,20 +17,35 @@ from asr.training.lineage import Source, source_of
 
 @dataclass(frozen=True)
 class Teacher:
-    """A model that is not trained, and where it comes from."""
+    """A model that is not trained, its tokens, and where it comes from."""
 
+    path: str
+    """As the settings name it."""
     network: IntermediateOutputs
+    tokens: TokenTable
     source: Source
 
+    def check_tokens(self, tokens: TokenTable) -> None:
+        """Raise ConfigError unless a run with these tokens can learn from it."""
+        if tokens == self.tokens:
+            return
+        lacking = sorted(set(tokens.characters) - set(self.tokens.characters))
+        raise ConfigError(
+            f"teacher={self.path}: expected the tokens of this run, found others"
+            + (f", without {', '.join(map(repr, lacking))}" if lacking else "")
+            + "; fine-tune the teacher on these transcripts first, or correct them"
+        )
 
-def make_teacher(
-    config: Config, checkpoint: Checkpoint, tokens: TokenTable, device: torch.device
-) -> Teacher:
-    """The model of `config.teacher`, whose checkpoint was read, for a run with these tokens.
 
-    Raises ConfigError if its features, the frames of its output or its tokens are not those of the
-    run, CheckpointError if its settings and weights do not belong together.
+def load_teacher(config: Config, device: torch.device) -> Teacher | None:
+    """The model of `config.teacher`, if it names one.
+
+    Raises ConfigError if its features or the frames of its output are not those of the run,
+    CheckpointError if it is not a valid checkpoint.
     """
+    if not config.teacher:
+        return None
+    checkpoint = load_checkpoint(config.teacher)
     where = f"teacher={config.teacher}"
     features, model = model_of(checkpoint, where)
     changed = differences(to_dict(config.features), to_dict(features))
@@ -42,12 +57,6 @@ def make_teacher(
             f"{where}: the checkpoint differs from this run in {', '.join(differing)}; use its "
             f"settings (`asr describe {config.teacher}` shows them)"
         )
-    lacking = sorted(set(tokens.characters) - set(checkpoint.tokens.characters))
-    if checkpoint.tokens != tokens:
-        raise ConfigError(
-            f"{where}: expected the tokens of this run, found others"
-            + (f", without {', '.join(map(repr, lacking))}" if lacking else "")
-            + "; fine-tune the teacher on these transcripts first, or correct them"
-        )
     network = IntermediateOutputs(model).to(device).eval().requires_grad_(False)
-    return Teacher(network, source_of(checkpoint, config.teacher))
+    source = source_of(checkpoint, config.teacher)
+    return Teacher(config.teacher, network, checkpoint.tokens, source)

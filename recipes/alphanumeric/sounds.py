@@ -238,7 +238,7 @@ def texture(random: Generator, size: int) -> Samples:
 
 
 def drone(random: Generator, size: int) -> Samples:
-    """Up to eight tones whose pitch and loudness vary independently."""
+    """Up to eight tones whose pitch, by up to half, and loudness vary independently."""
     wave = 10 ** random.uniform(-2, -0.7) * static(random, size)
     for _ in range(random.integers(1, 9)):
         pitch, reach = np.exp(random.uniform(np.log(60), np.log(3000))), random.uniform(0, 0.5)
